@@ -1,0 +1,1 @@
+"""The machinery behind the root scripts: one module per concern, imported one way (see each module's docstring)."""

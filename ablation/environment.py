@@ -1,0 +1,73 @@
+"""What a run ran on: processor, versions, commit, and the memory it took."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def processor_name() -> str:
+    """The CPU's model name, as far as the system tells."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def device_name(device: str) -> str:
+    """The name of the hardware behind a device type."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name()
+    return processor_name() if device == "cpu" else f"{device} ({processor_name()})"
+
+
+@cache
+def git_commit() -> str | None:
+    """The project's commit, with ``+dirty`` where tracked files differ from it; None outside a repository."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(PROJECT), *arguments], capture_output=True, text=True, check=True, timeout=20
+        ).stdout.strip()
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        return commit + ("+dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def peak_memory_mb() -> float:
+    """Peak resident set of this process or of its largest finished child, in MB (10⁶ bytes)."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: bytes there, KiB elsewhere
+    peaks = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return round(max(peaks) * unit / 1e6, 1)
+
+
+def environment_stamp(device: str) -> dict[str, str | int | None]:
+    """Everything about the environment that a row records, by column name."""
+    import torch
+
+    return {
+        "device_name": device_name(device),
+        "threads": torch.get_num_threads(),
+        "python_version": platform.python_version(),
+        "torch_version": torch.__version__,
+        "git_commit": git_commit(),
+    }

@@ -1,0 +1,163 @@
+"""The two ways to get a run's logits, with the same values and the same gradients.
+
+``NaiveExecution`` runs all blocks over all positions at every step, through ``GPTModel.forward``: the oracle.
+``PlannedExecution`` computes what the loss can see (see ``execution_plan``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ablation.classifier import WeightSource, materialise
+from ablation.config import ExperimentConfig
+from ablation.execution_plan import ExecutionPlan, arithmetic
+from ablation.frozen_prefix import POSITIONS_PER_BATCH, similar_lengths
+from ablation.listener import Listener
+from ablation.prefix_features import Kind, PrefixFeatures, attended_positions
+from ablation.single_query import block_at_position, normalise
+from ablation.spam_data import EncodedMessages
+from ablation.token_position import read
+from previous_chapters import GPTModel
+
+
+class _Execution:
+    """What both share: the model, the plan, and the labels on the model's device."""
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        model: GPTModel,
+        plan: ExecutionPlan,
+        messages: dict[str, EncodedMessages],
+        device: torch.device,
+    ) -> None:
+        self._config, self._plan, self._device = config, plan, device
+        self.model = model
+        self._messages = messages
+        self._labels = {name: split.labels.to(device) for name, split in messages.items()}
+
+    def labels(self, split: str, indices: Tensor) -> Tensor:
+        """The labels (B,) of some messages, on the device of the logits."""
+        return self._labels[split][indices.to(self._device)]
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    def trained_parameters(self) -> dict[str, Tensor]:
+        """What was trained, by name, on the CPU."""
+        return {name: p.detach().cpu() for name, p in self.model.named_parameters() if p.requires_grad}
+
+
+class NaiveExecution(_Execution):
+    """Everything at every step, batch by batch."""
+
+    joins_batches = False
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        model: GPTModel,
+        plan: ExecutionPlan,
+        weights: WeightSource,
+        messages: dict[str, EncodedMessages],
+        device: torch.device,
+    ) -> None:
+        super().__init__(config, model, plan, messages, device)
+        materialise(model, weights, device)
+
+    def prepare(self, stage: int, listener: Listener) -> None:
+        """Nothing is computed ahead."""
+
+    def logits(self, split: str, batches: Sequence[Tensor]) -> list[Tensor]:
+        return [self._batch_logits(split, batch) for batch in batches]
+
+    def _batch_logits(self, split: str, indices: Tensor) -> Tensor:
+        tokens = self._messages[split].batch(indices).to(self._device)
+        taken_in = self._plan.taken_in[split][indices].to(self._device)
+        with arithmetic(self._config, self._device):
+            return at_least_float32(read(self.model(tokens), taken_in, self._plan.pooled))
+
+
+class PlannedExecution(_Execution):
+    """The frozen prefix once, the trainable suffix where the readout can see it, the last block where it is read.
+
+    Args:
+        stages: which messages are needed first, which later (see ``PrefixFeatures``).
+        memory: bytes of features and hidden states to hold at a time.
+    """
+
+    joins_batches = True
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        model: GPTModel,
+        plan: ExecutionPlan,
+        weights: WeightSource,
+        messages: dict[str, EncodedMessages],
+        device: torch.device,
+        stages: list[dict[str, Tensor]],
+        memory: int,
+    ) -> None:
+        super().__init__(config, model, plan, messages, device)
+        self._suffix = model.trf_blocks[max(0, plan.first_block) :]
+        materialise(self._suffix, weights, device, prefix="trf_blocks")
+        materialise(model.final_norm, weights, device, prefix="final_norm")
+        materialise(model.out_head, weights, device, prefix="out_head")
+        self._features: PrefixFeatures | None = None
+        if plan.keeps_features:
+            self._features = PrefixFeatures(model, weights, plan, messages, stages, device, memory)
+        else:
+            materialise(model.tok_emb, weights, device, prefix="tok_emb")
+            materialise(model.pos_emb, weights, device, prefix="pos_emb")
+
+    def prepare(self, stage: int, listener: Listener) -> None:
+        """Compute what the messages of this stage need, before they are first asked for."""
+        if self._features is not None:
+            with arithmetic(self._config, self._device):
+                self._features.compute(stage, listener)
+
+    def logits(self, split: str, batches: Sequence[Tensor]) -> list[Tensor]:
+        """Computed in batches of its own making, by length, since a message's logits do not depend on its batch."""
+        indices = torch.cat(list(batches))
+        order, parts = [], []
+        with arithmetic(self._config, self._device):
+            for chosen in similar_lengths(self._plan.visible[split][indices], equal=not self._plan.causal):
+                order.append(chosen)
+                parts.append(at_least_float32(self._suffix_logits(split, indices[chosen])))
+        back = torch.cat(order).argsort().to(self._device)
+        return list(torch.cat(parts)[back].split([len(batch) for batch in batches]))
+
+    def _suffix_logits(self, split: str, indices: Tensor) -> Tensor:
+        """(B,) messages -> (B, 2) logits."""
+        visible, taken_in = self._plan.visible[split][indices], self._plan.taken_in[split][indices]
+        width = int(visible.max())
+        if self._features is None:
+            x = self.model.embed(self._messages[split].tokens[indices, :width].to(self._device))
+        else:
+            distinct = self._features.messages.ids[split][indices]
+            if self._features.kind is Kind.VECTORS:
+                return self.model.out_head(self._features.at_readout(distinct))
+            x = self._features.states(distinct, width)
+            if self._features.kind is Kind.NORMALISED:
+                return self._logits_at_position(self._features.at_readout(distinct), x, visible)
+        for block in self._suffix[:-1]:
+            x = block(x)
+        taken_in = taken_in.to(self._device)
+        if self._plan.pooled:
+            return self.model.out_head(read(self.model.final_norm(self._suffix[-1](x)), taken_in, pooled=True))
+        return self._logits_at_position(read(x, taken_in, pooled=False), normalise(x), visible)
+
+    def _logits_at_position(self, x: Tensor, normalised: Tensor, visible: Tensor) -> Tensor:
+        attended = attended_positions(visible, normalised.shape[1])
+        attended = None if attended is None else attended.to(self._device)
+        x = block_at_position(self._suffix[-1], x, normalised, attended)
+        return self.model.out_head(self.model.final_norm(x))
+
+
+def at_least_float32(logits: Tensor) -> Tensor:
+    """Half-precision logits as float32, so that the loss is computed in it; others as they are."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -1,0 +1,266 @@
+"""One experiment from its configuration to its result: the wiring, callable without a command line."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import torch
+from torch import Tensor
+
+import gpt_download
+from ablation import weights as weight_files
+from ablation.classifier import RandomWeights, WeightSource, build_classifier, count_parameters
+from ablation.config import RANDOM, ConfigError, ExperimentConfig
+from ablation.execution_plan import ExecutionPlan, make_plan
+from ablation.executions import NaiveExecution, PlannedExecution
+from ablation.listener import Count, Listener
+from ablation.spam_data import (
+    SPLITS,
+    EncodedMessages,
+    data_digest,
+    encode_splits,
+    load_tokenizer,
+    make_loaders,
+    read_messages,
+    split_messages,
+)
+from ablation.training import History, count_correct, predict, train
+from previous_chapters import GPTModel
+
+GIGABYTE = 10**9
+DEFAULT_FEATURE_MEMORY = 2 * GIGABYTE
+
+
+class RunError(Exception):
+    """The run cannot go on; the message says in one line what failed and what to do."""
+
+
+@dataclass
+class ExperimentResult:
+    """Everything a finished run found out; ``results_log`` turns it into files."""
+
+    config: ExperimentConfig
+    history: History
+    counts: dict[str, Count]
+    logits: dict[str, Tensor]  # validation and test, (N, 2), in the split's order
+    labels: dict[str, Tensor]
+    effective_context_length: int | None  # None without padding
+    total_parameters: int
+    trainable_parameters: int
+    weights_digest: str
+    data_digest: str
+    device: torch.device
+    load_seconds: float
+    training_seconds: float
+    feature_seconds: float
+    total_seconds: float
+    features: str  # computed, reused or none
+    trained_parameters: dict[str, Tensor] = field(default_factory=dict)  # with save_model only
+
+
+# ---- before anything is loaded --------------------------------------------------------------------------------------
+
+
+def resolve_device(config: ExperimentConfig) -> torch.device:
+    """The device to compute on.
+
+    Raises:
+        ConfigError: the device asked for is not there, or cannot do the precision asked for.
+    """
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    name = ("cuda" if available["cuda"] else "cpu") if config.device == "auto" else config.device
+    if not available[name]:
+        raise ConfigError([f"--device {name}: this machine, or this build of PyTorch, has none; give auto or cpu"])
+    if config.precision == "tf32" and name != "cuda":
+        raise ConfigError([f"--precision tf32: only CUDA devices have it, this run is on {name}; give fp32"])
+    return torch.device(name)
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes that a run's weights, gradients and moments take, and bytes that are free, on one device."""
+
+    needed: int
+    free: int
+
+
+def estimate_memory(config: ExperimentConfig, device: torch.device) -> MemoryEstimate:
+    """Estimate without loading anything.
+
+    Weights count in full where they are held: drawn at random, run naively, or needed by every step. Frozen weights
+    read from a mapped file block by block do not count. What trains has a gradient and two moments in float32.
+    """
+    total, trainable = count_parameters(build_classifier(config, config.shape))
+    held_in_full = config.weights == RANDOM or config.execution == "naive" or config.trainable_layers == "all"
+    needed = 4 * ((total if held_in_full else trainable) + 3 * trainable)
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    return MemoryEstimate(needed, free)
+
+
+def check_memory(config: ExperimentConfig, device: torch.device) -> None:
+    """Refuse a run that cannot fit.
+
+    Raises:
+        ConfigError: with the estimate and what would reduce it.
+    """
+    estimate = estimate_memory(config, device)
+    if estimate.needed > estimate.free:
+        raise ConfigError(
+            [
+                f"--model_size {config.model_size} with --trainable_layers {config.trainable_layers}: weights, gradients"
+                f" and moments take about {estimate.needed / GIGABYTE:.1f} GB, {estimate.free / GIGABYTE:.1f} GB are free;"
+                " train fewer layers, take a smaller model, or try all the same with --force"
+            ]
+        )
+
+
+# ---- loading --------------------------------------------------------------------------------------------------------
+
+
+def load_messages(config: ExperimentConfig, listener: Listener) -> tuple[dict[str, EncodedMessages], str]:
+    """The three splits as token ids, and the digest of their texts and labels; fetches what is missing."""
+    path = gpt_download.fetch_dataset(
+        Path(config.data_dir), offline=config.offline, trust_new_hash=config.trust_new_hash
+    )
+    listener.message(f"messages: {path}")
+    splits = split_messages(read_messages(path, trust_new_hash=config.trust_new_hash))
+    vocabulary = gpt_download.fetch_vocabulary(Path(config.models_dir), offline=config.offline)
+    messages = encode_splits(splits, load_tokenizer(vocabulary), config)
+    return messages, data_digest(splits)
+
+
+def open_weights(config: ExperimentConfig, listener: Listener) -> WeightSource:
+    """The trunk's weights: drawn, from the user's file, or fetched."""
+    if config.weights == RANDOM:
+        listener.message(f"weights: random, seed {config.seed}")
+        return RandomWeights(config.shape, config.seed)
+    if config.weights_path is not None:
+        path = Path(config.weights_path)
+    else:
+        path = gpt_download.fetch_weights(
+            config.model_size, Path(config.models_dir), offline=config.offline, trust_new_hash=config.trust_new_hash
+        )
+    listener.message(f"weights: {path}")
+    return weight_files.open_weights(path, config.shape)
+
+
+# ---- running --------------------------------------------------------------------------------------------------------
+
+TRAINING_STAGE, EVALUATION_STAGE = 0, 1
+
+
+def feature_stages(messages: dict[str, EncodedMessages], config: ExperimentConfig) -> list[dict[str, Tensor]]:
+    """Which messages training needs (all of the training split, the first validation batches), and which only the
+    final evaluation."""
+    in_training = min(config.eval_iter * config.batch_size, len(messages["validation"]))
+    validation = torch.arange(len(messages["validation"]))
+    return [
+        {"train": torch.arange(len(messages["train"])), "validation": validation[:in_training]},
+        {"validation": validation[in_training:], "test": torch.arange(len(messages["test"]))},
+    ]
+
+
+def feature_memory(config: ExperimentConfig) -> int:
+    """Bytes of hidden states to hold at a time."""
+    if config.feature_memory is not None:
+        return int(config.feature_memory * GIGABYTE)
+    return min(DEFAULT_FEATURE_MEMORY, psutil.virtual_memory().available // 4)
+
+
+def make_execution(
+    config: ExperimentConfig,
+    model: GPTModel,
+    plan: ExecutionPlan,
+    weights: WeightSource,
+    messages: dict[str, EncodedMessages],
+    device: torch.device,
+) -> NaiveExecution | PlannedExecution:
+    """The execution that the configuration names, its trainable part loaded and on the device."""
+    if config.execution == "naive":
+        return NaiveExecution(config, model, plan, weights, messages, device)
+    stages = feature_stages(messages, config)
+    return PlannedExecution(config, model, plan, weights, messages, device, stages, feature_memory(config))
+
+
+def run_experiment(config: ExperimentConfig, listener: Listener | None = None) -> ExperimentResult:
+    """Load, train, evaluate.
+
+    Raises:
+        ConfigError: the device or precision is not to be had here.
+        RunError: out of memory.
+        DataError, WeightsError, DownloadError: the data or the weights cannot be had or used.
+    """
+    listener = listener or Listener()
+    started = time.perf_counter()
+    device = resolve_device(config)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    torch.backends.cuda.matmul.allow_tf32 = config.precision == "tf32"
+    try:
+        return _run(config, listener, device, started)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise RunError(_out_of_memory(config)) from error
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error):
+            raise
+        raise RunError(_out_of_memory(config)) from error
+
+
+def _out_of_memory(config: ExperimentConfig) -> str:
+    return (
+        f"out of memory with --batch_size {config.batch_size}: give a smaller --batch_size (and more"
+        " --accumulation_steps), a smaller --feature_memory, fewer trainable layers or a smaller --model_size"
+    )
+
+
+def _run(config: ExperimentConfig, listener: Listener, device: torch.device, started: float) -> ExperimentResult:
+    messages, digest_of_data = load_messages(config, listener)
+    weights = open_weights(config, listener)
+    digest_of_weights = weights.digest()
+    model = build_classifier(config, weights.shape)
+    plan = make_plan(config, model, messages)
+    if config.execution == "planned":
+        listener.message(plan.describe())
+    execution = make_execution(config, model, plan, weights, messages, device)
+    del weights  # whatever reads on holds it; where nothing does, its memory is free from here on
+    loaders = make_loaders(messages, config.batch_size)
+    total_parameters, trainable_parameters = count_parameters(model)
+
+    training_started = time.perf_counter()
+    execution.prepare(TRAINING_STAGE, listener)
+    prefix_seconds = time.perf_counter() - training_started
+    history = train(execution, loaders, config, listener)
+    training_seconds = time.perf_counter() - training_started
+    listener.message(f"training time: {training_seconds / 60:.2f} minutes")
+
+    evaluation_started = time.perf_counter()
+    execution.prepare(EVALUATION_STAGE, listener)
+    prefix_seconds += time.perf_counter() - evaluation_started
+    counts, logits = {}, {}
+    for split in SPLITS:
+        indices, split_logits = predict(execution, split, loaders[split])
+        counts[split] = count_correct(execution, split, indices, split_logits)
+        logits[split] = split_logits.cpu()
+    keeps_features = config.execution == "planned" and plan.keeps_features
+    return ExperimentResult(
+        config=config,
+        history=history,
+        counts=counts,
+        logits={split: logits[split] for split in ("validation", "test")},
+        labels={split: messages[split].labels for split in ("validation", "test")},
+        effective_context_length=None if config.no_padding else messages["train"].tokens.shape[1],
+        total_parameters=total_parameters,
+        trainable_parameters=trainable_parameters,
+        weights_digest=digest_of_weights,
+        data_digest=digest_of_data,
+        device=device,
+        load_seconds=training_started - started,
+        training_seconds=training_seconds,
+        feature_seconds=prefix_seconds if keeps_features else 0.0,
+        total_seconds=time.perf_counter() - started,
+        features="computed" if keeps_features else "none",
+        trained_parameters=execution.trained_parameters() if config.save_model else {},
+    )

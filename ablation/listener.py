@@ -1,0 +1,49 @@
+"""What a run tells whoever watches it; the console and the tests listen in their own ways."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Mean batch losses over the first batches of the training and the validation loader after one step."""
+
+    epoch: int
+    step: int
+    train_loss: float
+    validation_loss: float
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many of how many messages were classified correctly."""
+
+    correct: int
+    total: int
+
+    @property
+    def accuracy(self) -> float:
+        return self.correct / self.total
+
+
+class Listener:
+    """Told how the run goes on; every method may be overridden, none must be."""
+
+    def message(self, line: str) -> None:
+        """Something worth a line has happened or begins."""
+
+    def work_started(self, what: str, amount: int, unit: str) -> None:
+        """A piece of work of known size begins."""
+
+    def work_advanced(self, amount: int) -> None:
+        """So much more of it is done."""
+
+    def work_ended(self) -> None:
+        """It is done."""
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        """The losses were evaluated during training."""
+
+    def epoch_ended(self, epoch: int, train: Count, validation: Count) -> None:
+        """An epoch (from 1) has ended; the counts are over the first batches of each loader."""

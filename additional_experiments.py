@@ -1,0 +1,106 @@
+"""Fine-tune GPT-2 as an SMS spam classifier, one row of the ablation table per command, and append the row to a CSV."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ablation.config import FIELDS, ROWS, ConfigError, ExperimentConfig, config_from_flags
+
+COMMAND_OPTIONS = ("row", "dry_run", "force")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The flags, generated from the fields of ``ExperimentConfig``. Values are read and checked there, all at once."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    parser.add_argument("--row", help=f"row of the published table, {min(ROWS)} to {max(ROWS)}; other flags override it")
+    parser.add_argument("--dry_run", action="store_true", help="say what would be done and downloaded; load nothing")
+    parser.add_argument("--force", action="store_true", help="try even if the memory looks too small")
+    for name, field in FIELDS.items():
+        help_text = field.metadata["help"].replace("%", "%%")
+        if isinstance(field.default, bool):
+            parser.add_argument(f"--{name}", action="store_true", help=help_text)
+        else:
+            default = "" if field.default is None else f" (default: {field.default})"
+            parser.add_argument(f"--{name}", metavar="VALUE", help=help_text + default)
+    return parser
+
+
+def read_command(arguments: list[str] | None = None) -> tuple[ExperimentConfig, list[str], dict[str, Any]]:
+    """The configuration that a command line means, settings without effect, and the command's own options.
+
+    Raises:
+        ConfigError: the command is wrong.
+        SystemExit: from argparse, for an unknown flag or ``--help``.
+    """
+    flags = vars(make_parser().parse_args(arguments))
+    options = {name: flags.pop(name) for name in COMMAND_OPTIONS if name in flags}
+    config, warnings = config_from_flags(flags, options.get("row"))
+    return config, warnings, options
+
+
+def run(config: ExperimentConfig, *, force: bool) -> None:
+    """Run, append the row, show it."""
+    from ablation import experiment, run_folder
+    from ablation.console import Console, summary
+    from ablation.results_log import CSV_NAME
+
+    device = experiment.resolve_device(config)
+    if not force:
+        experiment.check_memory(config, device)
+    row = run_folder.save_result(experiment.run_experiment(config, Console()))
+    print(summary(row, Path(config.results_dir) / CSV_NAME))
+
+
+def interrupt(signal_number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status 0 for a finished run, 1 for one that failed or was interrupted, 2 for a wrong command."""
+    try:
+        config, warnings, options = read_command(arguments)
+    except ConfigError as error:
+        return fail(error.problems, status=2)
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        if options.get("dry_run"):
+            from ablation.dry_run import describe
+
+            print(describe(config))
+        else:
+            run(config, force=options.get("force", False))
+    except KeyboardInterrupt:
+        return fail(["interrupted: nothing was appended to the results"], status=130)
+    except ConfigError as error:
+        return fail(error.problems, status=2)
+    except expected_failures() as error:
+        return fail([str(error)], status=1)
+    return 0
+
+
+def expected_failures() -> tuple[type[Exception], ...]:
+    """What can go wrong in a run for reasons outside the code, each with a message that stands by itself."""
+    from ablation.downloads import DownloadError
+    from ablation.experiment import RunError
+    from ablation.results_log import ResultsError
+    from ablation.spam_data import DataError
+    from ablation.weights import WeightsError
+
+    return DataError, WeightsError, DownloadError, ResultsError, RunError
+
+
+def fail(lines: list[str] | tuple[str, ...], status: int) -> int:
+    for line in lines:
+        print(f"error: {line}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""GPT-2, with the parameter names of the book "Build a Large Language Model (From Scratch)", and text generation.
+
+Shapes in comments: B messages, T positions, D width, H heads, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ablation.config import ModelShape
+
+LAYER_NORM_EPS = 1e-5
+
+
+class LayerNorm(nn.Module):
+    """Normalise each position to mean 0 and (biased) variance 1, then scale and shift. (…, D) -> (…, D)"""
+
+    def __init__(self, emb_dim: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(emb_dim))
+        self.shift = nn.Parameter(torch.zeros(emb_dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, x.shape[-1:], self.scale, self.shift, LAYER_NORM_EPS)
+
+
+class FeedForward(nn.Module):
+    """Two linear layers, the inner one four times as wide, with the tanh form of GELU between. (…, D) -> (…, D)"""
+
+    def __init__(self, emb_dim: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(emb_dim, 4 * emb_dim), nn.GELU(approximate="tanh"), nn.Linear(4 * emb_dim, emb_dim)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class MultiHeadAttention(nn.Module):
+    """Scaled dot-product attention over H heads; ``causal`` hides later positions. (B, T, D) -> (B, T, D)"""
+
+    def __init__(self, emb_dim: int, n_heads: int, causal: bool = True) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.causal = causal
+        self.W_query = nn.Linear(emb_dim, emb_dim)
+        self.W_key = nn.Linear(emb_dim, emb_dim)
+        self.W_value = nn.Linear(emb_dim, emb_dim)
+        self.out_proj = nn.Linear(emb_dim, emb_dim)
+
+    def split_heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)  # (B, T, D) -> (B, H, T, D/H)
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key, value = (self.split_heads(layer(x)) for layer in (self.W_query, self.W_key, self.W_value))
+        context = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal)  # (B, H, T, D/H)
+        return self.out_proj(context.transpose(1, 2).flatten(2))  # (B, T, D)
+
+
+class TransformerBlock(nn.Module):
+    """Attention, then feed-forward, each on a normalised input and added to it. (B, T, D) -> (B, T, D)"""
+
+    def __init__(self, shape: ModelShape, causal: bool = True) -> None:
+        super().__init__()
+        self.att = MultiHeadAttention(shape.emb_dim, shape.n_heads, causal)
+        self.ff = FeedForward(shape.emb_dim)
+        self.norm1 = LayerNorm(shape.emb_dim)
+        self.norm2 = LayerNorm(shape.emb_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.att(self.norm1(x))
+        return x + self.ff(self.norm2(x))
+
+
+class GPTModel(nn.Module):
+    """GPT-2. Modules are made in the book's order, so that one seed draws the same random weights.
+
+    Args:
+        shape: dimensions of the model.
+        causal: whether a position is kept from attending to later ones.
+    """
+
+    def __init__(self, shape: ModelShape, causal: bool = True) -> None:
+        super().__init__()
+        self.tok_emb = nn.Embedding(shape.vocab_size, shape.emb_dim)
+        self.pos_emb = nn.Embedding(shape.context_length, shape.emb_dim)
+        self.trf_blocks = nn.Sequential(*(TransformerBlock(shape, causal) for _ in range(shape.n_layers)))
+        self.final_norm = LayerNorm(shape.emb_dim)
+        self.out_head: nn.Module = nn.Linear(shape.emb_dim, shape.vocab_size, bias=False)
+
+    def embed(self, token_ids: Tensor) -> Tensor:
+        positions = torch.arange(token_ids.shape[1], device=token_ids.device)
+        return self.tok_emb(token_ids) + self.pos_emb(positions)  # (B, T) -> (B, T, D)
+
+    def forward(self, token_ids: Tensor) -> Tensor:
+        """Token ids (B, T) -> the output head's values at every position (B, T, V), or (B, T, 2) for a classifier."""
+        return self.out_head(self.final_norm(self.trf_blocks(self.embed(token_ids))))
+
+
+@torch.no_grad()
+def generate(
+    model: GPTModel,
+    token_ids: Sequence[int],
+    max_new_tokens: int,
+    *,
+    temperature: float = 0.0,
+    top_k: int | None = None,
+    end_token: int | None = None,
+    generator: torch.Generator | None = None,
+) -> list[int]:
+    """Continue a text with a model that has its vocabulary head.
+
+    Args:
+        token_ids: the beginning, at least one token.
+        max_new_tokens: how many tokens to add at most.
+        temperature: 0 takes the likeliest token each time; above 0 the logits are divided by it and a token is drawn.
+        top_k: draw among this many likeliest tokens only.
+        end_token: stop when this token is drawn; it is not returned.
+
+    Returns:
+        The beginning and its continuation. When the text outgrows the model's context, the earliest tokens are left
+        out of what the model reads.
+
+    Raises:
+        ValueError: the beginning is empty.
+    """
+    if not token_ids:
+        raise ValueError("token_ids is empty: give at least one token to continue")
+    ids = list(token_ids)
+    context_length = model.pos_emb.num_embeddings
+    for _ in range(max_new_tokens):
+        read = torch.tensor([ids[-context_length:]], device=model.pos_emb.weight.device)
+        logits = model(read)[0, -1]  # (V,)
+        if top_k is not None:
+            lowest_kept = logits.topk(min(top_k, len(logits))).values[-1]
+            logits = logits.masked_fill(logits < lowest_kept, -torch.inf)
+        if temperature > 0:
+            token = int(torch.multinomial((logits / temperature).softmax(-1), 1, generator=generator))
+        else:
+            token = int(logits.argmax())
+        if token == end_token:
+            break
+        ids.append(token)
+    return ids
