@@ -204,8 +204,8 @@ def _append_body(
                 need = f"{total - file.tell()} more bytes" if total is not None else "more bytes"
                 free = shutil.disk_usage(part.path.parent).free
                 raise DownloadError(
-                    f"disk full: {wanted.name} needs {need} in {part.path.parent} ({error.strerror}; {free} bytes free);"
-                    " free some space or choose another folder, then repeat: what has arrived is kept"
+                    f"disk full: {wanted.name} needs {need} in {part.path.parent} ({error.strerror}; {free} bytes"
+                    " free); free some space or choose another folder, then repeat: what has arrived is kept"
                 ) from error
             advance(len(chunk))
 
@@ -281,7 +281,8 @@ def rename_into_place(path: Path, final: Path, replace: Callable[[Path, Path], N
     """Rename, several times if need be: on Windows a virus scanner may hold a new file for a moment."""
     for wait in (0.1, 0.2, 0.4, 0.8, 1.6, None):
         try:
-            return replace(path, final)
+            replace(path, final)
+            return
         except PermissionError:
             if wait is None:
                 raise

@@ -65,8 +65,8 @@ class SafetensorsFile:
     def __init__(self, path: Path) -> None:
         self.paths: tuple[Path, ...] = (path,)
         with self._opened() as file:
-            # `get_slice` reads the header only.
-            self.shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+            names = list(file.keys())
+            self.shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}  # from the header only
 
     def read(self, names: Iterable[str]) -> dict[str, Tensor]:
         with self._opened() as file:
