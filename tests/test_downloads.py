@@ -16,7 +16,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from misbehaving_server import Behaviour, MisbehavingServer
 
 from ablation import http_transfer
 from ablation.downloads import (
@@ -28,6 +27,7 @@ from ablation.downloads import (
     member_of_zip,
     store,
 )
+from tests.misbehaving_server import Behaviour, MisbehavingServer
 
 ROOT = Path(__file__).parent.parent
 NAME = "file.bin"

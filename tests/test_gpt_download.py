@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import tf_checkpoint_writer
-from misbehaving_server import Behaviour, MisbehavingServer
 
 import gpt_download
 from ablation.config import MODEL_SHAPES
 from ablation.downloads import DownloadError, FetchOptions, NoAddressError, Patience
+from tests import tf_checkpoint_writer
+from tests.misbehaving_server import Behaviour, MisbehavingServer
 
 ROOT = Path(__file__).parent.parent
 SMALL, MEDIUM = "gpt2-small (124M)", "gpt2-medium (355M)"

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tf_checkpoint_writer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ablation import tf_checkpoint
 from ablation.tf_checkpoint import Checkpoint, WeightsError, read_index
 from ablation.weights import open_weights
+from tests import tf_checkpoint_writer
 
 FIXTURE = Path(__file__).parent / "data" / "tf_checkpoint"
 INDEX, DATA = "model.ckpt.index", "model.ckpt.data-00000-of-00001"
