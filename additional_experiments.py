@@ -16,7 +16,9 @@ COMMAND_OPTIONS = ("row", "dry_run", "force")
 def make_parser() -> argparse.ArgumentParser:
     """The flags, generated from the fields of ``ExperimentConfig``. Values are read and checked there, all at once."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False, argument_default=argparse.SUPPRESS)
-    parser.add_argument("--row", help=f"row of the published table, {min(ROWS)} to {max(ROWS)}; other flags override it")
+    parser.add_argument(
+        "--row", help=f"row of the published table, {min(ROWS)} to {max(ROWS)}; other flags override it"
+    )
     parser.add_argument("--dry_run", action="store_true", help="say what would be done and downloaded; load nothing")
     parser.add_argument("--force", action="store_true", help="try even if the memory looks too small")
     for name, field in FIELDS.items():

@@ -57,8 +57,12 @@ class LinearWithMergedLoRA(LinearWithLoRA):
 LORA_LAYERS: dict[str, type[LinearWithLoRA]] = {"lora": LinearWithLoRA, "lora_alternative": LinearWithMergedLoRA}
 
 
-def effective_weight_and_bias(layer: nn.Module) -> tuple[Tensor, Tensor | None]:
-    """The (out, in) weight and the (out,) bias of the linear map that a layer computes, plain or with LoRA."""
+def effective_weight_and_bias(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    """The (out, in) weight and the (out,) bias of the linear map that a layer computes, plain or with LoRA.
+
+    Raises:
+        TypeError: the layer is neither.
+    """
     if isinstance(layer, LinearWithLoRA):
         return layer.linear.weight + layer.lora.weight(), layer.linear.bias
     if isinstance(layer, nn.Linear):

@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import json
 import math
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,14 +72,16 @@ def _one_of(choices: Iterable[str]) -> Callable[[str], str]:
     return parse
 
 
-def _integer(minimum: int, unit: str = "") -> Callable[[str], int]:
+def _integer(minimum: int, maximum: int = 2**63 - 1) -> Callable[[str], int]:
     def parse(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
-            raise ValueError(f"give a whole number{unit}") from None
+            raise ValueError("give a whole number") from None
         if value < minimum:
-            raise ValueError(f"give a whole number{unit} of at least {minimum}")
+            raise ValueError(f"give a whole number of at least {minimum}")
+        if value > maximum:
+            raise ValueError(f"give a whole number of at most {maximum}")
         return value
 
     return parse
@@ -114,9 +117,7 @@ def _context_length(text: str) -> str | int:
     except ValueError:
         value = 0
     if value < 1:
-        raise ValueError(
-            f"give {LONGEST_TRAINING_EXAMPLE}, {MODEL_CONTEXT_LENGTH} or a number of tokens of at least 1"
-        )
+        raise ValueError(f"give {LONGEST_TRAINING_EXAMPLE}, {MODEL_CONTEXT_LENGTH} or a number of tokens of at least 1")
     return value
 
 
@@ -196,9 +197,14 @@ class ExperimentConfig:
     device: str = _option(
         "auto", "where to compute; auto takes cuda if there is one, else cpu", _one_of(DEVICES), identity=False
     )
-    threads: int | None = _option(None, "CPU threads; as many as PyTorch chooses if not given", _integer(1), identity=False)
+    threads: int | None = _option(
+        None, "CPU threads; as many as PyTorch chooses if not given", _integer(1), identity=False
+    )
     execution: str = _option(
-        "planned", "compute only what the loss can see, or everything at every step", _one_of(EXECUTIONS), identity=False
+        "planned",
+        "compute only what the loss can see, or everything at every step",
+        _one_of(EXECUTIONS),
+        identity=False,
     )
     feature_memory: float | None = _option(
         None,
@@ -248,8 +254,8 @@ def cross_field_problems(config: ExperimentConfig) -> list[str]:
     problems = []
     if config.no_padding and config.batch_size != 1:
         problems.append(
-            f"--no_padding with --batch_size {config.batch_size}: unpadded messages differ in length; give --batch_size 1"
-            " (and --accumulation_steps for larger effective batches)"
+            f"--no_padding with --batch_size {config.batch_size}: unpadded messages differ in length;"
+            " give --batch_size 1 (and --accumulation_steps for larger effective batches)"
         )
     if config.average_embeddings and config.trainable_token_pos == "first":
         problems.append(
@@ -265,7 +271,8 @@ def cross_field_problems(config: ExperimentConfig) -> list[str]:
     shape = config.shape
     if shape.emb_dim % shape.n_heads:
         problems.append(
-            f"--n_heads {shape.n_heads}: does not divide the width {shape.emb_dim}; give a divisor of it (--emb_dim, --n_heads)"
+            f"--n_heads {shape.n_heads}: does not divide the width {shape.emb_dim};"
+            " give a divisor of it, or another --emb_dim"
         )
     if isinstance(config.context_length, int) and config.context_length > shape.context_length:
         problems.append(
@@ -312,9 +319,7 @@ def row_config(row: int, **overrides: Any) -> ExperimentConfig:
 # ---- from flags to a configuration ----------------------------------------------------------------------------------
 
 
-def config_from_flags(
-    flags: Mapping[str, str | bool], row: str | None = None
-) -> tuple[ExperimentConfig, list[str]]:
+def config_from_flags(flags: Mapping[str, str | bool], row: str | None = None) -> tuple[ExperimentConfig, list[str]]:
     """Build the configuration of one command.
 
     Args:
@@ -342,7 +347,7 @@ def config_from_flags(
         try:
             values[name] = FIELDS[name].metadata["parse"](text)
         except ValueError as error:
-            problems.append(f"--{name} {text}: {error}")
+            problems.append(f"--{name} {shlex.quote(text)}: {error}")
             unreadable.add(name)
             values.pop(name, None)  # checked on with the default, so that the other problems are found too
     try:
@@ -424,4 +429,3 @@ def row_number(config: ExperimentConfig) -> int | None:
     """The published row that this configuration repeats, whatever its seed; None if it is a variant of its own."""
     settings = variant_settings(config)
     return next((row for row in ROWS if variant_settings(row_config(row)) == settings), None)
-

@@ -69,6 +69,8 @@ def summary(row: Mapping[str, Any], results_csv: Path) -> str:
         line = f"{label:24}{row[column]:>8.2%} {counts:>11}"
         lines.append(line + (f"{float(published[column]):>10.2f} %" if published else ""))
     line = f"{'training time':24}{row['training_minutes']:>16.2f} min"
-    lines.append(line + (f"{float(published['training_minutes']):>8.2f} min ({published['device']})" if published else ""))
+    lines.append(
+        line + (f"{float(published['training_minutes']):>8.2f} min ({published['device']})" if published else "")
+    )
     settings = " ".join(f"{name}={'' if value is None else value}" for name, value in row.items())
     return "\n".join([*lines, "", f"row appended to {results_csv}:", settings])

@@ -54,7 +54,7 @@ def peak_memory_mb() -> float:
     except ImportError:  # Windows
         import psutil
 
-        return psutil.Process().memory_info().peak_wset / 1e6
+        return round(psutil.Process().memory_info().peak_wset / 1e6, 1)  # type: ignore[attr-defined]
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: bytes there, KiB elsewhere
     peaks = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return round(max(peaks) * unit / 1e6, 1)

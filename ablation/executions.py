@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +15,13 @@ from torch import Tensor, nn
 from ablation.classifier import WeightSource, materialise
 from ablation.config import ExperimentConfig
 from ablation.execution_plan import ExecutionPlan, arithmetic
-from ablation.frozen_prefix import POSITIONS_PER_BATCH, similar_lengths
+from ablation.frozen_prefix import similar_lengths
 from ablation.listener import Listener
 from ablation.prefix_features import Kind, PrefixFeatures, attended_positions
 from ablation.single_query import block_at_position, normalise
 from ablation.spam_data import EncodedMessages
 from ablation.token_position import read
-from previous_chapters import GPTModel
+from previous_chapters import GPTModel, TransformerBlock
 
 
 class _Execution:
@@ -103,8 +104,9 @@ class PlannedExecution(_Execution):
         memory: int,
     ) -> None:
         super().__init__(config, model, plan, messages, device)
-        self._suffix = model.trf_blocks[max(0, plan.first_block) :]
-        materialise(self._suffix, weights, device, prefix="trf_blocks")
+        suffix = model.trf_blocks[max(0, plan.first_block) :]
+        self._suffix = [cast(TransformerBlock, block) for block in suffix]
+        materialise(suffix, weights, device, prefix="trf_blocks")
         materialise(model.final_norm, weights, device, prefix="final_norm")
         materialise(model.out_head, weights, device, prefix="out_head")
         self._features: PrefixFeatures | None = None

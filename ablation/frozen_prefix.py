@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -121,7 +122,7 @@ def run_frozen_blocks(
 
 def read_block(model: GPTModel, weights: WeightSource, index: int, device: torch.device) -> TransformerBlock:
     """A copy of one of the model's frozen blocks with its values, read from their source."""
-    block = copy.deepcopy(model.trf_blocks[index])
+    block = cast(TransformerBlock, copy.deepcopy(model.trf_blocks[index]))
     materialise(block, weights, device, prefix=f"trf_blocks.{index}")
     return block
 

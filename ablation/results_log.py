@@ -205,7 +205,9 @@ def rebuild(results_dir: Path) -> int:
         try:
             records.append(json.loads(file.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
-            raise ResultsError(f"{file}: not readable as JSON ({error}); remove the run's folder or restore the file") from None
+            raise ResultsError(
+                f"{file}: not readable as JSON ({error}); remove the run's folder or restore the file"
+            ) from None
     records.sort(key=lambda record: (record["timestamp_utc"], record["run_id"]))
     lines = [format_row({column: column for column in COLUMNS}, COLUMNS), *(format_row(r, COLUMNS) for r in records)]
     path = results_dir / CSV_NAME

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 from ablation.config import identity
 from ablation.environment import environment_stamp, peak_memory_mb
 from ablation.listener import Evaluation
-from ablation.results_log import COLUMNS, RUN_JSON, RUNS_FOLDER, ResultsError, append_row, config_fields, count_fields, replace_file
+from ablation.results_log import (
+    COLUMNS,
+    RUN_JSON,
+    RUNS_FOLDER,
+    ResultsError,
+    append_row,
+    config_fields,
+    count_fields,
+    replace_file,
+)
 
 if TYPE_CHECKING:
     from ablation.experiment import ExperimentResult
@@ -57,7 +66,12 @@ def save_result(result: ExperimentResult) -> dict[str, Any]:
     if config.save_model:
         files[TRAINED_PARAMETERS] = trained_parameters_file(result)
     epochs = [
-        {"train_correct": t.correct, "train_total": t.total, "validation_correct": v.correct, "validation_total": v.total}
+        {
+            "train_correct": t.correct,
+            "train_total": t.total,
+            "validation_correct": v.correct,
+            "validation_total": v.total,
+        }
         for t, v in result.history.epoch_counts
     ]
     history = {

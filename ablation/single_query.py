@@ -46,7 +46,8 @@ def block_at_position(block: TransformerBlock, x: Tensor, normalised: Tensor, at
 
     query = F.linear(normalise(x) * norm.scale + norm.shift, weight_q, bias_q).unflatten(-1, heads)  # (B, H, D/H)
     key_side = torch.einsum("bhe,hed->bhd", query, weight_k.unflatten(0, heads)) * norm.scale  # (B, H, D)
-    # What is the same for every t drops out of the softmax; q·b_k is there so that b_k gets its gradient, which is zero.
+    # What is the same for every t drops out of the softmax. q·b_k stays only so that b_k gets its gradient, which is
+    # zero: AdamW decays what has a gradient and skips what has none.
     scores = key_side @ normalised.transpose(1, 2) + (query * bias_k.view(heads)).sum(-1, keepdim=True)  # (B, H, T)
     scores = scores / math.sqrt(query.shape[-1])
     if attended is not None:

@@ -112,7 +112,9 @@ def split_messages(messages: pd.DataFrame) -> dict[str, pd.DataFrame]:
     spam = messages[messages["Label"] == "spam"]
     ham = messages[messages["Label"] == "ham"]
     if len(spam) > len(ham):
-        raise DataError(f"{len(spam)} spam but only {len(ham)} ham: ham is sampled down to the spam; add ham or remove spam")
+        raise DataError(
+            f"{len(spam)} spam but only {len(ham)} ham: ham is sampled down to the spam; add ham or remove spam"
+        )
     balanced = pd.concat([ham.sample(len(spam), random_state=SPLIT_SEED), spam])
     balanced["Label"] = balanced["Label"].map(LABELS).astype("int64")
     for _ in range(2):
@@ -159,7 +161,7 @@ def _environment(name: str, value: str) -> Iterator[None]:
 
 
 def load_tokenizer(vocabulary_dir: Path) -> tiktoken.Encoding:
-    """GPT-2's byte-pair encoding from a folder in tiktoken's own cache layout; opens no connection if it is complete."""
+    """GPT-2's byte-pair encoding from a folder in tiktoken's cache layout; opens no connection if it is complete."""
     import tiktoken
 
     with _environment("TIKTOKEN_CACHE_DIR", str(vocabulary_dir)):

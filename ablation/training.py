@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Protocol
 
@@ -49,11 +50,11 @@ class History:
 
 def make_optimizer(parameters: list[torch.nn.Parameter], config: ExperimentConfig) -> torch.optim.Optimizer:
     """AdamW over everything that trains, biases and norms decayed too; fused where this build of PyTorch has it."""
-    settings = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    adamw = partial(torch.optim.AdamW, parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
     try:
-        return torch.optim.AdamW(parameters, **settings, fused=True)
+        return adamw(fused=True)
     except RuntimeError:
-        return torch.optim.AdamW(parameters, **settings)
+        return adamw()
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, config: ExperimentConfig) -> Tensor:

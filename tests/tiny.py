@@ -38,7 +38,7 @@ class DoubleWeights:
 def make_messages(
     config: ExperimentConfig, counts: tuple[int, int, int] = (40, 12, 14), longest: int = 12, seed: int = 0
 ) -> dict[str, EncodedMessages]:
-    """Messages of 1 to ``longest`` random tokens whose label depends on them; some twice, some holding the pad token."""
+    """Messages of 1 to ``longest`` random tokens, labelled by them; some stand twice, some hold the pad token."""
     draw = random.Random(seed)
     messages = {}
     for name, count in zip(("train", "validation", "test"), counts, strict=True):

@@ -1,0 +1,57 @@
+"""What a command would do, without doing it: nothing is loaded, fetched or written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gpt_download
+from ablation.classifier import build_classifier, count_parameters
+from ablation.config import PRETRAINED, ExperimentConfig, config_hash, row_number, variant_settings
+from ablation.experiment import GIGABYTE, estimate_memory, resolve_device
+
+
+def describe(config: ExperimentConfig) -> str:
+    """The resolved configuration, parameter counts, memory and files to fetch, as lines for a person.
+
+    Raises:
+        ConfigError: the device asked for is not there.
+    """
+    device = resolve_device(config)
+    total, trainable = count_parameters(build_classifier(config, config.shape))
+    memory = estimate_memory(config, device)
+    row = row_number(config)
+    settings = ", ".join(f"{name} {value}" for name, value in variant_settings(config).items()) or "none"
+    return "\n".join(
+        [
+            f"row                   {row or 'none of the published ones'}",
+            f"differs from row 1    {settings}",
+            f"seed                  {config.seed} (order {config.effective_order_seed})",
+            f"model                 {config.model_size}: {config.shape}",
+            f"parameters            {total:,}, of which {trainable:,} train (LoRA's are extra)"
+            if config.uses_lora
+            else f"parameters            {total:,}, of which {trainable:,} train",
+            f"device                {device}, {config.precision}, {config.execution} execution",
+            f"memory                {memory.needed / GIGABYTE:.2f} GB for weights, gradients and moments;"
+            f" {memory.free / GIGABYTE:.1f} GB free",
+            f"configuration hash    {config_hash(config)}",
+            f"results               {config.results_dir}",
+            *_downloads(config),
+        ]
+    )
+
+
+def _downloads(config: ExperimentConfig) -> list[str]:
+    fetches_weights = config.weights == PRETRAINED and config.weights_path is None
+    wanted = gpt_download.wanted_files(
+        config.model_size if fetches_weights else None,
+        models_dir=Path(config.models_dir),
+        data_dir=Path(config.data_dir),
+        vocabulary=True,
+    )
+    if not wanted:
+        return ["to download           nothing"]
+    verb = "missing (offline)" if config.offline else "to download"
+    return [
+        f"{verb:22}{path} from {file.addresses[0]}" + (f" ({file.size / 1e6:.1f} MB)" if file.size else "")
+        for path, file in wanted
+    ]
