@@ -20,6 +20,7 @@ import pytest
 from ablation import http_transfer
 from ablation.downloads import (
     DownloadError,
+    FetchOptions,
     NoAddressError,
     Patience,
     WantedFile,
@@ -35,7 +36,7 @@ CONTENT = random.Random(1).randbytes(700_001)
 QUICK = Patience(attempts=4, first_wait=0.01, longest_wait=0.05, connect_timeout=5.0, stall_timeout=0.3, lock_poll=0.05)
 
 
-def sha256(content: bytes) -> str:
+def sha256(content: bytes | bytearray) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
@@ -70,11 +71,15 @@ class Fetcher:
         size: int | None = None,
         with_hash: bool = True,
         patience: Patience = QUICK,
-        **options: bool,
+        offline: bool = False,
+        trust_new_hash: bool = False,
     ) -> bytes:
         addresses = tuple(self.server.address(path) for path in paths or (NAME,))
         wanted = WantedFile(NAME, addresses, size, sha256(content) if with_hash else None)
-        return fetch(wanted, self.folder, patience=patience, report=self.lines.append, **options).read_bytes()
+        options = FetchOptions(
+            offline=offline, trust_new_hash=trust_new_hash, patience=patience, report=self.lines.append
+        )
+        return fetch(wanted, self.folder, **options).read_bytes()
 
     @property
     def said(self) -> str:

@@ -62,17 +62,17 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[MisbehavingServer]:
         files[f"mirror/{size}/model.ckpt.data-00000-of-00001"] = DATA
     with MisbehavingServer(files) as running:
         monkeypatch.setenv("HF_ENDPOINT", running.host + "/")
-        sizes = {"checkpoint_bytes": len(DATA), "checkpoint_index_bytes": len(INDEX)}
+        small = dataclasses.replace(small, checkpoint_bytes=len(DATA), checkpoint_index_bytes=len(INDEX))
+        medium = dataclasses.replace(medium, checkpoint_bytes=len(DATA), checkpoint_index_bytes=len(INDEX))
         small = dataclasses.replace(
             small,
             safetensors_bytes=len(SAFETENSORS),
             safetensors_sha256=sha256(SAFETENSORS),
             checkpoint_sha256=sha256(DATA),
             checkpoint_index_sha256=sha256(INDEX),
-            **sizes,
         )
         monkeypatch.setitem(gpt_download.RELEASES, SMALL, small)
-        monkeypatch.setitem(gpt_download.RELEASES, MEDIUM, dataclasses.replace(medium, **sizes))
+        monkeypatch.setitem(gpt_download.RELEASES, MEDIUM, medium)
         monkeypatch.setattr(gpt_download, "OPENAI", running.host)
         monkeypatch.setattr(gpt_download, "CHECKPOINT_BASES", (running.address("gone"), running.address("mirror")))
         archive = dataclasses.replace(
@@ -95,6 +95,14 @@ def lines() -> list[str]:
 def options(lines: list[str]) -> FetchOptions:
     patience = Patience(attempts=2, first_wait=0.01, stall_timeout=1.0, lock_poll=0.05)
     return FetchOptions(patience=patience, report=lines.append)
+
+
+def offline(options: FetchOptions) -> FetchOptions:
+    return {**options, "offline": True}
+
+
+def trusting(options: FetchOptions) -> FetchOptions:
+    return {**options, "trust_new_hash": True}
 
 
 def test_manifests_are_those_of_the_publishers() -> None:
@@ -151,7 +159,7 @@ def test_openai_when_huggingface_fails(
     assert any("gone" in line and "404" in line for line in lines)
     asked = len(server.requests)
     assert gpt_download.fetch_weights(size, tmp_path, **options) == folder
-    assert gpt_download.fetch_weights(size, tmp_path, **{**options, "offline": True}) == folder
+    assert gpt_download.fetch_weights(size, tmp_path, **offline(options)) == folder
     assert len(server.requests) == asked
 
 
@@ -188,7 +196,7 @@ def test_dataset(server: MisbehavingServer, tmp_path: Path, options: FetchOption
     assert path.name == "SMSSpamCollection.tsv"
     assert path.read_bytes() == MESSAGES
     path.unlink()
-    assert gpt_download.fetch_dataset(tmp_path / "data", **{**options, "offline": True}).exists()  # from the archive
+    assert gpt_download.fetch_dataset(tmp_path / "data", **offline(options)).exists()  # from the archive
     assert len(server.requests) == 1
 
 
@@ -207,7 +215,7 @@ def test_a_data_file_of_the_users_own(server: MisbehavingServer, tmp_path: Path,
     own.write_bytes(b"ham\tmine\n")
     with pytest.raises(DownloadError, match=f"{sha256(own.read_bytes())}, expected {sha256(MESSAGES)}: delete it"):
         gpt_download.fetch_dataset(tmp_path, **options)
-    assert gpt_download.fetch_dataset(tmp_path, **{**options, "trust_new_hash": True}).read_bytes() == b"ham\tmine\n"
+    assert gpt_download.fetch_dataset(tmp_path, **trusting(options)).read_bytes() == b"ham\tmine\n"
     assert not server.requests
 
 
