@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from ablation.weights import Weights, WeightsError, load_into, open_weights
 from previous_chapters import GPTModel
 from tests import tf_checkpoint_writer
 
+ROOT = Path(__file__).parent.parent
 SHAPE = ModelShape(vocab_size=37, context_length=10, emb_dim=8, n_layers=3, n_heads=2)
 StateDict = dict[str, Tensor]
 
@@ -57,7 +59,7 @@ def huggingface(model: StateDict, prefix: str = "", masks: bool = False) -> Stat
                 "shift": "bias",
             }.items():
                 other = other.replace(ours, theirs)
-            renamed[other] = tensor.T if "c_" in other else tensor
+            renamed[other] = tensor.T if tensor.ndim == 2 and "c_" in other else tensor
     if masks:
         for block in range(1 + max(int(name.split(".")[1]) for name in renamed if name.startswith("h."))):
             renamed[f"h.{block}.attn.bias"] = torch.ones(1, 1, 4, 4).tril()
@@ -181,6 +183,24 @@ def test_tensors_are_views_and_are_let_go(
     assert weights.path.read_bytes() == before
     del block, tensor
     assert mapped_ranges(weights.path) == []
+
+
+def test_models_are_built_without_draws() -> None:
+    """No numbers are drawn, and what PyTorch imports to draw none on the meta device is not imported either."""
+    code = """
+import sys, torch
+from ablation.config import MODEL_SHAPES
+from ablation.weights import WithoutDraws
+from previous_chapters import GPTModel
+before, state = len(sys.modules), torch.get_rng_state()
+with torch.device("meta"), WithoutDraws():
+    model = GPTModel(MODEL_SHAPES["gpt2-xl (1558M)"])
+assert all(parameter.is_meta for parameter in model.parameters())
+assert torch.equal(state, torch.get_rng_state())
+print(len(sys.modules) - before)
+"""
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(result.stdout) < 50
 
 
 def test_half_precision_becomes_float32(model: StateDict, tmp_path: Path) -> None:
