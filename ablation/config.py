@@ -212,6 +212,17 @@ class ExperimentConfig:
         _number(positive=True),
         identity=False,
     )
+    feature_cache: str | None = _option(
+        None,
+        "folder to keep features in, for later runs of this and other rows; nothing is kept if not given",
+        identity=False,
+    )
+    feature_cache_limit: float = _option(
+        20.0,
+        "GB of --feature_cache; those not used for longest are deleted to make room",
+        _number(positive=True),
+        identity=False,
+    )
     data_dir: str = _option("data", "folder of SMSSpamCollection.tsv, fetched into it if missing", identity=False)
     models_dir: str = _option("models", "folder of downloaded weights and vocabulary", identity=False)
     weights_path: str | None = _option(

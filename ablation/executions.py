@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ablation.classifier import WeightSource, materialise
 from ablation.config import ExperimentConfig
 from ablation.execution_plan import ExecutionPlan, arithmetic
+from ablation.feature_cache import FeatureCache
 from ablation.frozen_prefix import similar_lengths
 from ablation.listener import Listener
 from ablation.prefix_features import Kind, PrefixFeatures, attended_positions
@@ -56,6 +57,7 @@ class NaiveExecution(_Execution):
     """Everything at every step, batch by batch."""
 
     joins_batches = False
+    features = "none"
 
     def __init__(
         self,
@@ -88,6 +90,7 @@ class PlannedExecution(_Execution):
     Args:
         stages: which messages are needed first, which later (see ``PrefixFeatures``).
         memory: bytes of features and hidden states to hold at a time.
+        cache, run_key: where features are kept between runs, if anywhere, and what they depend on.
     """
 
     joins_batches = True
@@ -102,6 +105,8 @@ class PlannedExecution(_Execution):
         device: torch.device,
         stages: list[dict[str, Tensor]],
         memory: int,
+        cache: FeatureCache | None = None,
+        run_key: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(config, model, plan, messages, device)
         suffix = model.trf_blocks[max(0, plan.first_block) :]
@@ -111,10 +116,19 @@ class PlannedExecution(_Execution):
         materialise(model.out_head, weights, device, prefix="out_head")
         self._features: PrefixFeatures | None = None
         if plan.keeps_features:
-            self._features = PrefixFeatures(model, weights, plan, messages, stages, device, memory)
+            self._features = PrefixFeatures(
+                model, weights, plan, messages, stages, device, memory, cache, run_key
+            )
         else:
             materialise(model.tok_emb, weights, device, prefix="tok_emb")
             materialise(model.pos_emb, weights, device, prefix="pos_emb")
+
+    @property
+    def features(self) -> str:
+        """Where this run's features come from, once the first stage is prepared."""
+        if self._features is None:
+            return "none"
+        return "reused" if self._features.reused else "computed"
 
     def prepare(self, stage: int, listener: Listener) -> None:
         """Compute what the messages of this stage need, before they are first asked for."""

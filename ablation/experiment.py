@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ablation.classifier import RandomWeights, WeightSource, build_classifier, c
 from ablation.config import RANDOM, ConfigError, ExperimentConfig
 from ablation.execution_plan import ExecutionPlan, make_plan
 from ablation.executions import NaiveExecution, PlannedExecution
+from ablation.feature_cache import FeatureCache, FeatureStorageError
 from ablation.listener import Count, Listener
 from ablation.spam_data import (
     SPLITS,
@@ -171,6 +173,13 @@ def feature_memory(config: ExperimentConfig) -> int:
     return min(DEFAULT_FEATURE_MEMORY, psutil.virtual_memory().available // 4)
 
 
+def open_feature_cache(config: ExperimentConfig, listener: Listener) -> AbstractContextManager[FeatureCache | None]:
+    """The cache that the configuration names; None if it names none."""
+    if config.feature_cache is None or config.execution == "naive":
+        return nullcontext()
+    return FeatureCache(Path(config.feature_cache), int(config.feature_cache_limit * GIGABYTE), listener)
+
+
 def make_execution(
     config: ExperimentConfig,
     model: GPTModel,
@@ -178,12 +187,16 @@ def make_execution(
     weights: WeightSource,
     messages: dict[str, EncodedMessages],
     device: torch.device,
+    cache: FeatureCache | None = None,
+    weights_digest: str = "",
 ) -> NaiveExecution | PlannedExecution:
     """The execution that the configuration names, its trainable part loaded and on the device."""
     if config.execution == "naive":
         return NaiveExecution(config, model, plan, weights, messages, device)
     stages = feature_stages(messages, config)
-    return PlannedExecution(config, model, plan, weights, messages, device, stages, feature_memory(config))
+    run_key = {"weights": weights_digest, "precision": config.precision, "tokenizer": "gpt2"}
+    memory = feature_memory(config)
+    return PlannedExecution(config, model, plan, weights, messages, device, stages, memory, cache, run_key)
 
 
 def run_experiment(config: ExperimentConfig, listener: Listener | None = None) -> ExperimentResult:
@@ -191,7 +204,7 @@ def run_experiment(config: ExperimentConfig, listener: Listener | None = None) -
 
     Raises:
         ConfigError: the device or precision is not to be had here.
-        RunError: out of memory.
+        RunError: out of memory, or no room for features.
         DataError, WeightsError, DownloadError: the data or the weights cannot be had or used.
     """
     listener = listener or Listener()
@@ -201,7 +214,10 @@ def run_experiment(config: ExperimentConfig, listener: Listener | None = None) -
         torch.set_num_threads(config.threads)
     torch.backends.cuda.matmul.allow_tf32 = config.precision == "tf32"
     try:
-        return _run(config, listener, device, started)
+        with open_feature_cache(config, listener) as cache:
+            return _run(config, listener, device, started, cache)
+    except FeatureStorageError as error:
+        raise RunError(str(error)) from error
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise RunError(_out_of_memory(config)) from error
     except RuntimeError as error:
@@ -217,7 +233,9 @@ def _out_of_memory(config: ExperimentConfig) -> str:
     )
 
 
-def _run(config: ExperimentConfig, listener: Listener, device: torch.device, started: float) -> ExperimentResult:
+def _run(
+    config: ExperimentConfig, listener: Listener, device: torch.device, started: float, cache: FeatureCache | None
+) -> ExperimentResult:
     messages, digest_of_data = load_messages(config, listener)
     weights = open_weights(config, listener)
     digest_of_weights = weights.digest()
@@ -225,7 +243,7 @@ def _run(config: ExperimentConfig, listener: Listener, device: torch.device, sta
     plan = make_plan(config, model, messages)
     if config.execution == "planned":
         listener.message(plan.describe())
-    execution = make_execution(config, model, plan, weights, messages, device)
+    execution = make_execution(config, model, plan, weights, messages, device, cache, digest_of_weights)
     del weights  # whatever reads on holds it; where nothing does, its memory is free from here on
     loaders = make_loaders(messages, config.batch_size)
     total_parameters, trainable_parameters = count_parameters(model)
@@ -245,7 +263,6 @@ def _run(config: ExperimentConfig, listener: Listener, device: torch.device, sta
         indices, split_logits = predict(execution, split, loaders[split])
         counts[split] = count_correct(execution, split, indices, split_logits)
         logits[split] = split_logits.cpu()
-    keeps_features = config.execution == "planned" and plan.keeps_features
     return ExperimentResult(
         config=config,
         history=history,
@@ -260,8 +277,8 @@ def _run(config: ExperimentConfig, listener: Listener, device: torch.device, sta
         device=device,
         load_seconds=training_started - started,
         training_seconds=training_seconds,
-        feature_seconds=prefix_seconds if keeps_features else 0.0,
+        feature_seconds=prefix_seconds if execution.features != "none" else 0.0,
         total_seconds=time.perf_counter() - started,
-        features="computed" if keeps_features else "none",
+        features=execution.features,
         trained_parameters=execution.trained_parameters() if config.save_model else {},
     )

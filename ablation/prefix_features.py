@@ -5,26 +5,34 @@ Depending on the plan, a message leaves behind
 * ``VECTORS``: the classifier's input, one vector (all blocks are frozen);
 * ``NORMALISED``: the normalised states that the last block attends to, and its input where it is read;
 * ``STATES``: the states that enter the first trainable block.
+
+All three follow quickly from the states behind the prefix blocks, which cost nearly all of the time. So these are what
+a feature cache keeps, and plans of different kinds share them (rows 1, 3, 18 and 19 of the published table).
 """
 
 from __future__ import annotations
 
-import tempfile
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ablation.classifier import WeightSource
-from ablation.execution_plan import ExecutionPlan, arithmetic
+from ablation.execution_plan import ExecutionPlan
+from ablation.feature_cache import Entry, FeatureCache, temporary_table
 from ablation.frozen_prefix import Batch, chunks, lay_out, read_block, run_frozen_blocks
 from ablation.listener import Listener
 from ablation.single_query import block_at_position, normalise
 from ablation.spam_data import EncodedMessages
 from ablation.token_position import read
 from previous_chapters import GPTModel, TransformerBlock
+
+ALGORITHM = 1  # raised whenever the frozen prefix is computed in another way, so that older entries are left alone
 
 
 class Kind(Enum):
@@ -65,7 +73,8 @@ def find_distinct(messages: dict[str, EncodedMessages], plan: ExecutionPlan) -> 
     tokens, visible, taken_in, ids = [], [], [], {}
     for name, split in messages.items():
         split_ids = []
-        for row, end, read_end in zip(split.tokens, plan.visible[name].tolist(), plan.taken_in[name].tolist(), strict=True):
+        ends, read_ends = plan.visible[name].tolist(), plan.taken_in[name].tolist()
+        for row, end, read_end in zip(split.tokens, ends, read_ends, strict=True):
             key = (read_end, row[:end].numpy().tobytes())
             if key not in seen:
                 seen[key] = len(seen)
@@ -78,11 +87,19 @@ def find_distinct(messages: dict[str, EncodedMessages], plan: ExecutionPlan) -> 
 
 
 class PrefixFeatures:
-    """The features of all messages, computed stage by stage.
+    """The features of all messages, computed stage by stage or taken from a cache.
 
     Args:
-        stages: for each stage, the messages it is the first to need: per split, indices.
+        stages: for each stage, the messages it is the first to need: per split, indices. Computed in this order.
         memory: bytes of hidden states to hold at a time; a larger table is kept in a mapped temporary file.
+        cache: where the states behind the prefix blocks are looked up, and kept if they are not there.
+        run_key: what they depend on that is not seen here: the weights' digest, the precision, the tokenizer.
+
+    Attributes:
+        reused: whether they were there; known when the first stage has been computed.
+
+    Raises:
+        FeatureStorageError: no room for the temporary file, or the cache cannot be locked.
     """
 
     def __init__(
@@ -94,25 +111,36 @@ class PrefixFeatures:
         stages: list[dict[str, Tensor]],
         device: torch.device,
         memory: int,
+        cache: FeatureCache | None = None,
+        run_key: Mapping[str, str] | None = None,
     ) -> None:
         self.kind = kind_of_features(plan)
+        self.reused = False
         self._model, self._weights, self._plan, self._device = model, weights, plan, device
         self.messages = find_distinct(messages, plan)
-        self._dtype = model.final_norm.scale.dtype
-        width = weights.shape.emb_dim
-        self._chunk_rows = max(1, memory // (width * self._dtype.itemsize))
-        self.stages = self._lay_out(stages)
-        self._starts = torch.zeros(len(self.messages.visible), dtype=torch.long)
-        for batch in self._batches():
-            self._starts[batch.messages] = batch.start + torch.arange(len(batch.messages)) * batch.width
-        rows = max((batch.end for batch in self._batches()), default=0)
-        count = len(self.messages.visible)
-        self._table = self._allocate(0 if self.kind is Kind.VECTORS else rows, width, memory)
-        # Where the classifier's input, or the last block's input at the position read, is kept.
-        self._at_readout = self._allocate(0 if self.kind is Kind.STATES else count, width, memory)
+        self._dtype, self._width = model.final_norm.scale.dtype, weights.shape.emb_dim
+        self._memory = memory
+        self._entry: Entry | None = None if cache is None else cache.open({**(run_key or {}), **self._key()})
+        self._place(self._lay_out(stages))
 
-    def _batches(self) -> list[Batch]:
-        return [batch for stage in self.stages for batch in stage]
+    def _key(self) -> dict[str, Any]:
+        """What the states behind the prefix blocks depend on, besides the run's key.
+
+        The visible token ids say it all of the messages: pads are among them where they can be seen.
+        """
+        ids = hashlib.sha256()
+        for row, end in zip(self.messages.tokens, self.messages.visible.tolist(), strict=True):
+            ids.update(end.to_bytes(8, "little") + row[:end].numpy().tobytes())
+        return {
+            "algorithm": ALGORITHM,
+            "torch": torch.__version__,
+            "device": self._device.type,
+            "dtype": str(self._dtype),
+            "model": dataclasses.asdict(self._weights.shape),
+            "blocks": self._plan.prefix_blocks,
+            "causal_mask": self._plan.causal,
+            "messages": ids.hexdigest(),
+        }
 
     def _lay_out(self, stages: list[dict[str, Tensor]]) -> list[list[Batch]]:
         placed: set[int] = set()
@@ -129,48 +157,110 @@ class PrefixFeatures:
             first_row = batches[-1].end if batches else first_row
         return layouts
 
-    def _allocate(self, rows: int, width: int, memory: int) -> Tensor:
-        if self._device.type != "cpu" or rows * width * self._dtype.itemsize <= memory:
-            return torch.empty(rows, width, dtype=self._dtype, device=self._device)
-        with tempfile.TemporaryDirectory(prefix="prefix-features-") as folder:  # the mapping outlives the name
-            file = str(Path(folder) / "table")
-            return torch.from_file(file, shared=True, size=rows * width, dtype=self._dtype).view(rows, width)
+    def _place(self, stages: list[list[Batch]]) -> None:
+        """Settle which rows of the table are whose."""
+        self.stages = stages
+        self._rows = 0
+        self._starts = torch.zeros(len(self.messages.visible), dtype=torch.long)
+        for batch in (batch for stage in stages for batch in stage):
+            self._starts[batch.messages] = batch.start + torch.arange(len(batch.messages)) * batch.width
+            self._rows = batch.end
 
     @torch.no_grad()
     def compute(self, stage: int, listener: Listener) -> None:
-        """Run the frozen blocks over the messages of one stage and keep what the trainable suffix will need."""
-        plan, batches = self._plan, self.stages[stage]
+        """Get the features of one stage: run its messages through the frozen blocks, unless the cache has them."""
+        if stage == 0:
+            if self._entry is not None and self._load(self._entry):
+                return
+            self._table = self._allocate(0 if self.kind is Kind.VECTORS else self._rows)
+            self._at_readout = self._allocate(0 if self.kind is Kind.STATES else len(self._starts))
+        elif self.reused:
+            return
+        batches = self.stages[stage]
         positions = sum(batch.end - batch.start for batch in batches)
-        listener.work_started("frozen prefix", positions * plan.prefix_blocks, "position×block")
-        for chunk in chunks(batches, self._chunk_rows):
-            rows = slice(chunk[0].start, chunk[-1].end)
-            if self.kind is Kind.VECTORS:
-                states = torch.empty(rows.stop - rows.start, self._at_readout.shape[1], dtype=self._dtype, device=self._device)
-            else:
-                states = self._table[rows]
+        listener.work_started("frozen prefix", positions * self._plan.prefix_blocks, "position×block")
+        for chunk in self._chunks(batches):
+            states = self._workspace(chunk)
             run_frozen_blocks(
-                self._model, self._weights, self.messages.tokens, chunk, states, plan.prefix_blocks, listener.work_advanced
+                self._model,
+                self._weights,
+                self.messages.tokens,
+                chunk,
+                states,
+                self._plan.prefix_blocks,
+                listener.work_advanced,
             )
-            self._finish(chunk, states)
+            if self._entry is not None:
+                self._entry.append(states)
+            self._derive(chunk, states)
         listener.work_ended()
+        if self._entry is not None and stage == len(self.stages) - 1:
+            layout = [(batch.width, batch.messages.tolist()) for stage in self.stages for batch in stage]
+            self._entry.finish(layout, self._width, self._dtype)
 
-    def _finish(self, chunk: list[Batch], states: Tensor) -> None:
-        """Turn the states behind the frozen blocks into the features of the plan's kind."""
+    def _load(self, entry: Entry) -> bool:
+        """Take all features from the cache's entry, or begin to write it."""
+        stored = entry.load()
+        if stored is None:
+            entry.start(self._rows * self._width * self._dtype.itemsize)
+            return False
+        self.reused = True
+        batches, first_row = [], 0
+        for width, messages in stored.layout:  # maybe by a run whose stages were cut elsewhere
+            batches.append(Batch(torch.tensor(messages), width, first_row))
+            first_row = batches[-1].end
+        self._place([batches])
         if self.kind is Kind.STATES:
+            self._table = stored.table.to(self._device)
+            return True
+        self._table = self._allocate(0 if self.kind is Kind.VECTORS else self._rows)
+        self._at_readout = self._allocate(len(self._starts))
+        for chunk in self._chunks(batches):
+            self._derive(chunk, stored.table[chunk[0].start : chunk[-1].end].to(self._device))
+        return True
+
+    def _allocate(self, rows: int) -> Tensor:
+        if self._in_memory(rows):
+            return torch.empty(rows, self._width, dtype=self._dtype, device=self._device)
+        return temporary_table(rows, self._width, self._dtype)
+
+    def _in_memory(self, rows: int) -> bool:
+        return self._device.type != "cpu" or rows * self._width * self._dtype.itemsize <= self._memory
+
+    def _chunks(self, batches: list[Batch]) -> Iterator[list[Batch]]:
+        return chunks(batches, max(1, self._memory // (self._width * self._dtype.itemsize)))
+
+    def _workspace(self, chunk: list[Batch]) -> Tensor:
+        """Where the blocks work on a chunk: in place if the table is in memory. A mapped one is written just once."""
+        rows = slice(chunk[0].start, chunk[-1].end)
+        if self.kind is not Kind.VECTORS and self._in_memory(self._rows):
+            return self._table[rows]
+        return torch.empty(rows.stop - rows.start, self._width, dtype=self._dtype, device=self._device)
+
+    def _derive(self, chunk: list[Batch], states: Tensor) -> None:
+        """Turn the states behind the prefix blocks into the features of the plan's kind.
+
+        Args:
+            states: (rows, D) of the chunk; may be its part of the table.
+        """
+        if self.kind is Kind.STATES:
+            part = self._table[chunk[0].start : chunk[-1].end]
+            if part.data_ptr() != states.data_ptr():
+                part.copy_(states)
             return
         one_position = not self._plan.pooled
-        last_index = self._plan.n_blocks - 1
         block: TransformerBlock | None = None
         if self.kind is Kind.VECTORS and one_position:
-            block = read_block(self._model, self._weights, last_index, self._device)
+            block = read_block(self._model, self._weights, self._plan.n_blocks - 1, self._device)
         for batch in chunk:
             x = batch.view(states, chunk[0].start)
             taken_in = self.messages.taken_in[batch.messages].to(self._device)
             if self.kind is Kind.NORMALISED:
                 kept = read(x, taken_in, pooled=False)
-                x.copy_(normalise(x))
+                batch.view(self._table).copy_(normalise(x))
             elif block is not None:
                 attended = attended_positions(self.messages.visible[batch.messages], batch.width)
+                attended = None if attended is None else attended.to(self._device)
                 kept = self._model.final_norm(
                     block_at_position(block, read(x, taken_in, pooled=False), normalise(x), attended)
                 )
