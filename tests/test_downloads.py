@@ -131,6 +131,7 @@ def test_server_ignores_range(fetcher: Fetcher) -> None:
     fetcher.server.plan(NAME, Behaviour(cut_at=300_000), Behaviour(ignore_range=True))
     assert fetcher() == CONTENT
     assert fetcher.server.requests[1].headers["Range"] == "bytes=300000-"
+    assert len(fetcher.server.requests) == 2
 
 
 def test_416_of_a_shorter_file(fetcher: Fetcher) -> None:

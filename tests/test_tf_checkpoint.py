@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablation import tf_checkpoint
@@ -117,6 +117,7 @@ names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=
 shapes = st.lists(st.integers(1, 7), max_size=4).map(tuple)
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.one_of(names, names.map("model/h0/attn/".__add__)), shapes, max_size=40),
     st.integers(1, 4000),
@@ -138,6 +139,7 @@ def test_any_names_and_shapes(tmp_path_factory: pytest.TempPathFactory, model: d
     shutil.rmtree(folder)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_refused_politely(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     """[5] Noise, also noise that ends like an index."""

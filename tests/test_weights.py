@@ -288,7 +288,7 @@ def test_same_digest_for_all_kinds(model: StateDict, tmp_path: Path) -> None:
         assert open_weights(tmp_path / f"{number}.safetensors", SHAPE).digest() not in digests.values()
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(st.builds(ModelShape, st.integers(1, 20), st.integers(1, 9), st.integers(1, 6), st.integers(1, 12), st.just(1)))
 def test_same_digest_for_any_shape(tmp_path_factory: pytest.TempPathFactory, shape: ModelShape) -> None:
     """[7] More than ten blocks too, where the files' order of names is another than the model's."""
