@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ablation.classifier import WeightSource, materialise
 from ablation.config import ExperimentConfig
+from ablation.embedding_rows import OccurringRows, keep_occurring, occurring_rows, whole_embeddings
 from ablation.execution_plan import ExecutionPlan, arithmetic
 from ablation.feature_cache import FeatureCache
 from ablation.frozen_prefix import similar_lengths
@@ -48,8 +49,8 @@ class _Execution:
     def trainable_parameters(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
-    def trained_parameters(self) -> dict[str, Tensor]:
-        """What was trained, by name, on the CPU."""
+    def trained_parameters(self, updates: int) -> dict[str, Tensor]:
+        """What was trained, by name, on the CPU, after so many updates."""
         return {name: p.detach().cpu() for name, p in self.model.named_parameters() if p.requires_grad}
 
 
@@ -115,13 +116,20 @@ class PlannedExecution(_Execution):
         materialise(model.final_norm, weights, device, prefix="final_norm")
         materialise(model.out_head, weights, device, prefix="out_head")
         self._features: PrefixFeatures | None = None
+        self._rows: OccurringRows | None = None
+        self._weights: WeightSource | None = None
         if plan.keeps_features:
             self._features = PrefixFeatures(
                 model, weights, plan, messages, stages, device, memory, cache, run_key
             )
-        else:
+        elif plan.first_block == 0:
             materialise(model.tok_emb, weights, device, prefix="tok_emb")
             materialise(model.pos_emb, weights, device, prefix="pos_emb")
+        else:
+            self._rows = occurring_rows(messages)
+            keep_occurring(model, weights, self._rows, device)
+            self._messages = self._rows.renumber(messages)
+            self._weights = weights if config.save_model else None  # for the rows that do not occur
 
     @property
     def features(self) -> str:
@@ -129,6 +137,14 @@ class PlannedExecution(_Execution):
         if self._features is None:
             return "none"
         return "reused" if self._features.reused else "computed"
+
+    def trained_parameters(self, updates: int) -> dict[str, Tensor]:
+        trained = super().trained_parameters(updates)
+        if self._rows is None:
+            return trained
+        if self._weights is None:
+            raise RuntimeError("the rows that no message touches were not kept; configure the run with save_model")
+        return trained | whole_embeddings(trained, self._weights, self._rows, self._config, updates)
 
     def prepare(self, stage: int, listener: Listener) -> None:
         """Compute what the messages of this stage need, before they are first asked for."""

@@ -280,5 +280,5 @@ def _run(
         feature_seconds=prefix_seconds if execution.features != "none" else 0.0,
         total_seconds=time.perf_counter() - started,
         features=execution.features,
-        trained_parameters=execution.trained_parameters() if config.save_model else {},
+        trained_parameters=execution.trained_parameters(history.updates) if config.save_model else {},
     )

@@ -42,7 +42,7 @@ def make_messages(
     draw = random.Random(seed)
     messages = {}
     for name, count in zip(("train", "validation", "test"), counts, strict=True):
-        lists = [[draw.randrange(SHAPE.vocab_size) for _ in range(draw.randint(1, longest))] for _ in range(count)]
+        lists = [[draw.randrange(SHAPE.vocab_size - 10) for _ in range(draw.randint(1, longest))] for _ in range(count)]
         lists[-1] = lists[0]
         lists[1] = [5, PAD, 7, PAD]
         labels = [sum(tokens) % 2 for tokens in lists]
