@@ -1,0 +1,228 @@
+"""Memory of the runs that are too large to hold: row 13 (1024 positions) and GPT-2 XL's row 8, sampled over a run.
+
+    python benchmarks/memory.py [TASK ...] [--record benchmarks/records/DATE_memory]
+
+Each task is a process of its own, watched from outside. It goes through what a run does, in its order: digest of a
+weights file in GPT-2's true format (random numbers, made on the spot), frozen pass, training, evaluation. Messages are
+random tokens. What a task leaves out of the full run, and why that does not change the peak, stands in ``TASKS``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from ablation.config import row_config  # noqa: E402
+from benchmarks.load_weights import environment, megabytes, write_random_weights  # noqa: E402
+from benchmarks.memory_sampler import MemorySampler  # noqa: E402
+
+STEPS = 20  # training steps: gradients and moments are there from the first on
+ALL_MESSAGES = (1045, 149, 300)
+PASS = "frozen pass"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One measurement.
+
+    Attributes:
+        positions: of every message.
+        blocks: of the model in the file; all but the last are frozen.
+        messages: training, validation, test.
+        feature_memory: as the flag, GB; None for its default.
+        limit: what the issue allows for the full run, bytes.
+        left_out: how this differs from the full run, and what follows for the full run's peak.
+    """
+
+    row: int
+    positions: int
+    blocks: int
+    messages: tuple[int, int, int]
+    feature_memory: float | None
+    limit: float
+    left_out: str
+
+
+TASKS = {
+    "row13-all-blocks": Task(
+        13, 1024, 12, (105, 15, 30), 0.2, 3e9,
+        "150 of 1,494 messages, and chunks of 0.2 GB instead of 2 GB: the table is larger than the chunk here too, and"
+        " lies in a mapped file; the full run adds the other 1.8 GB of a chunk",
+    ),
+    "row13-all-messages": Task(
+        13, 1024, 2, ALL_MESSAGES, None, 3e9,
+        "1 of the 11 frozen blocks: each is read from the mapped file when its turn comes and dropped afterwards, so"
+        " that their number does not matter (row13-all-blocks goes through all of them)",
+    ),
+    "row8-few-messages": Task(
+        8, 120, 9, (105, 15, 30), None, 4e9,
+        "150 of 1,494 messages, and the first 8 of the 47 frozen blocks: shows that the blocks' number does not matter;"
+        " the full run adds the hidden states of the other messages, 1.03 GB",
+    ),
+    "row8-all-messages": Task(
+        8, 120, 2, ALL_MESSAGES, None, 4e9,
+        "1 of the 47 frozen blocks: they are equally large, and one is in use at a time (row8-few-messages)",
+    ),
+    "row8-first-blocks": Task(
+        8, 120, 9, ALL_MESSAGES, None, 4e9,
+        "the first 8 of the 47 frozen blocks: the others are as large, and one is in use at a time",
+    ),
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Memory of the large runs.")
+    parser.add_argument("tasks", nargs="*", default=list(TASKS), help=f"of {', '.join(TASKS)}; all if none is given")
+    parser.add_argument("--record", type=Path, help="folder for the raw figures and the environment")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        run(TASKS[options.tasks[0]], Path(options.child))
+        return
+    results = {name: measure(name) for name in options.tasks}
+    if options.record:
+        options.record.mkdir(parents=True, exist_ok=True)
+        raw = options.record / "raw.json"
+        if raw.exists():  # tasks may be measured one by one
+            results = {**json.loads(raw.read_text(encoding="utf-8")), **results}
+        command = "python benchmarks/memory.py --record benchmarks/records/DATE_memory"
+        texts = {
+            "raw.json": json.dumps(results, indent=1),
+            "environment.json": json.dumps({**environment(), "command": command}, indent=1),
+            "table.md": table(results),
+        }
+        for name, text in texts.items():
+            (options.record / name).write_text(text + "\n", encoding="utf-8")
+    print(table(results))
+
+
+# ---- the watcher ----------------------------------------------------------------------------------------------------
+
+
+def measure(name: str) -> dict[str, Any]:
+    """Run a task in a process of its own and sample its memory, phase by phase."""
+    task = TASKS[name]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.safetensors"
+        write_random_weights(file, task_shape(task))
+        command = [sys.executable, __file__, name, "--child", str(file)]
+        began = time.perf_counter()
+        with (
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
+            MemorySampler(process.pid) as sampler,
+        ):
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith("phase: "):
+                    sampler.phase = line.removeprefix("phase: ").strip()
+                print(f"{name}: {line.strip()} at {time.perf_counter() - began:.0f} s", file=sys.stderr)
+        if process.returncode:
+            raise SystemExit(f"{name}: the process failed with status {process.returncode}")
+    return {
+        **dataclasses.asdict(task),
+        "steps": STEPS,
+        "seconds": time.perf_counter() - began,
+        "peak": dataclasses.asdict(sampler.peak),
+        "phases": {phase: dataclasses.asdict(peak) for phase, peak in sampler.peaks.items()},
+    }
+
+
+def table(results: dict[str, Any]) -> str:
+    lines = [
+        "| measured | anonymous + shared, peak | in the frozen pass | in training | in evaluation | limit |"
+        " mapped file pages, peak | left out |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, result in results.items():
+        own = {phase: peak["own"] for phase, peak in result["phases"].items()}
+        parts = [own[phase] for phase in own if phase.startswith(PASS)]
+        in_pass = megabytes(max(parts))
+        if len(parts) > 2:  # where it ended is not a part of its own
+            in_pass += f" ({megabytes(parts[0])} at its beginning, {megabytes(parts[-2])} at its end)"
+        cells = [name, megabytes(result["peak"]["own"]), in_pass, megabytes(own["training"])]
+        cells += [megabytes(own["evaluation"]), megabytes(result["limit"])]
+        cells += [megabytes(result["peak"]["files"]), result["left_out"]]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+# ---- the run that is watched ----------------------------------------------------------------------------------------
+
+
+def task_shape(task: Task) -> Any:
+    return dataclasses.replace(row_config(task.row).shape, n_layers=task.blocks)
+
+
+def run(task: Task, file: Path) -> None:
+    """What ``run_experiment`` does, with a shorter model and made-up messages; tells its phases."""
+    import torch
+
+    from ablation import experiment
+    from ablation.classifier import build_classifier
+    from ablation.execution_plan import make_plan
+    from ablation.listener import Listener
+    from ablation.spam_data import SPLITS, encode_messages, make_loaders
+    from ablation.training import predict, train
+    from ablation.weights import open_weights
+
+    def phase(name: str) -> None:
+        print(f"phase: {name}", flush=True)
+
+    class Parts(Listener):
+        """Cuts the frozen pass over what training needs into as many phases as there are blocks."""
+
+        def work_started(self, what: str, amount: int, unit: str) -> None:
+            self.amount, self.done, self.part = amount, 0, 0
+
+        def work_advanced(self, amount: int) -> None:
+            self.done += amount
+            part = self.done * plan.prefix_blocks // self.amount
+            if part > self.part:
+                self.part = part
+                phase(f"{PASS}, {part} of {plan.prefix_blocks}")
+
+    phase("loading")
+    config = row_config(task.row, max_steps=STEPS, feature_memory=task.feature_memory, device="cpu")
+    weights = open_weights(file, task_shape(task))
+    digest = weights.digest()
+    draw = torch.Generator().manual_seed(0)
+    messages = {
+        split: encode_messages(
+            torch.randint(weights.shape.vocab_size, (count, task.positions), generator=draw).tolist(),
+            [message % 2 for message in range(count)],
+            task.positions,
+            pad_token=50256,
+            padded=True,
+        )
+        for split, count in zip(SPLITS, task.messages, strict=True)
+    }
+    model = build_classifier(config, weights.shape)
+    plan = make_plan(config, model, messages)
+    print(plan.describe(), flush=True)
+    device = torch.device("cpu")
+    execution = experiment.make_execution(config, model, plan, weights, messages, device, None, digest)
+    loaders = make_loaders(messages, config.batch_size)
+    phase(PASS)
+    execution.prepare(experiment.TRAINING_STAGE, Parts())
+    phase("training")
+    train(execution, loaders, config, Listener())
+    phase(PASS)
+    execution.prepare(experiment.EVALUATION_STAGE, Listener())
+    phase("evaluation")
+    for split in SPLITS:
+        predict(execution, split, loaders[split])
+
+
+if __name__ == "__main__":
+    main()
