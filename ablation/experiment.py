@@ -17,7 +17,8 @@ from ablation.classifier import RandomWeights, WeightSource, build_classifier, c
 from ablation.config import RANDOM, ConfigError, ExperimentConfig
 from ablation.execution_plan import ExecutionPlan, make_plan
 from ablation.executions import NaiveExecution, PlannedExecution
-from ablation.feature_cache import FeatureCache, FeatureStorageError
+from ablation.feature_cache import FeatureCache
+from ablation.feature_file import FeatureStorageError
 from ablation.listener import Count, Listener
 from ablation.spam_data import (
     SPLITS,

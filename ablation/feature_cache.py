@@ -1,11 +1,11 @@
-"""Hidden states behind the frozen blocks, kept on disk and shared by runs: key, file, lock, eviction.
+"""Hidden states behind the frozen blocks, kept on disk and shared by runs: which file, who writes it, what is deleted.
 
-An entry is one file: a table of numbers, then a JSON header, then a trailer of fixed size. The header stands behind the
-numbers because it is written last: a file without it was never finished. It repeats the key, that is everything the
-numbers depend on, and has their CRC-32C. A file that is damaged, or made for anything else, is never used; the run says
-why and computes anew. Files are written under another name and renamed when complete, so none is ever changed.
+An entry is one file (see ``feature_file``), named after its key: everything the numbers depend on. A file that is
+damaged, or made for anything else, is never used; the run says why and computes anew. Files are written under another
+name and renamed when complete, so none is ever changed.
 
 Each entry has a lock, held while it is computed or checked: of two runs that need the same, one computes and one waits.
+A run that only reads on from a checked file does not hold it; should the entry be deleted meanwhile, its mapping stays.
 """
 
 from __future__ import annotations
@@ -13,13 +13,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import mmap
 import os
 import shutil
-import struct
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,34 +25,21 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
+from ablation.feature_file import (
+    PIECE,
+    FeatureStorageError,
+    Layout,
+    StoredFeatures,
+    UnusableError,
+    differences,
+    encode_header,
+    gigabytes,
+    read_entry,
+    read_header,
+)
 from ablation.listener import Listener
 
 ENDING, UNFINISHED, LOCK = ".features", ".part", ".lock"
-TRAILER = struct.Struct("<QI8s")  # bytes of the header, its CRC-32C, and the mark
-MARK = b"GPT2FEAT"
-PIECE = 1 << 22  # bytes read, written and summed up at a time
-Layout = list[tuple[int, list[int]]]  # per batch of messages: positions of each, and which messages
-
-
-class FeatureStorageError(Exception):
-    """There is no room for features, or no folder to keep them in; the message says where and what to do."""
-
-
-class UnusableError(Exception):
-    """Why an entry must not be used."""
-
-
-@dataclass(frozen=True)
-class StoredFeatures:
-    """A checked entry.
-
-    Attributes:
-        layout: which rows belong to which message: the batches, one behind the other.
-        table: (rows, D), mapped from the file; what is written to it stays in memory.
-    """
-
-    layout: Layout
-    table: Tensor
 
 
 class FeatureCache:
@@ -114,7 +98,7 @@ class FeatureCache:
             if total <= self.limit:
                 return
             if path != spared and _delete_if_unlocked(path):
-                self.listener.message(f"feature cache: deleted {path.name} ({_gigabytes(size)}), the longest unused")
+                self.listener.message(f"feature cache: deleted {path.name} ({gigabytes(size)}), the longest unused")
                 total -= size
 
 
@@ -151,8 +135,9 @@ class Entry:
         except (OSError, UnusableError) as error:
             self._say(f"miss ({self.path.name} is not used: {error})")
             return None
-        os.utime(self.path)  # used now: what eviction goes by
-        self._say(f"hit, {_gigabytes(self.path.stat().st_size)} from {self.path}")
+        with contextlib.suppress(OSError):  # another user's file
+            os.utime(self.path)  # used now: what eviction goes by
+        self._say(f"hit, {gigabytes(found.table.nbytes)} from {self.path}")
         self.close()
         return found
 
@@ -162,12 +147,12 @@ class Entry:
             self.path.unlink()  # whatever is there was refused
         limit = self._cache.limit
         if n_bytes > limit:
-            self._give_up(f"{_gigabytes(n_bytes)} is more than --feature_cache_limit, {_gigabytes(limit)}")
+            self._give_up(f"{gigabytes(n_bytes)} is more than --feature_cache_limit, {gigabytes(limit)}")
             return
         self._cache.make_room(n_bytes, spared=self.path)
         free = shutil.disk_usage(self._cache.folder).free
         if n_bytes > free:
-            self._give_up(f"{_gigabytes(n_bytes)} needed in {self._cache.folder}, {_gigabytes(free)} free")
+            self._give_up(f"{gigabytes(n_bytes)} needed in {self._cache.folder}, {gigabytes(free)} free")
             return
         try:
             self._file = self._part.open("wb")
@@ -207,7 +192,7 @@ class Entry:
             self._give_up(str(error))
             return
         self._file = None
-        self._say(f"kept {_gigabytes(self.path.stat().st_size)} as {self.path}")
+        self._say(f"kept {gigabytes(self.path.stat().st_size)} as {self.path}")
         self._cache.make_room(0, spared=self.path)
         self.close()
 
@@ -241,97 +226,6 @@ class Entry:
         return f"the closest entry has another {'; another '.join(closest)}"
 
 
-# ---- the file -------------------------------------------------------------------------------------------------------
-
-
-def encode_header(header: Mapping[str, Any]) -> bytes:
-    text = json.dumps(header).encode()
-    return text + TRAILER.pack(len(text), google_crc32c.value(text), MARK)
-
-
-def read_header(file: BinaryIO) -> tuple[dict[str, Any], int]:
-    """The header of an entry, and how many bytes stand before it.
-
-    Raises:
-        UnusableError: the file is cut off, or its header damaged.
-    """
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - TRAILER.size))
-    trailer = file.read()
-    if len(trailer) != TRAILER.size or not trailer.endswith(MARK):
-        raise UnusableError(f"it is cut off at {size} bytes, or not a file of features")
-    length, checksum, _ = TRAILER.unpack(trailer)
-    before = size - TRAILER.size - length
-    text = b""
-    if before >= 0:
-        file.seek(before)
-        text = file.read(length)
-    if google_crc32c.value(text) != checksum or before < 0:
-        raise UnusableError("its header is damaged")
-    return json.loads(text), before
-
-
-def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
-    """The parts in which two keys differ, each as ``name: found instead of expected``."""
-    return [
-        f"{name.replace('_', ' ')}: {_short(found.get(name))} instead of {_short(expected.get(name))}"
-        for name in sorted({*found, *expected})
-        if found.get(name) != expected.get(name)
-    ]
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 20 else f"{text[:8]}…"
-
-
-def read_entry(path: Path, key: Mapping[str, Any]) -> StoredFeatures:
-    """Check a file from end to end and map it.
-
-    Raises:
-        FileNotFoundError: there is none.
-        UnusableError: it was made for another key, or is damaged.
-    """
-    with path.open("rb") as file:
-        header, n_bytes = read_header(file)
-        if differing := differences(header["key"], key):
-            raise UnusableError(f"it has another {'; another '.join(differing)}")
-        dtype, shape = getattr(torch, header["dtype"]), (header["rows"], header["width"])
-        if n_bytes != shape[0] * shape[1] * dtype.itemsize:
-            raise UnusableError(f"it has {n_bytes} bytes of numbers where its header promises {shape} of {dtype}")
-        checksum, left = 0, n_bytes
-        file.seek(0)
-        while left and (piece := file.read(min(PIECE, left))):
-            checksum, left = google_crc32c.extend(checksum, piece), left - len(piece)
-        if checksum != header["crc32c"]:
-            raise UnusableError("its numbers are damaged: their checksum differs")
-        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # ends with the last tensor that views it
-    table = torch.frombuffer(mapping, dtype=dtype, count=shape[0] * shape[1]).view(shape)
-    return StoredFeatures([(positions, messages) for positions, messages in header["layout"]], table)
-
-
-def temporary_table(rows: int, width: int, dtype: torch.dtype) -> Tensor:
-    """A table (rows, width) in a mapped file without a name, which ends with the last tensor that views it.
-
-    Raises:
-        FeatureStorageError: the folder of temporary files has no room for it.
-    """
-    n_bytes = rows * width * dtype.itemsize
-    try:
-        with tempfile.TemporaryFile(prefix="features-") as file:
-            # Reserved now, because a disk that fills up later would kill the process without a word.
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, n_bytes)
-            file.truncate(n_bytes)
-            mapping = mmap.mmap(file.fileno(), n_bytes)
-    except OSError as error:
-        raise FeatureStorageError(
-            f"no room for {_gigabytes(n_bytes)} of features in {tempfile.gettempdir()} ({error.strerror});"
-            " set TMPDIR to a folder with more, or give a larger --feature_memory"
-        ) from None
-    return torch.frombuffer(mapping, dtype=dtype).view(rows, width)
-
-
 def _delete_if_unlocked(path: Path) -> bool:
     """Delete an entry, or what a dead run left of one, unless a run holds its lock."""
     try:
@@ -340,7 +234,3 @@ def _delete_if_unlocked(path: Path) -> bool:
     except (Timeout, OSError):  # OSError: on Windows, a file that is mapped cannot be deleted
         return False
     return True
-
-
-def _gigabytes(n_bytes: int) -> str:
-    return f"{n_bytes / 1e9:.2f} GB"

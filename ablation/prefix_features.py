@@ -24,7 +24,8 @@ from torch import Tensor
 
 from ablation.classifier import WeightSource
 from ablation.execution_plan import ExecutionPlan
-from ablation.feature_cache import Entry, FeatureCache, temporary_table
+from ablation.feature_cache import Entry, FeatureCache
+from ablation.feature_file import temporary_table
 from ablation.frozen_prefix import Batch, chunks, lay_out, read_block, run_frozen_blocks
 from ablation.listener import Listener
 from ablation.single_query import block_at_position, normalise

@@ -24,7 +24,8 @@ from ablation.classifier import RandomWeights, build_classifier
 from ablation.config import ConfigError, ExperimentConfig, config_from_flags, config_hash, row_config
 from ablation.execution_plan import make_plan
 from ablation.executions import PlannedExecution
-from ablation.feature_cache import FeatureCache, FeatureStorageError, encode_header, read_header
+from ablation.feature_cache import FeatureCache
+from ablation.feature_file import FeatureStorageError, encode_header, read_header
 from ablation.listener import Listener
 from ablation.spam_data import EncodedMessages
 from tests.tiny import CPU, SHAPE, make_messages, tiny_config
