@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from ablation.batches import EncodedMessages
 from ablation.classifier import WeightSource
 from ablation.config import ExperimentConfig
-from ablation.spam_data import EncodedMessages
 from previous_chapters import GPTModel
 
 

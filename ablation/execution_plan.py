@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ablation.batches import EncodedMessages
 from ablation.config import ExperimentConfig
-from ablation.spam_data import EncodedMessages
 from ablation.token_position import READOUTS
 from ablation.trainable_layers import first_trainable_block
 from previous_chapters import GPTModel

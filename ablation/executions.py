@@ -12,6 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ablation.batches import EncodedMessages
 from ablation.classifier import WeightSource, materialise
 from ablation.config import ExperimentConfig
 from ablation.embedding_rows import OccurringRows, keep_occurring, occurring_rows, whole_embeddings
@@ -21,7 +22,6 @@ from ablation.frozen_prefix import similar_lengths
 from ablation.listener import Listener
 from ablation.prefix_features import Kind, PrefixFeatures, attended_positions
 from ablation.single_query import block_at_position, normalise
-from ablation.spam_data import EncodedMessages
 from ablation.token_position import read
 from previous_chapters import GPTModel, TransformerBlock
 

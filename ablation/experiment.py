@@ -13,6 +13,7 @@ from torch import Tensor
 
 import gpt_download
 from ablation import weights as weight_files
+from ablation.batches import EncodedMessages, encode_splits, load_tokenizer, make_loaders
 from ablation.classifier import RandomWeights, WeightSource, build_classifier, count_parameters
 from ablation.config import RANDOM, ConfigError, ExperimentConfig
 from ablation.execution_plan import ExecutionPlan, make_plan
@@ -20,16 +21,7 @@ from ablation.executions import NaiveExecution, PlannedExecution
 from ablation.feature_cache import FeatureCache
 from ablation.feature_file import FeatureStorageError
 from ablation.listener import Count, Listener
-from ablation.spam_data import (
-    SPLITS,
-    EncodedMessages,
-    data_digest,
-    encode_splits,
-    load_tokenizer,
-    make_loaders,
-    read_messages,
-    split_messages,
-)
+from ablation.spam_data import SPLITS, data_digest, read_messages, split_messages
 from ablation.training import History, count_correct, predict, train
 from previous_chapters import GPTModel
 

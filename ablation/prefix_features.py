@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ablation.batches import EncodedMessages
 from ablation.classifier import WeightSource
 from ablation.execution_plan import ExecutionPlan
 from ablation.feature_cache import Entry, FeatureCache
@@ -29,7 +30,6 @@ from ablation.feature_file import temporary_table
 from ablation.frozen_prefix import Batch, chunks, lay_out, read_block, run_frozen_blocks
 from ablation.listener import Listener
 from ablation.single_query import block_at_position, normalise
-from ablation.spam_data import EncodedMessages
 from ablation.token_position import read
 from previous_chapters import GPTModel, TransformerBlock
 

@@ -169,10 +169,11 @@ def run(task: Task, file: Path) -> None:
     import torch
 
     from ablation import experiment
+    from ablation.batches import encode_messages, make_loaders
     from ablation.classifier import build_classifier
     from ablation.execution_plan import make_plan
     from ablation.listener import Listener
-    from ablation.spam_data import SPLITS, encode_messages, make_loaders
+    from ablation.spam_data import SPLITS
     from ablation.training import predict, train
     from ablation.weights import open_weights
 

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from ablation.batches import make_loaders
 from ablation.config import ROWS, ExperimentConfig
 from ablation.executions import NaiveExecution, PlannedExecution
 from ablation.listener import Listener
-from ablation.spam_data import make_loaders
 from ablation.training import train
 from tests.tiny import SHAPE, make_execution, make_messages, tiny_config
 

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ablation import experiment, prefix_features
+from ablation.batches import EncodedMessages
 from ablation.classifier import RandomWeights, build_classifier
 from ablation.config import ConfigError, ExperimentConfig, config_from_flags, config_hash, row_config
 from ablation.execution_plan import make_plan
@@ -27,7 +28,6 @@ from ablation.executions import PlannedExecution
 from ablation.feature_cache import FeatureCache
 from ablation.feature_file import FeatureStorageError, encode_header, read_header
 from ablation.listener import Listener
-from ablation.spam_data import EncodedMessages
 from tests.tiny import CPU, SHAPE, make_messages, tiny_config
 
 SPLITS = {"train": 40, "validation": 12, "test": 14}

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from ablation.batches import encode_messages
 from ablation.config import ModelShape
 from ablation.executions import NaiveExecution, PlannedExecution
 from ablation.feature_file import FeatureStorageError
-from ablation.spam_data import encode_messages
 from benchmarks.memory_sampler import MemorySampler, resident_memory
 from tests.tiny import PAD, make_execution, make_messages, tiny_config
 

@@ -11,19 +11,9 @@ import pytest
 import tiktoken
 import torch
 
+from ablation.batches import encode_messages, encode_splits, load_tokenizer, make_loaders
 from ablation.config import ExperimentConfig
-from ablation.spam_data import (
-    DATA_FILE,
-    DataError,
-    data_digest,
-    encode_messages,
-    encode_splits,
-    load_tokenizer,
-    make_loaders,
-    read_messages,
-    split_csv,
-    split_messages,
-)
+from ablation.spam_data import DATA_FILE, DataError, data_digest, read_messages, split_csv, split_messages
 from tests.tiny import make_messages, tiny_config
 
 SPLIT_SHA256 = {

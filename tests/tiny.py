@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ablation.batches import EncodedMessages, encode_messages
 from ablation.classifier import RandomWeights, WeightSource, build_classifier
 from ablation.config import ExperimentConfig, ModelShape
 from ablation.execution_plan import make_plan
 from ablation.executions import NaiveExecution, PlannedExecution
 from ablation.experiment import feature_stages
 from ablation.listener import Listener
-from ablation.spam_data import EncodedMessages, encode_messages
 
 SHAPE = ModelShape(vocab_size=61, context_length=24, emb_dim=16, n_layers=3, n_heads=4)
 PAD = 60
