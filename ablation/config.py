@@ -208,7 +208,8 @@ class ExperimentConfig:
     )
     feature_memory: float | None = _option(
         None,
-        "GB of hidden states to hold at a time; the smaller of 2 and a quarter of the free memory if not given",
+        "GB of hidden states to hold at a time, more of them go to a file in the temporary folder (TMPDIR);"
+        " the smaller of 2 and a quarter of the free memory if not given",
         _number(positive=True),
         identity=False,
     )

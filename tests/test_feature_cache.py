@@ -28,6 +28,7 @@ from ablation.executions import PlannedExecution
 from ablation.feature_cache import FeatureCache
 from ablation.feature_file import FeatureStorageError, encode_header, read_header
 from ablation.listener import Listener
+from tests import test_reference_runs as reference
 from tests.tiny import CPU, SHAPE, make_messages, tiny_config
 
 SPLITS = {"train": 40, "validation": 12, "test": 14}
@@ -155,6 +156,26 @@ def test_pads_that_nobody_sees_do_not_count(tmp_path: Path) -> None:
     features, _, logits = run(wider, tmp_path)
     assert features == "reused"
     assert (logits - fresh_logits(wider)).abs().max() < 1e-6
+
+
+def test_unpadded_is_as_flexible(tmp_path: Path) -> None:
+    """Rows 14, 15 and 16: with the mask, the position read is behind the same tokens."""
+    run(tiny_config(trainable_token_pos="flexible"), tmp_path)
+    unpadded = tiny_config(no_padding=True, batch_size=1, accumulation_steps=8)
+    features, _, logits = run(unpadded, tmp_path)
+    assert features == "reused"
+    assert (logits - fresh_logits(unpadded)).abs().max() < 1e-6
+
+
+@pytest.mark.slow
+def test_published_rows_from_one_pass(tmp_path: Path, real_data_dir: Path, real_vocabulary: Path) -> None:
+    """The real messages at a small width: rows 1, 3, 18 and 19 meet the reference's losses from one pass."""
+    features = []
+    for name in ("row01", "row03", "row18", "row19"):
+        result = reference.run(name, real_data_dir, real_vocabulary, num_epochs=1, feature_cache=str(tmp_path))
+        reference.assert_losses_met(result, reference.RUNS[name])
+        features.append(result.features)
+    assert features == ["computed", "reused", "reused", "reused"]
 
 
 def test_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
