@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterable
 from typing import Protocol
 
 import torch
@@ -10,16 +10,19 @@ from torch import Tensor, nn
 
 from ablation.config import NUM_CLASSES, ExperimentConfig, ModelShape
 from ablation.trainable_layers import apply_policy
+from ablation.weights import WithoutDraws, combined_digest, tensor_digest
 from previous_chapters import GPTModel
 
 
 class WeightSource(Protocol):
-    """Where the trunk's tensors come from, one at a time, under the names of ``GPTModel``."""
+    """Where the trunk's tensors come from, as they are needed, under the names of ``GPTModel``."""
 
     @property
     def shape(self) -> ModelShape: ...
 
     def tensor(self, name: str) -> Tensor: ...
+
+    def tensors(self, names: Iterable[str]) -> dict[str, Tensor]: ...
 
     def digest(self) -> str: ...
 
@@ -36,20 +39,19 @@ class RandomWeights:
     def tensor(self, name: str) -> Tensor:
         return self._tensors[name]
 
+    def tensors(self, names: Iterable[str]) -> dict[str, Tensor]:
+        return {name: self._tensors[name] for name in names}
+
     def digest(self) -> str:
-        """SHA-256 (hex) over the tensors in name order."""
-        total = hashlib.sha256()
-        for name in sorted(self._tensors):
-            total.update(name.encode())
-            total.update(self._tensors[name].contiguous().numpy())
-        return total.hexdigest()
+        """As of a file that holds the same weights."""
+        return combined_digest({name: tensor_digest(tensor) for name, tensor in self._tensors.items()})
 
 
 def build_classifier(config: ExperimentConfig, shape: ModelShape) -> GPTModel:
     """A classifier whose trunk is still on the meta device, so that nothing is drawn or held that is about to be
     overwritten; what is new (head, LoRA) is drawn on the CPU from the seed.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), WithoutDraws():
         model = GPTModel(shape, causal=not config.disable_causal_mask)
     torch.manual_seed(config.seed)
     model.out_head = nn.Linear(shape.emb_dim, NUM_CLASSES)
@@ -70,13 +72,16 @@ def materialise(module: nn.Module, weights: WeightSource, device: torch.device, 
     Args:
         prefix: what the module is called in the model; empty for the model itself.
     """
-    for path, part in module.named_modules(prefix=prefix):
-        for leaf, parameter in list(part.named_parameters(recurse=False)):
-            value = weights.tensor(trunk_name(f"{path}.{leaf}")) if parameter.is_meta else parameter.detach()
-            value = value.to(device, parameter.dtype)
-            if parameter.requires_grad:
-                value = value.clone(memory_format=torch.contiguous_format)
-            setattr(part, leaf, nn.Parameter(value, requires_grad=parameter.requires_grad))
+    own = dict(module.named_parameters())
+    wanted = {name: trunk_name(f"{prefix}.{name}".lstrip(".")) for name, p in own.items() if p.is_meta}
+    read = weights.tensors(wanted.values())
+    for name, parameter in own.items():
+        value = read[wanted[name]] if name in wanted else parameter.detach()
+        value = value.to(device, parameter.dtype)
+        if parameter.requires_grad:
+            value = value.clone(memory_format=torch.contiguous_format)
+        part_name, _, leaf = name.rpartition(".")
+        setattr(module.get_submodule(part_name), leaf, nn.Parameter(value, requires_grad=parameter.requires_grad))
 
 
 def count_parameters(model: GPTModel) -> tuple[int, int]:

@@ -143,8 +143,7 @@ class Weights:
                 lines.update(some)
         if lines.get(HEAD) == lines["tok_emb.weight"]:
             del lines[HEAD]
-        text = "".join(f"{name} {lines[name]}\n" for name in sorted(lines))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return combined_digest(lines)
 
     def _groups(self) -> Iterator[list[str]]:
         """Names that are read together: those of a block, and each of the others."""
@@ -159,9 +158,19 @@ class Weights:
             # NaN and infinity survive a sum; only where it is not finite is a closer look needed.
             if not tensor.sum().isfinite() and (bad := int((~tensor.isfinite()).sum())):
                 raise WeightsError(f"{self.path}: {name} has {bad} values that are NaN or infinite; fetch it again")
-            content = hashlib.sha256(tensor.reshape(-1).numpy().data)
-            lines[name] = f"{tuple(tensor.shape)} {content.hexdigest()}"
+            lines[name] = tensor_digest(tensor)
         return lines
+
+
+def tensor_digest(tensor: Tensor) -> str:
+    """Shape and SHA-256 of a tensor's values, row by row."""
+    return f"{tuple(tensor.shape)} {hashlib.sha256(tensor.reshape(-1).numpy().data).hexdigest()}"
+
+
+def combined_digest(lines: Mapping[str, str]) -> str:
+    """SHA-256 (hex) over tensors' names and digests, in the order of the names."""
+    text = "".join(f"{name} {lines[name]}\n" for name in sorted(lines))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def open_weights(path: Path, shape: ModelShape | None = None) -> Weights:

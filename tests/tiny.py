@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -30,6 +31,9 @@ class DoubleWeights:
 
     def tensor(self, name: str) -> Tensor:
         return self._weights.tensor(name).double()
+
+    def tensors(self, names: Iterable[str]) -> dict[str, Tensor]:
+        return {name: tensor.double() for name, tensor in self._weights.tensors(names).items()}
 
     def digest(self) -> str:
         return self._weights.digest()
