@@ -242,6 +242,7 @@ def _transfer(
     """Request, resume and prove until `final` is in place; raises AddressFailedError."""
     furthest, failures, started_over = part.size(), 0, False
     restarts = restarts_before = part.restarts
+    answered = part.size() > 0
     while True:
         try:
             proven_length = request_rest(address, wanted, part, prove.by_content, patience, report)
@@ -268,8 +269,10 @@ def _transfer(
                 restarts, furthest = part.restarts, 0
             failures = 0 if part.size() > furthest else failures + 1
             furthest = max(furthest, part.size())
-            if failures >= patience.attempts or restarts - restarts_before > patience.attempts:
-                raise AddressFailedError(f"{failure} (gave up after {patience.attempts} attempts in vain)") from None
+            answered = answered or failure.connected
+            attempts = patience.attempts if answered else patience.attempts_to_connect
+            if failures >= attempts or restarts - restarts_before > attempts:
+                raise AddressFailedError(f"{failure} (gave up after {attempts} attempts in vain)") from None
             wait = failure.wait
             if wait is None:
                 wait = min(patience.first_wait * 2**failures, patience.longest_wait)

@@ -29,7 +29,8 @@ class OccurringRows:
     def renumber(self, messages: dict[str, EncodedMessages]) -> dict[str, EncodedMessages]:
         """The messages with each token id replaced by its row's place among the occurring ones."""
         return {
-            name: replace(split, tokens=torch.searchsorted(self.tokens, split.tokens)) for name, split in messages.items()
+            name: replace(split, tokens=torch.searchsorted(self.tokens, split.tokens))
+            for name, split in messages.items()
         }
 
 

@@ -123,7 +123,9 @@ def load_messages(config: ExperimentConfig, listener: Listener) -> tuple[dict[st
     )
     listener.message(f"messages: {path}")
     splits = split_messages(read_messages(path, trust_new_hash=config.trust_new_hash))
-    vocabulary = gpt_download.fetch_vocabulary(Path(config.models_dir), offline=config.offline)
+    vocabulary = gpt_download.fetch_vocabulary(
+        Path(config.models_dir), offline=config.offline, trust_new_hash=config.trust_new_hash
+    )
     messages = encode_splits(splits, load_tokenizer(vocabulary), config)
     return messages, data_digest(splits)
 

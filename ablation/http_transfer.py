@@ -42,11 +42,12 @@ class DownloadError(Exception):
 
 
 class TryAgainError(Exception):
-    """The same address may do better in `wait` seconds (None: the usual back-off)."""
+    """The same address may do better in `wait` seconds (None: the usual back-off); `connected` says if it answered."""
 
-    def __init__(self, reason: str, wait: float | None = None) -> None:
+    def __init__(self, reason: str, wait: float | None = None, *, connected: bool = True) -> None:
         super().__init__(reason)
         self.wait = wait
+        self.connected = connected
 
 
 class AddressFailedError(Exception):
@@ -77,6 +78,7 @@ class Patience:
     """How long to put up with a bad connection; everything in seconds but `attempts`."""
 
     attempts: int = 6  # failures in a row, none of which brought a new byte, before the address is given up
+    attempts_to_connect: int = 2  # the same for an address that never answered: who is offline waits in vain
     first_wait: float = 1.0  # doubles with each failure
     longest_wait: float = 60.0
     longest_retry_after: float = 300.0
@@ -127,7 +129,8 @@ def request_rest(
     except ValueError as error:  # requests' errors about malformed addresses are ValueErrors
         raise AddressFailedError(_in_words(error)) from error
     except requests.RequestException as error:
-        raise TryAgainError(_in_words(error)) from error
+        connected = not isinstance(error, requests.ConnectionError)
+        raise TryAgainError(_in_words(error), connected=connected) from error
     with response:
         start, total = _placement(response, part)
         if start and start == total:

@@ -59,7 +59,7 @@ def read_messages(path: Path, *, trust_new_hash: bool = False) -> pd.DataFrame:
     if found != DATA_SHA256 and not trust_new_hash:
         raise DataError(
             f"{path}: SHA-256 {found}, expected {DATA_SHA256}, so the split would be another;"
-            " fetch the file again, or add --trust_new_hash to experiment on messages of your own"
+            " delete it to have it fetched again, or add --trust_new_hash to experiment on messages of your own"
         )
     # Without keep_default_na=False a message that reads "NA" or "null" would become a missing value.
     try:
