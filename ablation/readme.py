@@ -1,0 +1,68 @@
+"""The parts of README.md that the code knows better: ``python -m ablation.readme`` writes them between their markers."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+
+from ablation.config import FIELDS
+from ablation.environment import PROJECT
+
+README = PROJECT / "README.md"
+PUBLISHED_TABLE = PROJECT / "data" / "published_table.csv"
+
+
+def replace_block(text: str, name: str, content: str) -> str:
+    """The text with what stands between ``<!-- name:begin -->`` and ``<!-- name:end -->`` replaced.
+
+    Raises:
+        ValueError: a marker is missing.
+    """
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    if begin not in text or end not in text:
+        raise ValueError(f"no {begin} … {end} in the text; put the two markers where the block belongs")
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{content.strip()}\n{end}{after}"
+
+
+def rows_table() -> str:
+    """The nineteen rows: command, what they are, published accuracies (percent), published minutes on an A100."""
+    lines = [
+        "| row | model | weights | reads | trains | context | train | val. | test | min | flags beside `--row N` |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    with PUBLISHED_TABLE.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            flags = f"`{row['flags']}`" if row["flags"] else "none: these are the defaults"
+            cells = [
+                row["row"], row["model_size"], row["weights"], row["trainable_token_pos"],
+                row["trainable_layers"], row["context_length"], row["training_acc"], row["validation_acc"],
+                row["test_acc"], row["training_minutes"], flags,
+            ]  # fmt: skip
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def flags_table() -> str:
+    """What each flag does, from the configuration's own fields."""
+    lines = ["| flag | default | what it does |", "| --- | --- | --- |"]
+    for name, field in FIELDS.items():
+        default = {None: "", False: "off"}.get(field.default, f"`{field.default}`")
+        lines.append(f"| `--{name}` | {default} | {field.metadata['help']} |")
+    return "\n".join(lines)
+
+
+def renew(text: str) -> str:
+    """The README's text with both tables as the code has them now."""
+    return replace_block(replace_block(text, "rows", rows_table()), "flags", flags_table())
+
+
+def main() -> int:
+    README.write_text(renew(README.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
