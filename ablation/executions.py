@@ -111,7 +111,7 @@ class PlannedExecution(_Execution):
     ) -> None:
         super().__init__(config, model, plan, messages, device)
         suffix = model.trf_blocks[max(0, plan.first_block) :]
-        self._suffix = [cast(TransformerBlock, block) for block in suffix]
+        self._suffix = [cast(TransformerBlock, block) for block in suffix.children()]
         materialise(suffix, weights, device, prefix="trf_blocks")
         materialise(model.final_norm, weights, device, prefix="final_norm")
         materialise(model.out_head, weights, device, prefix="out_head")

@@ -6,7 +6,7 @@ generator, one or two per pass over a loader, is the published script's and deci
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -87,7 +87,11 @@ def count_correct(execution: Execution, split: str, indices: Tensor, logits: Ten
 
 
 def train(
-    execution: Execution, loaders: dict[str, DataLoader], config: ExperimentConfig, listener: Listener
+    execution: Execution,
+    loaders: dict[str, DataLoader],
+    config: ExperimentConfig,
+    listener: Listener,
+    new_optimizer: Callable[[list[torch.nn.Parameter], ExperimentConfig], torch.optim.Optimizer] = make_optimizer,
 ) -> History:
     """Train for the configured epochs or exactly ``max_steps`` batches, evaluating as the published script does.
 
@@ -96,7 +100,7 @@ def train(
     two updates may be computed together, because the parameters do not change in between.
     """
     torch.manual_seed(config.effective_order_seed)
-    optimizer = make_optimizer(execution.trainable_parameters(), config)
+    optimizer = new_optimizer(execution.trainable_parameters(), config)
     history = History()
     batches_per_epoch = len(loaders["train"])
     total_steps = min(config.num_epochs * batches_per_epoch, config.max_steps or float("inf"))

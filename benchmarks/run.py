@@ -1,0 +1,282 @@
+"""How much faster the planned execution is than the same experiment run as the book writes it.
+
+    python benchmarks/run.py --data_dir data [--rows 1,2,16] [--full] [--record benchmarks/records/DATE_TOPIC]
+
+In one process, on one file of random values in GPT-2's shapes and on the real messages, each row's training time (the
+frozen prefix it needs, steps, evaluations during training) is measured in three executions:
+
+* book-style: elementary operations, plain AdamW, everything at every step: what a reader of the book runs today;
+* naive: the same with PyTorch's fused operators;
+* planned: cold, and with the features of an earlier run kept.
+
+``--full`` measures all steps. Otherwise the first ``--steps`` batches (at least 20), one evaluation (10 batches) and
+one epoch's accuracies (10 batches) are measured, and the rest is extrapolated from their medians. The frozen prefix is
+measured in full, but for row 13, where it is extrapolated by positions from the first messages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+
+from ablation import experiment  # noqa: E402
+from ablation.batches import EncodedMessages, make_loaders  # noqa: E402
+from ablation.classifier import build_classifier  # noqa: E402
+from ablation.config import ExperimentConfig, row_config  # noqa: E402
+from ablation.environment import environment_stamp  # noqa: E402
+from ablation.execution_plan import ExecutionPlan, make_plan  # noqa: E402
+from ablation.executions import NaiveExecution, PlannedExecution  # noqa: E402
+from ablation.listener import Count, Evaluation, Listener  # noqa: E402
+from ablation.training import make_optimizer, train  # noqa: E402
+from ablation.weights import open_weights  # noqa: E402
+from benchmarks.book_style import BookStyleExecution, plain_adamw  # noqa: E402
+from benchmarks.load_weights import write_random_weights  # noqa: E402
+from benchmarks.memory_sampler import MemorySampler  # noqa: E402
+
+CPU = torch.device("cpu")
+LONG_ROW, LONG_ROW_MESSAGES = 13, 160  # its prefix over all messages takes most of an hour
+
+
+class Clock(Listener):
+    """Notes how long each step, evaluation and end of an epoch took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, list[float]] = {"step": [], "evaluation": [], "epoch": []}
+        self._last = time.perf_counter()
+
+    def _note(self, what: str) -> None:
+        now = time.perf_counter()
+        self.seconds[what].append(now - self._last)
+        self._last = now
+
+    def work_started(self, what: str, amount: int, unit: str) -> None:
+        self._last = time.perf_counter()
+
+    def work_advanced(self, amount: int) -> None:
+        self._note("step")
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        self._note("evaluation")
+
+    def epoch_ended(self, epoch: int, train: Count, validation: Count) -> None:
+        self._note("epoch")
+
+
+@dataclass
+class Measured:
+    """One execution of one row; everything in seconds but the peak, in bytes (anonymous plus shared)."""
+
+    prefix: float
+    prefix_messages: int
+    seconds: dict[str, list[float]]
+    training: float  # measured in full, or extrapolated
+    extrapolated: bool
+    peak: int
+
+    @property
+    def after_prefix(self) -> float:
+        return self.training - self.prefix
+
+
+def sgemm_rate(size: int = 2048, repeats: int = 9) -> float:
+    """GFLOP/s of a square float32 product, median."""
+    left, right = torch.randn(size, size), torch.randn(size, size)
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        left @ right
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / statistics.median(seconds) / 1e9
+
+
+def prefix_gflop(plan: ExecutionPlan, execution: PlannedExecution, width: int) -> float:
+    """Operations of the frozen pass over the messages of training, as the mathematics needs them.
+
+    Per position and block 24 D² for the linear layers, and 4 D for each position attended to.
+    """
+    features = execution._features
+    if features is None:
+        return 0.0
+    lengths = torch.cat([features.messages.visible[batch.messages] for batch in features.stages[0]]).double()
+    attended = (lengths + 1) / 2 if plan.causal else lengths
+    return float((lengths * (24 * width**2 + 4 * width * attended)).sum()) * plan.prefix_blocks / 1e9
+
+
+def first_messages(messages: dict[str, EncodedMessages], count: int) -> dict[str, EncodedMessages]:
+    """The first messages of each split."""
+    return {
+        name: replace(split, tokens=split.tokens[:count], lengths=split.lengths[:count], labels=split.labels[:count])
+        for name, split in messages.items()
+    }
+
+
+def measure(
+    config: ExperimentConfig,
+    messages: dict[str, EncodedMessages],
+    kind: str,
+    steps: int | None,
+    scale: float,
+) -> tuple[Measured, float]:
+    """Time one execution of one configuration.
+
+    Args:
+        kind: book-style, naive or planned.
+        steps: batches to measure; None for all.
+        scale: by how much the prefix over all messages is longer than over ``messages``.
+
+    Returns:
+        What was measured, and the operations (GFLOP) of the frozen pass.
+    """
+    weights = open_weights(Path(str(config.weights_path)), config.shape)
+    model = build_classifier(config, config.shape)
+    plan = make_plan(config, model, messages)
+    common = (config, model, plan, weights, messages, CPU)
+    new_optimizer: Callable[..., torch.optim.Optimizer] = make_optimizer
+    clock = Clock()
+    with MemorySampler(interval=0.05) as sampler:
+        execution: NaiveExecution | PlannedExecution
+        if kind == "planned":
+            stages = experiment.feature_stages(messages, config)
+            execution = PlannedExecution(*common, stages, experiment.feature_memory(config))
+        elif kind == "naive":
+            execution = NaiveExecution(*common)
+        else:
+            execution, new_optimizer = BookStyleExecution(*common), plain_adamw
+        start = time.perf_counter()
+        execution.prepare(experiment.TRAINING_STAGE, clock)
+        prefix = (time.perf_counter() - start) * scale
+        clock = Clock()
+        start = time.perf_counter()
+        limited = config if steps is None else replace(config, max_steps=steps)
+        train(execution, make_loaders(messages, config.batch_size), limited, clock, new_optimizer)
+        stepping = time.perf_counter() - start
+    if steps is not None:
+        stepping = extrapolate(config, clock)
+    needed = sum(len(indices) for indices in experiment.feature_stages(messages, config)[0].values())
+    gflop = prefix_gflop(plan, execution, config.shape.emb_dim) if isinstance(execution, PlannedExecution) else 0.0
+    extrapolated = steps is not None or scale != 1
+    return Measured(prefix, needed, clock.seconds, prefix + stepping, extrapolated, sampler.peak.own), gflop * scale
+
+
+def extrapolate(config: ExperimentConfig, clock: Clock) -> float:
+    """Seconds of all steps, evaluations and ends of epochs over the 1,045 training messages, from medians."""
+    steps = config.num_epochs * (1045 // config.batch_size)
+    evaluations = -(-steps // config.eval_freq)
+    per_update = clock.seconds["step"]
+    # Steps come in groups where gradients accumulate: the mean over whole groups, not the median of unequal steps.
+    group = config.accumulation_steps
+    grouped = [sum(per_update[i : i + group]) / group for i in range(0, len(per_update) - group + 1, group)]
+    return (
+        steps * statistics.median(grouped)
+        + evaluations * statistics.median(clock.seconds["evaluation"])
+        + config.num_epochs * statistics.median(clock.seconds["epoch"])
+    )
+
+
+def measure_row(row: int, options: argparse.Namespace, weights: Path) -> dict[str, Any]:
+    """All executions of one row."""
+    config = row_config(row, weights_path=str(weights), data_dir=options.data_dir, models_dir=options.models_dir,
+                        offline=True)  # fmt: skip
+    messages, _ = experiment.load_messages(config, Listener())
+    scale = 1.0
+    if row == LONG_ROW:
+        total = sum(len(indices) for indices in experiment.feature_stages(messages, config)[0].values())
+        messages = first_messages(messages, LONG_ROW_MESSAGES)
+        scale = total / sum(len(indices) for indices in experiment.feature_stages(messages, config)[0].values())
+    steps = None if options.full else options.steps
+    rate = sgemm_rate()
+    result: dict[str, Any] = {"row": row, "sgemm_gflop_per_s": rate}
+    for kind in options.executions.split(","):
+        # A planned step is so short that all of them are measured.
+        some = None if kind == "planned" and row != LONG_ROW and config.trainable_layers.startswith("last") else steps
+        measured, gflop = measure(config, messages, kind, some, scale)
+        result[kind] = vars(measured)
+        if gflop:
+            result["prefix_gflop"] = gflop
+            result["prefix_share_of_sgemm"] = gflop / measured.prefix / rate
+        print(f"row {row} {kind}: {measured.training:.1f} s, of it prefix {measured.prefix:.1f} s", file=sys.stderr)
+    return result
+
+
+def ratio(result: dict[str, Any], seconds: float) -> str:
+    return f"{result['book-style']['training'] / seconds:.3g}" if "book-style" in result else ""
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """Markdown: seconds of training time, and book-style over planned."""
+    lines = [
+        "| row | book-style | naive | planned, cold | planned, features kept | book-style ÷ cold | ÷ kept"
+        " | frozen pass, share of sgemm | peak memory, planned |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for result in results:
+        planned = result["planned"]
+        cells = [str(result["row"])]
+        for kind in ("book-style", "naive"):
+            cells.append(_seconds(result[kind]["training"], result[kind]["extrapolated"]) if kind in result else "")
+        cells.append(_seconds(planned["training"], planned["extrapolated"]))
+        after_prefix = planned["training"] - planned["prefix"]
+        share = result.get("prefix_share_of_sgemm")
+        cells.append(_seconds(after_prefix, planned["extrapolated"]) if share else "–")
+        cells.append(ratio(result, planned["training"]))
+        cells.append(ratio(result, after_prefix) if share else "–")
+        cells.append(f"{share:.0%}" if share else "–")
+        cells.append(f"{planned['peak'] / 1e9:.1f} GB")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", "Seconds of training time; ≈ where extrapolated (see `benchmarks/run.py`)."])
+
+
+def _seconds(value: float, extrapolated: bool) -> str:
+    return f"{'≈ ' if extrapolated else ''}{value:,.1f} s"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", default="1,2,3,4,5,11,13,14,15,16,17,19")
+    parser.add_argument("--executions", default="book-style,naive,planned")
+    parser.add_argument("--full", action="store_true", help="measure every step of every execution")
+    parser.add_argument("--steps", type=int, default=24, help="batches to extrapolate from, at least 20")
+    parser.add_argument("--data_dir", default="data")
+    parser.add_argument("--models_dir", default="models")
+    parser.add_argument("--record", type=Path, help="folder for the raw figures and the environment")
+    options = parser.parse_args()
+    if options.steps < 20:
+        parser.error(f"--steps {options.steps}: give at least 20")
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "model.safetensors"
+        write_random_weights(weights, ExperimentConfig().shape)
+        for row in map(int, options.rows.split(",")):
+            results.append(measure_row(row, options, weights))
+    print(table(results))
+    if options.record:
+        options.record.mkdir(parents=True, exist_ok=True)
+        stamp = environment_stamp("cpu") | {
+            "command": " ".join(["python", *sys.argv]),
+            "load_average_5_minutes": os.getloadavg()[1],
+            "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        }
+        for name, content in (
+            ("raw.json", json.dumps(results, indent=1)),
+            ("environment.json", json.dumps(stamp, indent=1)),
+            ("table.md", table(results)),
+        ):
+            (options.record / name).write_text(content + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

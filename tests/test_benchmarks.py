@@ -1,0 +1,43 @@
+"""What the benchmark compares is the same experiment."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ablation.batches import make_loaders
+from ablation.classifier import RandomWeights, build_classifier
+from ablation.execution_plan import make_plan
+from ablation.training import make_optimizer, train
+from benchmarks.book_style import BookStyleExecution, plain_adamw
+from benchmarks.run import Clock, extrapolate
+from tests.tiny import CPU, SHAPE, DoubleWeights, make_execution, make_messages, tiny_config
+
+
+@pytest.mark.parametrize("settings", [{}, {"disable_causal_mask": True}, {"trainable_layers": "all"}])
+def test_book_style_gives_the_naive_losses(settings: dict[str, object]) -> None:
+    config = tiny_config(batch_size=4, num_epochs=1, learning_rate=1e-3, **settings)
+    messages = make_messages(config)
+    model = build_classifier(config, SHAPE).double()
+    weights = DoubleWeights(RandomWeights(SHAPE, config.seed))
+    book = BookStyleExecution(config, model, make_plan(config, model, messages), weights, messages, CPU)
+    assert {type(module).__name__ for module in model.modules()} >= {"ElementaryAttention", "ElementaryGELU"}
+    histories = [
+        train(execution, make_loaders(messages, 4), config, Clock(), new_optimizer)
+        for execution, new_optimizer in (
+            (book, plain_adamw),
+            (make_execution(config, messages, "naive", dtype=torch.float64), make_optimizer),
+        )
+    ]
+    for left, right in zip(histories[0].evaluations, histories[1].evaluations, strict=True):
+        assert left.train_loss == pytest.approx(right.train_loss, abs=1e-7)
+        assert left.validation_loss == pytest.approx(right.validation_loss, abs=1e-7)
+
+
+def test_extrapolation_counts_steps_evaluations_and_epochs() -> None:
+    clock = Clock()
+    clock.seconds = {"step": [1.0, 1.0, 1.0], "evaluation": [10.0], "epoch": [100.0]}
+    assert extrapolate(tiny_config(eval_freq=50), clock) == 650 + 13 * 10 + 5 * 100
+    clock.seconds["step"] = [0.0, 0.0, 0.0, 8.0] * 5  # work comes with the update
+    accumulated = tiny_config(eval_freq=50, no_padding=True, batch_size=1, accumulation_steps=4)
+    assert extrapolate(accumulated, clock) == 5225 * 2 + 105 * 10 + 5 * 100
