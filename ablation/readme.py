@@ -11,6 +11,8 @@ from ablation.environment import PROJECT
 
 README = PROJECT / "README.md"
 PUBLISHED_TABLE = PROJECT / "data" / "published_table.csv"
+# Block -> the table that a benchmark's record holds.
+RECORDED_TABLES = {"loading": PROJECT / "benchmarks" / "records" / "2026-11-21_load_weights" / "table.md"}
 
 
 def replace_block(text: str, name: str, content: str) -> str:
@@ -55,8 +57,11 @@ def flags_table() -> str:
 
 
 def renew(text: str) -> str:
-    """The README's text with both tables as the code has them now."""
-    return replace_block(replace_block(text, "rows", rows_table()), "flags", flags_table())
+    """The README's text with its tables as the code and the benchmarks' records have them now."""
+    text = replace_block(replace_block(text, "rows", rows_table()), "flags", flags_table())
+    for name, table in RECORDED_TABLES.items():
+        text = replace_block(text, name, table.read_text(encoding="utf-8"))
+    return text
 
 
 def main() -> int:
