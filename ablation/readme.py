@@ -1,10 +1,9 @@
-"""The parts of README.md that the code knows better: ``python -m ablation.readme`` writes them between their markers."""
+"""The parts of README.md that the code knows better: ``python -m ablation.readme`` writes them between markers."""
 
 from __future__ import annotations
 
 import csv
 import sys
-from pathlib import Path
 
 from ablation.config import FIELDS
 from ablation.environment import PROJECT
