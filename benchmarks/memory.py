@@ -148,8 +148,8 @@ def table(results: dict[str, Any]) -> str:
         own = {phase: peak["own"] for phase, peak in result["phases"].items()}
         parts = [own[phase] for phase in own if phase.startswith(PASS)]
         in_pass = megabytes(max(parts))
-        if len(parts) > 2:  # where it ended is not a part of its own
-            in_pass += f" ({megabytes(parts[0])} at its beginning, {megabytes(parts[-2])} at its end)"
+        if len(parts) > 3:  # the first has the messages of the evaluation too, the last is what came after the blocks
+            in_pass += f" ({megabytes(parts[1])} near its beginning, {megabytes(parts[-2])} near its end)"
         cells = [name, megabytes(result["peak"]["own"]), in_pass, megabytes(own["training"])]
         cells += [megabytes(own["evaluation"]), megabytes(result["limit"])]
         cells += [megabytes(result["peak"]["files"]), result["left_out"]]
