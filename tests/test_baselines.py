@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import random
 from pathlib import Path
 
 import numpy as np
@@ -14,22 +13,7 @@ import pytest
 import baselines
 from ablation.results_log import COLUMNS
 from ablation.spam_data import read_messages, split_messages
-
-
-def made_up_messages(folder: Path, count: int = 60) -> Path:
-    """A file of ``count`` spam and twice as many ham, told apart by their words with a little noise."""
-    draw = random.Random(0)
-    spam = ["win", "prize", "call", "now", "free", "txt", "claim"]
-    ham = ["home", "later", "dinner", "love", "see", "you", "ok"]
-    lines = []
-    for i in range(3 * count):
-        label, own, other = ("spam", spam, ham) if i < count else ("ham", ham, spam)
-        words = [draw.choice(own if draw.random() < 0.9 else other) for _ in range(draw.randint(3, 9))]
-        lines.append(f"{label}\t{' '.join(words)}\n")
-    draw.shuffle(lines)
-    folder.mkdir(exist_ok=True)
-    (folder / "SMSSpamCollection.tsv").write_text("".join(lines))
-    return folder
+from tests.made_up_results import made_up_messages
 
 
 @pytest.fixture

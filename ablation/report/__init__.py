@@ -1,0 +1,1 @@
+"""The report: reads results, never trains, never imports torch."""

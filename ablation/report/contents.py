@@ -1,0 +1,95 @@
+"""Everything the report says, gathered before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablation.config import RANDOM, ROWS, row_config, variant_settings
+from ablation.report.answers import DEFAULT_SEEDS, Answer, answer_all, sweep_command
+from ablation.report.groups import Group, group_runs
+from ablation.report.messages import Messages, load_messages
+from ablation.report.questions import MAIN, RANDOM_TWINS
+from ablation.report.results import read_results, variant_key
+from ablation.report.table import Line, make_table
+from ablation.statistics import SEEDS_FOR_A_TEST
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The report.
+
+    Attributes:
+        problems: lines of the results that could not be read.
+        notes: runs that were left out, and what is missing besides.
+        missing: (what is missing, the command that makes it).
+    """
+
+    groups: list[Group]
+    lines: list[Line]
+    answers: list[Answer]
+    messages: Messages | None
+    problems: list[str]
+    notes: list[str]
+    missing: list[tuple[str, str]]
+
+    @property
+    def runs(self) -> int:
+        return sum(len(group.runs) for group in self.groups)
+
+    def family(self, name: str) -> list[Answer]:
+        return [answer for answer in self.answers if answer.question.family == name]
+
+
+def gather(results_dir: Path, data_dir: Path, baselines: Mapping[str, str]) -> Contents:
+    """Read results and messages and work everything out; ``baselines`` describes them by name.
+
+    Raises:
+        OSError: the results cannot be read.
+    """
+    runs, problems = read_results(results_dir)
+    messages, reason = load_messages(data_dir)
+    groups, notes = group_runs(runs, None if messages is None else messages.digest)
+    if messages is not None and groups and groups[0].first["data_digest"] != messages.digest:
+        reason = f"the messages in {data_dir} are not those of the results; give their folder with --data_dir"
+        messages = None
+    if messages is None:
+        notes.insert(
+            0,
+            f"{reason}. Without them: no accuracy on new messages, and intervals that take messages of the same letters"
+            " for different ones",
+        )
+    lines = make_table(groups, messages, baselines)
+    for line in lines:
+        notes += [f"{line.name}: no interval over messages: {note}" for note in line.notes]
+    return Contents(
+        groups, lines, answer_all(groups, messages), messages, problems, notes, _missing(groups, list(baselines))
+    )
+
+
+def _missing(groups: list[Group], baselines: list[str]) -> list[tuple[str, str]]:
+    """Published rows, their twins with random weights, and baselines that the questions need and have not enough of."""
+    seeds = {group.key: len(group.runs) for group in groups}
+    missing = []
+    for family, overrides in ((MAIN, {}), (RANDOM_TWINS, {"weights": RANDOM})):
+        counts: dict[str, int] = {}
+        for row in ROWS:
+            config = row_config(row, **overrides)
+            if family == MAIN or (config.weights != row_config(row).weights and row != 18):
+                counts[str(row)] = seeds.get(variant_key(variant_settings(config)), 0)
+        suffix = ", random weights" if family == RANDOM_TWINS else ""
+        for what, rows in (
+            ("no results", [row for row, count in counts.items() if count == 0]),
+            (
+                f"fewer than {SEEDS_FOR_A_TEST} seeds",
+                [row for row, count in counts.items() if 0 < count < SEEDS_FOR_A_TEST],
+            ),
+        ):
+            if rows:
+                command = sweep_command(rows, random=family == RANDOM_TWINS, seeds=DEFAULT_SEEDS)
+                missing.append((f"{what}: rows {', '.join(rows)}{suffix}", command))
+    absent = [name for name in baselines if name not in seeds]
+    if absent:
+        missing.append((f"no results: baselines {', '.join(absent)}", f"python baselines.py --rows {','.join(absent)}"))
+    return missing

@@ -1,0 +1,240 @@
+"""The report's pictures, each as PNG and SVG.
+
+For the page the SVG takes the reader's colours: whatever is drawn in ``INK`` becomes the text's colour there.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+from scipy.special import expit, logit
+
+from ablation.report.contents import Contents
+from ablation.report.groups import Group
+from ablation.report.table import Line
+
+INK = "#1b1d21"
+OURS, PUBLISHED, VALIDATION = "#2a78c4", "#d9822b", "#3f9b6c"
+WIDTH = 7.0  # inches; readable on a phone when it scrolls
+STYLE: Any = {
+    "font.size": 9,
+    "svg.fonttype": "none",  # text stays text: small files that can be searched
+    "svg.hashsalt": "report",  # the same results give the same bytes
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+}
+
+ALMOST = 200.0  # 100 % stands where 99.75 % does
+MOST_TICKS = 22
+PERCENT_TICKS = (1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 93, 95, 97, 98, 99, 99.5)
+
+Drawing = Callable[[Contents], Figure | None]
+
+
+def short_name(name: str, width: int = 26) -> str:
+    """A configuration's name in lines that fit beside an axis: ``2 random, num_epochs 1``."""
+    name = name.replace(" with --weights random", " random").replace(" with ", " ")
+    return textwrap.fill(name.replace(" --", ", "), width)
+
+
+def _figure(height: float, columns: int = 1, rows: int = 1, **options: object) -> tuple[Figure, np.ndarray]:
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height), squeeze=False, layout="constrained", **options)  # type: ignore[call-overload]
+    return figure, axes
+
+
+def _name_lines(axes: Axes, lines: Sequence[Line]) -> None:
+    """One line of the table per position of the vertical axis, the first on top."""
+    axes.set_yticks(range(len(lines)), [short_name(line.name) for line in lines])
+    axes.set_ylim(len(lines) - 0.5, -0.5)
+    axes.grid(axis="x", alpha=0.25)
+
+
+def _percent_scale(axes: Axes, axis: str) -> None:
+    """Accuracies as logits, so that 97 and 99 stand as far apart as 85 and 95; 0 and 100 are drawn at the edges."""
+    limits = (50 / ALMOST, 100 - 50 / ALMOST)
+    functions = (lambda x: logit(np.clip(x, *limits) / 100), lambda y: 100 * expit(y))
+    set_scale, ruler = (axes.set_xscale, axes.xaxis) if axis == "x" else (axes.set_yscale, axes.yaxis)
+    low, high = (max(bound, limits[0]) for bound in (axes.get_xlim() if axis == "x" else axes.get_ylim()))
+    set_scale("function", functions=functions)
+    room = (logit(min(high, limits[1]) / 100) - logit(low / 100)) / MOST_TICKS
+    ticks: list[float] = []
+    for tick in PERCENT_TICKS:
+        if low <= tick <= high and (not ticks or logit(tick / 100) - logit(ticks[-1] / 100) >= room):
+            ticks.append(tick)
+    ruler.set_ticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
+    ruler.set_minor_locator(NullLocator())
+
+
+def _height(lines: Sequence[Line]) -> float:
+    """Inches that so many lines of the table take, at the most lines of text that a name has."""
+    text_lines = max(short_name(line.name).count("\n") + 1 for line in lines)
+    return 1.1 + max(0.28, 0.17 * text_lines) * max(len(lines), 3)
+
+
+def accuracies(contents: Contents) -> Figure | None:
+    """Test accuracy of each configuration with its interval, and the published value as a mark."""
+    lines = contents.lines
+    if not lines:
+        return None
+    figure, grid = _figure(_height(lines))
+    axes = grid[0, 0]
+    for position, line in enumerate(lines):
+        if "test" in line.intervals:
+            axes.plot([100 * bound for bound in line.intervals["test"]], [position] * 2, color=OURS, lw=2.5, alpha=0.55)
+        axes.plot(100 * line.accuracies["test"].mean, position, "o", color=OURS, ms=5)
+        if line.published:
+            axes.plot(100 * float(line.published["test"]), position, "D", mfc="none", mec=PUBLISHED, mew=1.5, ms=6)
+    axes.plot([], [], "o-", color=OURS, lw=2.5, label="ours, 95 % interval")
+    axes.plot([], [], "D", mfc="none", mec=PUBLISHED, mew=1.5, label="published (one run)")
+    _name_lines(axes, lines)
+    _percent_scale(axes, "x")
+    axes.set_xlabel("test accuracy, %")
+    figure.legend(loc="outside upper left", ncols=2)
+    return figure
+
+
+def accuracy_against_time(contents: Contents) -> Figure | None:
+    """Mean test accuracy over mean training minutes; a sign per device."""
+    points = [
+        (minutes, line.accuracies["test"].mean, line.name, condition)
+        for line in contents.lines
+        for condition, minutes in line.minutes.items()
+    ]
+    if not points:
+        return None
+    figure, grid = _figure(4.2)
+    axes = grid[0, 0]
+    shortest = 1 / 600  # a tenth of a second: a logarithmic axis has no 0
+    for number, condition in enumerate(sorted({point[3] for point in points})):
+        chosen = [point for point in points if point[3] == condition]
+        times = [max(point[0], shortest) for point in chosen]
+        heights, sign = [100 * point[1] for point in chosen], "osD^vP*X"[number % 8]
+        axes.plot(times, heights, sign, color=f"C{number}", ms=5, label=condition)
+        for time, (_, accuracy, name, _) in zip(times, chosen, strict=True):
+            label = short_name(name).split(",")[0]
+            axes.annotate(label, (time, 100 * accuracy), (4, 3), textcoords="offset points", fontsize=7)
+    axes.set_xscale("log")
+    axes.set_xlabel("training time, minutes")
+    _percent_scale(axes, "y")
+    axes.set_ylabel("test accuracy, %")
+    axes.grid(alpha=0.25)
+    figure.legend(loc="outside upper left", ncols=1)
+    return figure
+
+
+def loss_curves(contents: Contents) -> Figure | None:
+    """Training and validation loss of each configuration: every seed thin, their mean thick."""
+    curves = [(group, _mean_losses(group)) for group in contents.groups]
+    drawn = [(group, tables) for group, tables in curves if tables]
+    if not drawn:
+        return None
+    columns = 3
+    rows = -(-len(drawn) // columns)
+    figure, grid = _figure(0.6 + 1.6 * rows, columns, rows, sharex=False)
+    for axes, (group, tables) in zip(grid.flat, drawn, strict=False):
+        for column, colour in (("train_loss", OURS), ("validation_loss", VALIDATION)):
+            for steps, losses in tables[column]:
+                axes.plot(steps, losses, color=colour, lw=0.5, alpha=0.35)
+            common = [losses for steps, losses in tables[column] if len(steps) == len(tables[column][0][0])]
+            axes.plot(tables[column][0][0], np.mean(common, axis=0), color=colour, lw=1.6)
+        axes.set_title(short_name(group.name, 36), fontsize=7)
+        axes.set_ylim(bottom=0)
+        axes.tick_params(labelsize=7)
+    for axes in grid.flat[len(drawn) :]:
+        axes.set_axis_off()
+    grid[0, 0].plot([], [], color=OURS, label="training loss")
+    grid[0, 0].plot([], [], color=VALIDATION, label="validation loss")
+    figure.legend(loc="outside upper left", ncols=2)
+    figure.supxlabel("batches", fontsize=9)
+    return figure
+
+
+def _mean_losses(group: Group) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
+    """Per column, steps and losses of each run that kept its losses; empty if none did."""
+    tables = [table for run in group.runs.values() if (table := run.losses()) is not None and len(table)]
+    if not tables:
+        return {}
+    return {
+        column: [(table["step"].to_numpy(), table[column].to_numpy()) for table in tables]
+        for column in ("train_loss", "validation_loss")
+    }
+
+
+def spread_over_seeds(contents: Contents) -> Figure | None:
+    """Validation and test accuracy of every single run."""
+    lines = [line for line in contents.lines if len(line.seeds) > 1]
+    if not lines:
+        return None
+    figure, grid = _figure(_height(lines))
+    axes = grid[0, 0]
+    for name, colour, shift in (("validation", VALIDATION, -0.15), ("test", OURS, 0.15)):
+        for position, line in enumerate(lines):
+            values = 100 * np.array(line.runs[name])
+            axes.plot(values, np.full(len(values), position + shift), "o", color=colour, ms=4, alpha=0.45, mew=0)
+            axes.plot(values.mean(), position + shift, "|", color=colour, ms=11, mew=2)
+        axes.plot([], [], "o", color=colour, ms=4, label=f"{name}, one run (stroke: mean)")
+    _name_lines(axes, lines)
+    _percent_scale(axes, "x")
+    axes.set_xlabel("accuracy, %")
+    figure.legend(loc="outside upper left", ncols=2)
+    return figure
+
+
+PICTURES: dict[str, tuple[str, Drawing]] = {
+    "accuracies": ("Test accuracy with 95 % intervals; the published value as a mark", accuracies),
+    "accuracy_time": ("Test accuracy against training time", accuracy_against_time),
+    "losses": ("Loss during training: each seed thin, their mean thick", loss_curves),
+    "seeds": ("Spread over seeds", spread_over_seeds),
+}
+
+
+def draw_pictures(contents: Contents, folder: Path) -> list[tuple[str, str, str]]:
+    """Write every picture that has something to show as ``<name>.png`` and ``<name>.svg``.
+
+    Returns:
+        (name, caption, SVG for the page) of each.
+    """
+    drawn = []
+    with plt.rc_context(STYLE):
+        for name, (caption, draw) in PICTURES.items():
+            figure = draw(contents)
+            if figure is None:
+                for stale in (folder / f"{name}.png", folder / f"{name}.svg"):
+                    stale.unlink(missing_ok=True)
+                continue
+            figure.savefig(folder / f"{name}.png", dpi=150, facecolor="white", metadata={"Software": None})
+            buffer = io.StringIO()
+            figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+            plt.close(figure)
+            (folder / f"{name}.svg").write_text(buffer.getvalue(), encoding="utf-8")
+            drawn.append((name, caption, for_page(buffer.getvalue(), name)))
+    return drawn
+
+
+def for_page(svg: str, name: str) -> str:
+    """An SVG to stand inside HTML: no prologue, ids that meet no other picture's, ink in the text's colour."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    svg = re.sub(r'(href="|url\()#', rf"\g<1>#{name}-", svg)
+    return svg.replace(INK, "currentColor")

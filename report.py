@@ -1,0 +1,88 @@
+"""Make the report from what the results hold: table, questions, pictures. Trains nothing, opens no connection.
+
+    python report.py [--results_dir results] [--data_dir data] [--update_readme]
+
+Writes report.md, report.html, table.csv and the pictures into ``report/`` below the results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from baselines import BASELINES
+
+REPORT_FOLDER = "report"
+
+
+def make_report(results_dir: Path, data_dir: Path, readme: Path | None) -> list[str]:
+    """Write the report, and the README's block if a README is given.
+
+    Returns:
+        Lines for whoever started it: what was left out, and where the report is.
+
+    Raises:
+        OSError: a file cannot be read or written.
+        ValueError: the README lacks the markers.
+    """
+    from ablation.report.contents import gather
+    from ablation.report.markdown import readme_block, report_markdown, update_readme
+    from ablation.report.page import report_page
+    from ablation.report.pictures import draw_pictures
+    from ablation.report.table import table_csv
+
+    contents = gather(results_dir, data_dir, {name: baseline.description for name, baseline in BASELINES.items()})
+    folder = results_dir / REPORT_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = draw_pictures(contents, folder)
+    markdown = report_markdown(contents, [(f"{name}.png", caption) for name, caption, _ in pictures])
+    (folder / "report.md").write_text(markdown, encoding="utf-8")
+    (folder / "table.csv").write_text(table_csv(contents.lines), encoding="utf-8")
+    (folder / "report.html").write_text(report_page(contents, pictures), encoding="utf-8")
+    if readme is not None:
+        command = f"python report.py --results_dir {results_dir} --update_readme"
+        update_readme(readme, readme_block(contents, command))
+    lines = [*contents.notes, *contents.problems]
+    if contents.problems:
+        lines.append(f"{len(contents.problems)} lines of the results left out")
+    lines += [f"{what}: {command}" for what, command in contents.missing]
+    lines.append(f"{contents.runs} runs, {len(contents.lines)} configurations: {folder / 'report.html'}")
+    return lines
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--results_dir", type=Path, default=Path("results"), metavar="FOLDER", help="default: results")
+    parser.add_argument(
+        "--data_dir", type=Path, default=Path("data"), metavar="FOLDER", help="folder of the messages; default: data"
+    )
+    parser.add_argument("--update_readme", action="store_true", help="renew the results block of the README as well")
+    parser.add_argument(
+        "--readme", type=Path, default=Path("README.md"), metavar="FILE", help="of --update_readme; default: README.md"
+    )
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status 0 for a written report, even of nothing; 1 for a failure; 2 for a wrong command."""
+    options = make_parser().parse_args(arguments)
+    if not options.results_dir.is_dir():
+        print(f"error: --results_dir {options.results_dir}: no such folder; give that of results.csv", file=sys.stderr)
+        return 2
+    try:
+        lines = make_report(options.results_dir, options.data_dir, options.readme if options.update_readme else None)
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}; check the folder's permissions", file=sys.stderr)
+        return 1
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
