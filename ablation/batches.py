@@ -23,7 +23,7 @@ from ablation.spam_data import DataError
 if TYPE_CHECKING:
     import tiktoken
 
-# ---- tokens ---------------------------------------------------------------------------------------------------------
+# ---- tokens ----------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -120,7 +120,7 @@ def encode_messages(
     return EncodedMessages(tokens, lengths, torch.tensor(labels), padded)
 
 
-# ---- batches --------------------------------------------------------------------------------------------------------
+# ---- batches ---------------------------------------------------------------------------------------------------------
 
 
 def make_loaders(messages: dict[str, EncodedMessages], batch_size: int) -> dict[str, DataLoader]:

@@ -56,7 +56,7 @@ class ConfigError(ValueError):
         super().__init__("\n".join(self.problems))
 
 
-# ---- reading one value ----------------------------------------------------------------------------------------------
+# ---- reading one value -----------------------------------------------------------------------------------------------
 
 
 def _one_of(choices: Iterable[str]) -> Callable[[str], str]:
@@ -134,7 +134,7 @@ def canonical_model_size(text: str) -> str:
     return _one_of(MODEL_SHAPES)(text)
 
 
-# ---- the fields -----------------------------------------------------------------------------------------------------
+# ---- the fields ------------------------------------------------------------------------------------------------------
 
 
 def _option(default: Any, help_text: str, parse: Callable[[str], Any] = str, *, identity: bool = True) -> Any:
@@ -296,7 +296,7 @@ def cross_field_problems(config: ExperimentConfig) -> list[str]:
     return problems
 
 
-# ---- the published rows ---------------------------------------------------------------------------------------------
+# ---- the published rows ----------------------------------------------------------------------------------------------
 
 _LORA_16 = {"trainable_layers": "lora", "lora_rank": 16, "lora_alpha": 16}
 
@@ -328,7 +328,7 @@ def row_config(row: int, **overrides: Any) -> ExperimentConfig:
     return ExperimentConfig(**{**ROWS[row], **overrides})
 
 
-# ---- from flags to a configuration ----------------------------------------------------------------------------------
+# ---- from flags to a configuration -----------------------------------------------------------------------------------
 
 
 def config_from_flags(flags: Mapping[str, str | bool], row: str | None = None) -> tuple[ExperimentConfig, list[str]]:
@@ -400,7 +400,7 @@ def ineffective_settings(config: ExperimentConfig, given: Iterable[str]) -> list
     return lines
 
 
-# ---- what defines an experiment -------------------------------------------------------------------------------------
+# ---- what defines an experiment --------------------------------------------------------------------------------------
 
 
 def identity(config: ExperimentConfig) -> dict[str, Any]:

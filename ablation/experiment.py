@@ -56,7 +56,7 @@ class ExperimentResult:
     trained_parameters: dict[str, Tensor] = field(default_factory=dict)  # with save_model only
 
 
-# ---- before anything is loaded --------------------------------------------------------------------------------------
+# ---- before anything is loaded ---------------------------------------------------------------------------------------
 
 
 def resolve_device(config: ExperimentConfig) -> torch.device:
@@ -113,7 +113,7 @@ def check_memory(config: ExperimentConfig, device: torch.device) -> None:
         )
 
 
-# ---- loading --------------------------------------------------------------------------------------------------------
+# ---- loading ---------------------------------------------------------------------------------------------------------
 
 
 def load_messages(config: ExperimentConfig, listener: Listener) -> tuple[dict[str, EncodedMessages], str]:
@@ -145,7 +145,7 @@ def open_weights(config: ExperimentConfig, listener: Listener) -> WeightSource:
     return weight_files.open_weights(path, config.shape)
 
 
-# ---- running --------------------------------------------------------------------------------------------------------
+# ---- running ---------------------------------------------------------------------------------------------------------
 
 TRAINING_STAGE, EVALUATION_STAGE = 0, 1
 

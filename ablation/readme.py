@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from typing import Any
 
 from ablation.config import FIELDS
 from ablation.environment import PROJECT
@@ -50,7 +51,8 @@ def flags_table() -> str:
     """What each flag does, from the configuration's own fields."""
     lines = ["| flag | default | what it does |", "| --- | --- | --- |"]
     for name, field in FIELDS.items():
-        default = {None: "", False: "off"}.get(field.default, f"`{field.default}`")
+        unset: dict[Any, str] = {None: "", False: "off"}
+        default = unset.get(field.default, f"`{field.default}`")
         lines.append(f"| `--{name}` | {default} | {field.metadata['help']} |")
     return "\n".join(lines)
 

@@ -63,7 +63,7 @@ class ResultsError(Exception):
     """Results cannot be written or read; the message names the file and the way out."""
 
 
-# ---- one row --------------------------------------------------------------------------------------------------------
+# ---- one row ---------------------------------------------------------------------------------------------------------
 
 
 def run_id(row: str, seed: int, hash_of_config: str, at: datetime) -> str:
@@ -104,7 +104,7 @@ def format_row(record: Mapping[str, Any], columns: Iterable[str]) -> str:
     return buffer.getvalue()
 
 
-# ---- the CSV --------------------------------------------------------------------------------------------------------
+# ---- the CSV ---------------------------------------------------------------------------------------------------------
 
 
 def append_row(results_dir: Path, record: Mapping[str, Any]) -> None:

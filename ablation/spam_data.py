@@ -24,7 +24,7 @@ class DataError(Exception):
     """The data cannot be used; the message names the file, the line where there is one, and the way out."""
 
 
-# ---- reading and checking -------------------------------------------------------------------------------------------
+# ---- reading and checking --------------------------------------------------------------------------------------------
 
 
 def read_messages(path: Path, *, trust_new_hash: bool = False) -> pd.DataFrame:
@@ -82,7 +82,7 @@ def _check_lines(text: str, path: Path) -> None:
         raise DataError(f"{path}, line {number}: {problem}; mend the line or fetch the file again")
 
 
-# ---- balancing and splitting ----------------------------------------------------------------------------------------
+# ---- balancing and splitting -----------------------------------------------------------------------------------------
 
 
 def split_messages(messages: pd.DataFrame) -> dict[str, pd.DataFrame]:

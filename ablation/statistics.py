@@ -31,7 +31,7 @@ def _upper_tail(level: float) -> float:
     return 1 - (1 - level) / 2
 
 
-# ---- one run --------------------------------------------------------------------------------------------------------
+# ---- one run ---------------------------------------------------------------------------------------------------------
 
 
 def wilson_interval(correct: ArrayLike, total: ArrayLike, level: float = LEVEL) -> tuple[Any, Any]:
@@ -87,7 +87,7 @@ def smallest_mcnemar_difference(disagreements: int, total: int, level: float = L
     return float(disagreements - 2 * minority[significant].max()) / total
 
 
-# ---- several questions ----------------------------------------------------------------------------------------------
+# ---- several questions -----------------------------------------------------------------------------------------------
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -100,7 +100,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-# ---- several seeds --------------------------------------------------------------------------------------------------
+# ---- several seeds ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,7 @@ def sign_flip_p_value(differences: ArrayLike, draws: int = 2**MOST_SEEDS_ENUMERA
     return float(np.mean(flipped >= abs(d.sum()) - 1e-12))
 
 
-# ---- in words -------------------------------------------------------------------------------------------------------
+# ---- in words --------------------------------------------------------------------------------------------------------
 
 
 def verdict(

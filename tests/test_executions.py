@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 
 from ablation.batches import make_loaders
@@ -21,7 +19,8 @@ from tests.tiny import SHAPE, make_execution, make_messages, tiny_config
 Execution = NaiveExecution | PlannedExecution
 
 ROW_SETTINGS: dict[str, dict[str, Any]] = {
-    f"row {row}": {k: v for k, v in overrides.items() if k not in ("model_size", "weights")} for row, overrides in ROWS.items()
+    f"row {row}": {name: value for name, value in overrides.items() if name not in ("model_size", "weights")}
+    for row, overrides in ROWS.items()
 }
 COMBINATIONS: dict[str, dict[str, Any]] = {
     "two blocks, pooled": {"trainable_layers": "last_two_blocks", "average_embeddings": True},
@@ -39,7 +38,8 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
         "no_padding": True, "batch_size": 1, "accumulation_steps": 4, "disable_causal_mask": True,
     },
     "unpadded, accumulated, pooled, all": {
-        "no_padding": True, "batch_size": 1, "accumulation_steps": 4, "average_embeddings": True, "trainable_layers": "all",
+        "no_padding": True, "batch_size": 1, "accumulation_steps": 4, "average_embeddings": True,
+        "trainable_layers": "all",
     },
     "unpadded, accumulated, two blocks, no mask": {
         "no_padding": True, "batch_size": 1, "accumulation_steps": 3, "disable_causal_mask": True,

@@ -109,7 +109,7 @@ def filled(tmp_path: Path) -> Iterator[Path]:
     assert not list(tmp_path.glob("*.part"))
 
 
-# ---- shared where they may be ---------------------------------------------------------------------------------------
+# ---- shared where they may be ----------------------------------------------------------------------------------------
 
 SHARING: dict[str, dict[str, Any]] = {
     "row 1": {},
@@ -201,7 +201,7 @@ def test_settings_do_not_define_the_experiment() -> None:
         config_from_flags({"feature_cache_limit": "0"})
 
 
-# ---- never stale ----------------------------------------------------------------------------------------------------
+# ---- never stale -----------------------------------------------------------------------------------------------------
 
 
 def another_token(config: ExperimentConfig) -> dict[str, EncodedMessages]:
@@ -250,7 +250,7 @@ def test_other_versions(
     assert re.search(why, said)
 
 
-# ---- never damaged --------------------------------------------------------------------------------------------------
+# ---- never damaged ---------------------------------------------------------------------------------------------------
 
 
 def assert_recomputed(folder: Path, why: str) -> None:
@@ -317,7 +317,7 @@ def test_any_bit_is_noticed(share: float, bit: int, whole_entry: tuple[Path, byt
     assert "miss" in str(said)
 
 
-# ---- one writer at a time -------------------------------------------------------------------------------------------
+# ---- one writer at a time --------------------------------------------------------------------------------------------
 
 
 def start_and_wait(folder: Path) -> None:
@@ -396,7 +396,7 @@ def test_failing_run_leaves_nothing(tmp_path: Path) -> None:
     assert run(tiny_config(), tmp_path)[0] == "computed"  # and does not wait
 
 
-# ---- within a limit -------------------------------------------------------------------------------------------------
+# ---- within a limit --------------------------------------------------------------------------------------------------
 
 
 def variant(number: int) -> dict[str, Any]:
@@ -449,7 +449,7 @@ def test_leftovers_go(filled: Path) -> None:
     assert not list(filled.glob("*.part"))
 
 
-# ---- no room, no rights ---------------------------------------------------------------------------------------------
+# ---- no room, no rights ----------------------------------------------------------------------------------------------
 
 
 def assert_computed_but_not_kept(folder: Path, why: str, **options: Any) -> None:

@@ -24,7 +24,7 @@ SPAWN = multiprocessing.get_context("spawn")
 
 
 def make_row(name: str, **fields: Any) -> dict[str, Any]:
-    row = {column: None for column in COLUMNS} | config_fields(ExperimentConfig(), datetime(2026, 1, 2, tzinfo=UTC))
+    row = dict.fromkeys(COLUMNS) | config_fields(ExperimentConfig(), datetime(2026, 1, 2, tzinfo=UTC))
     return row | {"run_id": name, "device_name": 'CPU, "fast"'} | fields
 
 
@@ -63,7 +63,7 @@ def test_run_id_row_and_accuracies() -> None:
     assert (counts["training_acc"], counts["validation_acc"], counts["test_acc"]) == (0.75, 0.5, 0.0)
 
 
-# ---- many writers, killed writers ----------------------------------------------------------------------------------------
+# ---- many writers, killed writers ------------------------------------------------------------------------------------
 
 
 def append_many(folder: Path, writer: int, count: int) -> None:
@@ -117,7 +117,7 @@ def test_no_acknowledged_row_is_lost_when_writers_are_killed_fifty_times(tmp_pat
     assert found[-1] == "survivor"
 
 
-# ---- damaged and foreign files -----------------------------------------------------------------------------------------
+# ---- damaged and foreign files ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("cut", [1, 10, 70, 300])
@@ -192,7 +192,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (tmp_path / "results.csv").read_bytes() == before
 
 
-# ---- rebuilding --------------------------------------------------------------------------------------------------------
+# ---- rebuilding ------------------------------------------------------------------------------------------------------
 
 
 def test_rebuild_makes_the_csv_anew_from_the_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -210,7 +210,7 @@ def test_rebuild_makes_the_csv_anew_from_the_runs(tmp_path: Path, capsys: pytest
 
 
 def test_rebuild_refuses_what_it_cannot_read_and_keeps_the_csv(tmp_path: Path) -> None:
-    with pytest.raises(ResultsError, match="no run.json"):
+    with pytest.raises(ResultsError, match=r"no run\.json"):
         rebuild(tmp_path)
     append_row(tmp_path, make_row("a"))
     (tmp_path / "runs" / "x").mkdir(parents=True)

@@ -57,7 +57,7 @@ def test_output_and_every_gradient_equal_the_blocks(
     found = block_at_position(block, x[rows, visible - 1], normalise(x), attended)
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
     for (name, left), right in zip(gradients(expected).items(), gradients(found).values(), strict=True):
-        torch.testing.assert_close(right, left, rtol=1e-9, atol=1e-9, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(right, left, rtol=1e-9, atol=1e-9, msg=f"gradient of {name}")
 
 
 @pytest.mark.parametrize("attended", [None, torch.ones(2, 1, dtype=torch.bool)])

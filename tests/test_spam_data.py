@@ -39,14 +39,15 @@ def test_published_records_are_5572(real_data_dir: Path) -> None:
 
 
 def test_lengths_of_the_real_messages(real_splits: dict[str, pd.DataFrame], real_vocabulary: Path) -> None:
-    messages = encode_splits(real_splits, load_tokenizer(real_vocabulary), ExperimentConfig(no_padding=True, batch_size=1))
+    tokenizer = load_tokenizer(real_vocabulary)
+    messages = encode_splits(real_splits, tokenizer, ExperimentConfig(no_padding=True, batch_size=1))
     longest = {name: int(split.lengths.max()) for name, split in messages.items()}
     assert longest == {"train": 120, "validation": 90, "test": 97}
-    padded = encode_splits(real_splits, load_tokenizer(real_vocabulary), ExperimentConfig())
+    padded = encode_splits(real_splits, tokenizer, ExperimentConfig())
     assert {split.tokens.shape[1] for split in padded.values()} == {120}
 
 
-# ---- files that differ from the published one --------------------------------------------------------------------------
+# ---- files that differ from the published one ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -101,12 +102,12 @@ def test_bytes_that_are_not_utf8_are_refused_by_line(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read .*--data_dir"):
+    with pytest.raises(DataError, match=r"cannot be read .*--data_dir"):
         read_messages(tmp_path / "data.tsv")
 
 
 def test_other_messages_need_consent(tmp_path: Path) -> None:
-    """A well-formed file with other content would silently be another split: both hashes are shown, one flag accepts."""
+    """A well-formed file with other content would be another split: both hashes are shown, one flag accepts."""
     file = write(tmp_path / "data.tsv", LINES)
     found = hashlib.sha256(file.read_bytes()).hexdigest()
     with pytest.raises(DataError, match=f"SHA-256 {found}, expected 7d039a24.*--trust_new_hash"):
@@ -137,7 +138,7 @@ def test_five_spam_are_enough() -> None:
     assert [len(split) for split in split_messages(messages).values()] == [7, 1, 2]
 
 
-# ---- tokens ------------------------------------------------------------------------------------------------------------
+# ---- tokens ----------------------------------------------------------------------------------------------------------
 
 
 def byte_tokenizer() -> tiktoken.Encoding:
@@ -196,7 +197,7 @@ def test_a_message_that_holds_the_pad_token_keeps_its_length() -> None:
     assert messages.lengths.tolist() == [3, 1, 4]
 
 
-# ---- batches -----------------------------------------------------------------------------------------------------------
+# ---- batches ---------------------------------------------------------------------------------------------------------
 
 
 def test_loaders_draw_from_the_global_generator_as_the_published_script_did() -> None:

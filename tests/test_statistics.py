@@ -19,7 +19,7 @@ def assert_close(ours: object, expected: object) -> None:
     np.testing.assert_allclose(np.asarray(ours), np.asarray(expected), rtol=1e-12, atol=1e-12)
 
 
-# ---- against scipy and statsmodels ----------------------------------------------------------------------------------
+# ---- against scipy and statsmodels -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("total", [1, 7, 149, 300, 1040])
@@ -111,7 +111,7 @@ def test_sign_flip_agrees_with_scipys_permutation_test() -> None:
     assert s.sign_flip_p_value(differences) == pytest.approx(expected.pvalue, abs=1e-12)
 
 
-# ---- edges ----------------------------------------------------------------------------------------------------------
+# ---- edges -----------------------------------------------------------------------------------------------------------
 
 
 def test_leading_dimensions_are_independent_data_sets() -> None:
@@ -215,7 +215,7 @@ def test_verdicts(interval: tuple[float, float], p: float, expected: str) -> Non
     assert s.verdict(interval, p, first="row 2", second="row 1", margin=0.02) == expected
 
 
-# ---- by simulation --------------------------------------------------------------------------------------------------
+# ---- by simulation ---------------------------------------------------------------------------------------------------
 
 DRAWS, MESSAGES = 2000, 300
 DISTINCT = np.arange(MESSAGES)

@@ -54,8 +54,8 @@ def test_accumulating_single_messages_equals_one_batch_of_equal_length(kind: str
     ):
         config = tiny_config(num_epochs=3, learning_rate=1e-3, **flags)
         split = encode_messages(lists, [i % 2 for i in range(16)], 6, PAD, padded=not config.no_padding)
-        messages = {name: split for name in ("train", "validation", "test")}
-        # In float64, because AdamW normalises the rounding noise in gradients that are mathematically zero (key biases).
+        messages = dict.fromkeys(("train", "validation", "test"), split)
+        # In float64, because AdamW normalises the rounding noise of gradients that are zero in theory (key biases).
         execution = make_execution(config, messages, kind, dtype=torch.float64)
         loaders = make_loaders(messages, config.batch_size)
         loaders["train"] = torch.utils.data.DataLoader(range(16), batch_size=config.batch_size)  # type: ignore[arg-type]
