@@ -63,16 +63,16 @@ TASKS = {
     "row13-all-messages": Task(
         13, 1024, 2, ALL_MESSAGES, None, 3e9,
         "1 of the 11 frozen blocks: each is read from the mapped file when its turn comes and dropped afterwards, so"
-        " that their number does not matter (row13-all-blocks goes through all of them)",
+        " that their number does not matter (row8-few-messages shows it; row13-all-blocks goes through all of them)",
     ),
     "row8-few-messages": Task(
         8, 120, 9, (105, 15, 30), None, 4e9,
         "150 of 1,494 messages, and the first 8 of the 47 frozen blocks: shows that the blocks' number does not matter;"
-        " the full run adds the hidden states of the other messages, 1.03 GB",
+        " the full run adds the hidden states of the other 1,344 messages, 1.03 GB",
     ),
     "row8-all-messages": Task(
         8, 120, 2, ALL_MESSAGES, None, 4e9,
-        "1 of the 47 frozen blocks: they are equally large, and one is in use at a time (row8-few-messages)",
+        "1 of the 47 frozen blocks: they are equally large, and one is in use at a time (row8-few-messages shows it)",
     ),
     "row8-first-blocks": Task(
         8, 120, 9, ALL_MESSAGES, None, 4e9,
