@@ -46,6 +46,9 @@ MODEL_SHAPES: dict[str, ModelShape] = {
     "gpt2-large (774M)": ModelShape(50257, 1024, 1280, 36, 20),
     "gpt2-xl (1558M)": ModelShape(50257, 1024, 1600, 48, 25),
 }
+PUBLISHED_SIZES = tuple(MODEL_SHAPES)
+NANO = "gpt2-nano (demo)"  # the embedded miniature, see demo/
+MODEL_SHAPES[NANO] = ModelShape(2000, 256, 112, 3, 4)
 
 
 class ConfigError(ValueError):
@@ -395,6 +398,14 @@ def ineffective_settings(config: ExperimentConfig, given: Iterable[str]) -> list
             )
     if "context_length" in given and config.no_padding:
         lines.append("--context_length has no effect with --no_padding, which pads and cuts nothing")
+    if config.execution == "naive":
+        lines.extend(
+            f"--{name} has no effect with --execution naive, which keeps no features"
+            for name in ("feature_cache", "feature_memory")
+            if name in given
+        )
+    if "feature_cache_limit" in given and config.feature_cache is None:
+        lines.append("--feature_cache_limit has no effect without --feature_cache")
     if "weights_path" in given and "model_size" not in given:
         lines.append(f"--weights_path is read as {config.model_size}; give --model_size if it is another size")
     return lines

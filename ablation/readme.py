@@ -12,7 +12,11 @@ from ablation.environment import PROJECT
 README = PROJECT / "README.md"
 PUBLISHED_TABLE = PROJECT / "data" / "published_table.csv"
 # Block -> the table that a benchmark's record holds.
-RECORDED_TABLES = {"loading": PROJECT / "benchmarks" / "records" / "2026-11-21_load_weights" / "table.md"}
+RECORDS = PROJECT / "benchmarks" / "records"
+RECORDED_TABLES = {
+    "loading": RECORDS / "2026-11-21_load_weights" / "table.md",
+    "memory": RECORDS / "2026-11-21_memory" / "table.md",
+}
 
 
 def replace_block(text: str, name: str, content: str) -> str:

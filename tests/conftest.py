@@ -12,6 +12,8 @@ import torch
 
 DATA = Path(__file__).parent / "data"
 
+torch.set_num_threads(1)  # the models here are so small that threads mostly wait for each other
+
 
 @pytest.fixture(autouse=True)
 def leave_global_generator_alone() -> Any:

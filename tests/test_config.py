@@ -133,6 +133,8 @@ def test_a_configuration_made_in_code_is_checked_too() -> None:
         ({"lora_rank": "16"}, "--lora_rank has no effect"),
         ({"lora_alpha": "16"}, "--lora_alpha has no effect"),
         ({"no_padding": True, "batch_size": "1", "context_length": "7"}, "--context_length has no effect"),
+        ({"feature_cache": "somewhere", "execution": "naive"}, "--feature_cache has no effect with --execution naive"),
+        ({"feature_cache_limit": "3"}, "--feature_cache_limit has no effect without --feature_cache"),
     ],
 )
 def test_settings_without_effect_are_warned_of(flags: dict[str, str | bool], expected: str) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from ablation.batches import make_loaders
-from ablation.config import ROWS, ExperimentConfig
+from ablation.config import ROWS, TOKEN_POSITIONS, TRAINABLE_LAYERS, ExperimentConfig
 from ablation.executions import NaiveExecution, PlannedExecution
 from ablation.listener import Listener
 from ablation.training import train
@@ -124,3 +127,37 @@ def test_same_parameters_after_forty_steps(case: dict[str, Any]) -> None:
     for left, right in zip(naive_history.evaluations, planned_history.evaluations, strict=True):
         assert left.train_loss == pytest.approx(right.train_loss, abs=1e-9)
         assert left.validation_loss == pytest.approx(right.validation_loss, abs=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    policy=st.sampled_from(TRAINABLE_LAYERS),
+    readout=st.sampled_from(TOKEN_POSITIONS),
+    pooled=st.booleans(),
+    unmasked=st.booleans(),
+    unpadded=st.booleans(),
+    blocks=st.integers(1, 4),
+    heads=st.sampled_from([1, 2, 4]),
+    width=st.integers(1, 14),
+    seed=st.integers(0, 10**6),
+)
+def test_same_logits_and_gradients_whatever_the_shape(
+    policy: str,
+    readout: str,
+    pooled: bool,
+    unmasked: bool,
+    unpadded: bool,
+    blocks: int,
+    heads: int,
+    width: int,
+    seed: int,
+) -> None:
+    pooled = pooled and readout != "first"
+    config = tiny_config(
+        trainable_layers=policy, trainable_token_pos=readout, average_embeddings=pooled, disable_causal_mask=unmasked,
+        no_padding=unpadded, batch_size=1 if unpadded else 4, context_length=width, seed=seed,
+    )  # fmt: skip
+    shape = dataclasses.replace(SHAPE, n_layers=blocks, n_heads=heads)
+    messages = make_messages(config, longest=min(width, 12), seed=seed)
+    naive, planned = (make_execution(config, messages, kind, shape=shape) for kind in ("naive", "planned"))
+    assert_same_logits_and_gradients(naive, planned)
