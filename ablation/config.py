@@ -46,9 +46,9 @@ MODEL_SHAPES: dict[str, ModelShape] = {
     "gpt2-large (774M)": ModelShape(50257, 1024, 1280, 36, 20),
     "gpt2-xl (1558M)": ModelShape(50257, 1024, 1600, 48, 25),
 }
-PUBLISHED_SIZES = tuple(MODEL_SHAPES)
-NANO = "gpt2-nano (demo)"  # the embedded miniature, see demo/
-MODEL_SHAPES[NANO] = ModelShape(2000, 256, 112, 3, 4)
+NANO = "gpt2-nano (demo)"  # the embedded miniature, with a vocabulary of its own; see demo/
+ALL_SHAPES = {**MODEL_SHAPES, NANO: ModelShape(2000, 256, 112, 3, 4)}
+RESULTS_DIR, DEMO_RESULTS_DIR = "results", "results/demo"
 
 
 class ConfigError(ValueError):
@@ -124,17 +124,24 @@ def _context_length(text: str) -> str | int:
     return value
 
 
-def canonical_model_size(text: str) -> str:
+def canonical_model_size(text: str, sizes: Iterable[str] = tuple(MODEL_SHAPES)) -> str:
     """The full name of a model size given in full or short: ``gpt2-small (124M)``, ``gpt2-small``, ``124M``.
+
+    Args:
+        sizes: the names that are known here, by default GPT-2's own.
 
     Raises:
         ValueError: the name is not known; the message lists those that are.
     """
-    for name in MODEL_SHAPES:
+    for name in sizes:
         short, _, count = name.partition(" ")
         if text.strip().lower() in (name.lower(), short.lower(), count.strip("()").lower()):
             return name
-    return _one_of(MODEL_SHAPES)(text)
+    return _one_of(sizes)(text)
+
+
+def _model_size(text: str) -> str:
+    return canonical_model_size(text, ALL_SHAPES)
 
 
 # ---- the fields ------------------------------------------------------------------------------------------------------
@@ -154,7 +161,7 @@ class ExperimentConfig:
     """
 
     model_size: str = _option(
-        "gpt2-small (124M)", "which GPT-2; short names such as gpt2-small or 124M work too", canonical_model_size
+        "gpt2-small (124M)", "which GPT-2; short names such as gpt2-small or 124M work too", _model_size
     )
     weights: str = _option(PRETRAINED, "OpenAI's weights, or random ones drawn from the seed", _one_of(WEIGHTS))
     trainable_layers: str = _option(
@@ -196,6 +203,9 @@ class ExperimentConfig:
     precision: str = _option(
         "fp32", "arithmetic: fp32, tf32 (CUDA's faster float32 products) or bf16 (autocast)", _one_of(PRECISIONS)
     )
+    demo: bool = _option(
+        False, f"the embedded miniature: {NANO} and messages of its own, nothing to download, whatever the row's size"
+    )
 
     device: str = _option(
         "auto", "where to compute; auto takes cuda if there is one, else cpu", _one_of(DEVICES), identity=False
@@ -232,7 +242,11 @@ class ExperimentConfig:
     weights_path: str | None = _option(
         None, "weights of your own: .safetensors, .pth or .pt, or the folder of a TensorFlow checkpoint", identity=False
     )
-    results_dir: str = _option("results", "folder of results.csv and of the runs' own folders", identity=False)
+    results_dir: str = _option(
+        RESULTS_DIR,
+        f"folder of results.csv and of the runs' own folders; with --demo {DEMO_RESULTS_DIR}",
+        identity=False,
+    )
     offline: bool = _option(False, "never open a connection; say what is missing instead", identity=False)
     trust_new_hash: bool = _option(
         False, "use data or weights whose hash is not the recorded one; the row records theirs", identity=False
@@ -240,15 +254,22 @@ class ExperimentConfig:
     save_model: bool = _option(False, "keep the trained parameters in the run's folder", identity=False)
 
     def __post_init__(self) -> None:
+        if self.demo and self.results_dir == RESULTS_DIR:  # never among the real results
+            object.__setattr__(self, "results_dir", DEMO_RESULTS_DIR)
         problems = cross_field_problems(self)
         if problems:
             raise ConfigError(problems)
 
     @property
+    def model_in_use(self) -> str:
+        """Which model gives shape, vocabulary and weights: the demo has one only, whatever size its row names."""
+        return NANO if self.demo else self.model_size
+
+    @property
     def shape(self) -> ModelShape:
         """The model's dimensions, with the overrides that random weights allow."""
         overrides = {name: getattr(self, name) for name in SHAPE_OVERRIDES if getattr(self, name) is not None}
-        return dataclasses.replace(MODEL_SHAPES[self.model_size], **overrides)
+        return dataclasses.replace(ALL_SHAPES[self.model_in_use], **overrides)
 
     @property
     def uses_lora(self) -> bool:
@@ -369,7 +390,8 @@ def config_from_flags(flags: Mapping[str, str | bool], row: str | None = None) -
         config = ExperimentConfig(**values)
     except ConfigError as error:
         problems.extend(error.problems)
-    problems.extend(path_problems(values.get("results_dir", FIELDS["results_dir"].default), values.get("weights_path")))
+    default_dir = DEMO_RESULTS_DIR if values.get("demo") else RESULTS_DIR
+    problems.extend(path_problems(values.get("results_dir", default_dir), values.get("weights_path")))
     if problems:
         raise ConfigError(problems)
     return config, ineffective_settings(config, given=flags.keys())
@@ -406,8 +428,10 @@ def ineffective_settings(config: ExperimentConfig, given: Iterable[str]) -> list
         )
     if "feature_cache_limit" in given and config.feature_cache is None:
         lines.append("--feature_cache_limit has no effect without --feature_cache")
-    if "weights_path" in given and "model_size" not in given:
+    if "weights_path" in given and "model_size" not in given and not config.demo:
         lines.append(f"--weights_path is read as {config.model_size}; give --model_size if it is another size")
+    if config.demo and config.model_size != NANO and "model_size" in given:
+        lines.append(f"--model_size has no effect with --demo, which uses {NANO}")
     return lines
 
 
@@ -427,6 +451,8 @@ def identity(config: ExperimentConfig) -> dict[str, Any]:
         without_effect.add("context_length")
     if config.order_seed == config.seed:
         without_effect.add("order_seed")
+    if config.demo and config.model_size == NANO:  # as without it
+        without_effect.add("model_size")
     return {
         name: getattr(config, name)
         for name, f in FIELDS.items()
@@ -449,6 +475,7 @@ def variant_settings(config: ExperimentConfig) -> dict[str, Any]:
 
 
 def row_number(config: ExperimentConfig) -> int | None:
-    """The published row that this configuration repeats, whatever its seed; None if it is a variant of its own."""
-    settings = variant_settings(config)
+    """The published row that this configuration repeats, in the real size or as a demo and whatever its seed; None if
+    it is a variant of its own."""
+    settings = {name: value for name, value in variant_settings(config).items() if name != "demo"}
     return next((row for row in ROWS if variant_settings(row_config(row)) == settings), None)
