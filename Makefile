@@ -1,4 +1,4 @@
-# make run            create .venv, install, run row 1          make run ARGS="--row 10"    any other command
+# make run            create .venv, install, run the demo      make run ARGS="--row 10"    any other command
 # make test           create .venv, install, run the quick tests
 # make test-slow      the tests that take minutes               make lint                   ruff and mypy
 
@@ -12,7 +12,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS)
 .PHONY: run test test-slow lint clean
 
 run: $(VENV)/installed
-	$(BIN)/python additional_experiments.py $(ARGS)
+	$(BIN)/python additional_experiments.py $(or $(ARGS),--demo)
 
 test: $(VENV)/installed-dev
 	$(PYTEST) $(ARGS)

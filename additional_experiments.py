@@ -48,6 +48,7 @@ def run(config: ExperimentConfig, *, force: bool) -> None:
     """Run, append the row, show it."""
     from ablation import experiment, run_folder
     from ablation.console import Console, summary
+    from ablation.dry_run import next_command
     from ablation.results_log import CSV_NAME
 
     device = experiment.resolve_device(config)
@@ -55,6 +56,8 @@ def run(config: ExperimentConfig, *, force: bool) -> None:
         experiment.check_memory(config, device)
     row = run_folder.save_result(experiment.run_experiment(config, Console()))
     print(summary(row, Path(config.results_dir) / CSV_NAME))
+    if config.demo:
+        print(next_command(config))
 
 
 def interrupt(signal_number: int, frame: object) -> NoReturn:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ablation.demo_files import DISCLAIMER
 from ablation.listener import Count, Evaluation, Listener
 
 PUBLISHED_TABLE = Path(__file__).resolve().parent.parent / "data" / "published_table.csv"
@@ -58,7 +59,7 @@ def published_row(row: int) -> dict[str, str]:
 
 def summary(row: Mapping[str, Any], results_csv: Path) -> str:
     """The row as appended, as a person reads it, the published figures beside it where there are any."""
-    published = published_row(row["row"]) if row["row"] else None
+    published = published_row(row["row"]) if row["row"] and not row["demo"] else None
     lines = [f"{'':24}{'this run':>18}" + (f"{'published':>12}" if published else "")]
     for label, split, column in (
         ("training accuracy", "train", "training_acc"),
@@ -73,4 +74,6 @@ def summary(row: Mapping[str, Any], results_csv: Path) -> str:
         line + (f"{float(published['training_minutes']):>8.2f} min ({published['device']})" if published else "")
     )
     settings = " ".join(f"{name}={'' if value is None else value}" for name, value in row.items())
+    if row["demo"]:
+        lines.append(DISCLAIMER)
     return "\n".join([*lines, "", f"row appended to {results_csv}:", settings])

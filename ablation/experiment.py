@@ -6,7 +6,9 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pandas as pd
 import psutil
 import torch
 from torch import Tensor
@@ -15,7 +17,8 @@ import gpt_download
 from ablation import weights as weight_files
 from ablation.batches import EncodedMessages, encode_splits, load_tokenizer, make_loaders
 from ablation.classifier import RandomWeights, WeightSource, build_classifier, count_parameters
-from ablation.config import RANDOM, ConfigError, ExperimentConfig
+from ablation.config import FIELDS, NANO, RANDOM, ConfigError, ExperimentConfig
+from ablation.demo_files import DISCLAIMER, MESSAGES, WEIGHTS, load_demo_tokenizer, read_demo_messages
 from ablation.execution_plan import ExecutionPlan, make_plan
 from ablation.executions import NaiveExecution, PlannedExecution
 from ablation.feature_cache import FeatureCache
@@ -24,6 +27,9 @@ from ablation.listener import Count, Listener
 from ablation.spam_data import SPLITS, data_digest, read_messages, split_messages
 from ablation.training import History, count_correct, predict, train
 from previous_chapters import GPTModel
+
+if TYPE_CHECKING:
+    import tiktoken
 
 GIGABYTE = 10**9
 DEFAULT_FEATURE_MEMORY = 2 * GIGABYTE
@@ -116,27 +122,45 @@ def check_memory(config: ExperimentConfig, device: torch.device) -> None:
 # ---- loading ---------------------------------------------------------------------------------------------------------
 
 
-def load_messages(config: ExperimentConfig, listener: Listener) -> tuple[dict[str, EncodedMessages], str]:
-    """The three splits as token ids, and the digest of their texts and labels; fetches what is missing."""
+def load_splits(config: ExperimentConfig, listener: Listener) -> dict[str, pd.DataFrame]:
+    """The three splits as labels and texts; fetches the messages if they are missing."""
+    if config.demo:
+        listener.message(f"messages: {MESSAGES}")
+        return split_messages(read_demo_messages())
     path = gpt_download.fetch_dataset(
         Path(config.data_dir), offline=config.offline, trust_new_hash=config.trust_new_hash
     )
     listener.message(f"messages: {path}")
-    splits = split_messages(read_messages(path, trust_new_hash=config.trust_new_hash))
+    return split_messages(read_messages(path, trust_new_hash=config.trust_new_hash))
+
+
+def open_tokenizer(config: ExperimentConfig) -> tiktoken.Encoding:
+    """The encoding of the model in use; fetches its vocabulary if that is missing."""
+    if config.model_in_use == NANO:
+        return load_demo_tokenizer()
     vocabulary = gpt_download.fetch_vocabulary(
         Path(config.models_dir), offline=config.offline, trust_new_hash=config.trust_new_hash
     )
-    messages = encode_splits(splits, load_tokenizer(vocabulary), config)
-    return messages, data_digest(splits)
+    return load_tokenizer(vocabulary)
+
+
+def load_messages(config: ExperimentConfig, listener: Listener) -> tuple[dict[str, EncodedMessages], str]:
+    """The three splits as token ids, and the digest of their texts and labels."""
+    splits = load_splits(config, listener)
+    return encode_splits(splits, open_tokenizer(config), config), data_digest(splits)
 
 
 def open_weights(config: ExperimentConfig, listener: Listener) -> WeightSource:
-    """The trunk's weights: drawn, from the user's file, or fetched."""
+    """The trunk's weights: drawn, from the user's file, embedded, or fetched."""
+    if config.demo and config.model_size not in (FIELDS["model_size"].default, NANO):
+        listener.message(f"model: the row names {config.model_size}; the demo has {NANO} in its place")
     if config.weights == RANDOM:
         listener.message(f"weights: random, seed {config.seed}")
         return RandomWeights(config.shape, config.seed)
     if config.weights_path is not None:
         path = Path(config.weights_path)
+    elif config.model_in_use == NANO:
+        path = WEIGHTS
     else:
         path = gpt_download.fetch_weights(
             config.model_size, Path(config.models_dir), offline=config.offline, trust_new_hash=config.trust_new_hash
@@ -189,7 +213,8 @@ def make_execution(
     if config.execution == "naive":
         return NaiveExecution(config, model, plan, weights, messages, device)
     stages = feature_stages(messages, config)
-    run_key = {"weights": weights_digest, "precision": config.precision, "tokenizer": "gpt2"}
+    tokenizer = "demo" if config.model_in_use == NANO else "gpt2"
+    run_key = {"weights": weights_digest, "precision": config.precision, "tokenizer": tokenizer}
     memory = feature_memory(config)
     return PlannedExecution(config, model, plan, weights, messages, device, stages, memory, cache, run_key)
 
@@ -231,6 +256,8 @@ def _out_of_memory(config: ExperimentConfig) -> str:
 def _run(
     config: ExperimentConfig, listener: Listener, device: torch.device, started: float, cache: FeatureCache | None
 ) -> ExperimentResult:
+    if config.demo:
+        listener.message(DISCLAIMER)
     messages, digest_of_data = load_messages(config, listener)
     weights = open_weights(config, listener)
     digest_of_weights = weights.digest()
