@@ -38,6 +38,14 @@ def save_result(result: ExperimentResult) -> dict[str, Any]:
     Raises:
         ResultsError: the results folder cannot be written.
     """
+    row, further, files = describe_result(result)
+    write_run(Path(result.config.results_dir), row, further, files)
+    return row
+
+
+def describe_result(result: ExperimentResult) -> tuple[dict[str, Any], dict[str, Any], dict[str, str | bytes]]:
+    """What :func:`write_run` keeps of a finished experiment, which may be written on another machine: the row, what
+    ``run.json`` holds besides it, and the other files by name."""
     config = result.config
     fields = {
         **config_fields(config, datetime.now(UTC)),
@@ -80,8 +88,7 @@ def save_result(result: ExperimentResult) -> dict[str, Any]:
         "updates": result.history.updates,
         "examples_seen": result.history.examples_seen,
     }
-    write_run(Path(config.results_dir), row, {"history": history}, files)
-    return row
+    return row, {"history": history}, files
 
 
 def trained_parameters_file(result: ExperimentResult) -> bytes:

@@ -1,0 +1,163 @@
+"""The engine for one machine: each run is a process of its own.
+
+So memory goes back to the system after every run, a crash takes nothing with it, and an interrupt ends runs as Ctrl-C
+would. A run's log file is also its lock: it is locked as long as the process that writes it lives, even if the sweep
+itself was killed, so no two sweeps do the same run at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from ablation.sweep.outcome import DONE_BEFORE, FAILED, FINISHED, SKIPPED, Outcome
+from ablation.sweep.plan import PlannedRun, feature_group
+from ablation.sweep.state import failure_of, log_of
+
+try:
+    import fcntl
+except ImportError:  # Windows: two sweeps at once may do a run twice there
+    fcntl = None  # type: ignore[assignment]
+
+RUNNER = Path(__file__).resolve().parents[2] / "additional_experiments.py"
+PAUSE = 0.1  # seconds between two looks at the processes
+PATIENCE = 30.0  # seconds that an interrupted run has to end
+
+
+@dataclass
+class _Process:
+    run: PlannedRun
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+    started: float
+
+
+@dataclass
+class LocalEngine:
+    """Runs planned runs as processes.
+
+    Attributes:
+        jobs: how many at a time.
+        flags: added to every run's own, e.g. ``--threads``.
+        accuracy_of: the test accuracy of a run if the results hold it, else None.
+        does_not_fit: why a run does not fit into the memory that is free now, or an empty text.
+    """
+
+    results_dir: Path
+    jobs: int
+    flags: tuple[str, ...]
+    accuracy_of: Callable[[PlannedRun], float | None]
+    does_not_fit: Callable[[PlannedRun], str]
+
+    def run_all(self, plan: Sequence[PlannedRun]) -> Generator[Outcome]:
+        """Outcomes as they come. Whoever stops listening, or is interrupted, ends what still runs."""
+        waiting, running = list(plan), list[_Process]()
+        computed: set[object] = set()
+        try:
+            while waiting or running:
+                while len(running) < self.jobs and (run := self._next(waiting, running, computed)):
+                    waiting.remove(run)
+                    started = self._start(run)
+                    if isinstance(started, Outcome):
+                        yield started
+                    else:
+                        running.append(started)
+                for process in [p for p in running if p.process.poll() is not None]:
+                    running.remove(process)
+                    computed.add(feature_group(process.run.config))
+                    yield self._finish(process)
+                if not running and waiting and (reason := self.does_not_fit(waiting[0])):
+                    yield Outcome(waiting.pop(0), SKIPPED, reason)
+                time.sleep(PAUSE if running else 0)
+        finally:
+            self._stop(running)
+
+    def _next(
+        self, waiting: Sequence[PlannedRun], running: Sequence[_Process], computed: set[object]
+    ) -> PlannedRun | None:
+        """The first run that fits into memory and whose features nobody is computing for the first time just now."""
+        being_computed = {feature_group(process.run.config) for process in running} - computed - {None}
+        candidates = [run for run in waiting if feature_group(run.config) not in being_computed]
+        if not candidates or self.does_not_fit(candidates[0]):
+            return None
+        return candidates[0]
+
+    def _start(self, run: PlannedRun) -> _Process | Outcome:
+        path = log_of(run, self.results_dir)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log = path.open("ab")
+        if not _lock(log):
+            log.close()
+            return Outcome(run, SKIPPED, "another sweep is running it")
+        if (accuracy := self.accuracy_of(run)) is not None:  # another sweep did it since this one began
+            path.unlink(missing_ok=True)
+            log.close()
+            return Outcome(run, DONE_BEFORE, test_accuracy=accuracy)
+        log.truncate(0)
+        command = [sys.executable, str(RUNNER), *run.arguments, *self.flags]
+        # A session of its own: a Ctrl-C at the terminal reaches the sweep alone, which ends its runs in order.
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        return _Process(run, process, log, time.monotonic())
+
+    def _finish(self, ended: _Process) -> Outcome:
+        path, failure = log_of(ended.run, self.results_dir), failure_of(ended.run, self.results_dir)
+        seconds = time.monotonic() - ended.started
+        accuracy = self.accuracy_of(ended.run) if ended.process.returncode == 0 else None
+        if accuracy is None:
+            path.replace(failure)
+            message = f"{_reason(failure, ended.process.returncode)} (log: {failure})"
+            outcome = Outcome(ended.run, FAILED, message, seconds)
+        else:
+            path.unlink(missing_ok=True)
+            failure.unlink(missing_ok=True)
+            outcome = Outcome(ended.run, FINISHED, "", seconds, accuracy)
+        ended.log.close()
+        return outcome
+
+    def _stop(self, running: Sequence[_Process]) -> None:
+        for process in running:
+            process.process.terminate()
+        deadline = time.monotonic() + PATIENCE
+        for process in running:
+            try:
+                process.process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.process.kill()
+                process.process.wait()
+            log_of(process.run, self.results_dir).unlink(missing_ok=True)
+            process.log.close()
+
+
+def _lock(log: IO[bytes]) -> bool:
+    """Lock a file for as long as any process has it open through this handle; False if another holds it."""
+    if fcntl is None:
+        return True
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
+def _reason(log: Path, status: int) -> str:
+    """Why a run failed: what it said last, or the signal that ended it."""
+    if status < 0:
+        with contextlib.suppress(ValueError):
+            return f"killed by {signal.Signals(-status).name}"
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return (said or lines or [f"exit status {status}"])[-1]
+
+
+def default_threads(jobs: int) -> int:
+    """CPU threads for each of ``jobs`` processes at a time."""
+    return max(1, len(os.sched_getaffinity(0)) // jobs) if hasattr(os, "sched_getaffinity") else 1

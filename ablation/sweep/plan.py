@@ -1,0 +1,141 @@
+"""The plan of a sweep: configurations with seeds, in an order in which runs that share features follow one another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ablation.config import RANDOM, ConfigError, ExperimentConfig, config_hash
+
+ReadCommand = Callable[[list[str]], ExperimentConfig]
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run: the published row it starts from, its seed, its configuration, and the runner's flags that mean it."""
+
+    row: int
+    seed: int
+    config: ExperimentConfig
+    arguments: tuple[str, ...]
+
+    @property
+    def hash(self) -> str:
+        return config_hash(self.config)
+
+    @property
+    def name(self) -> str:
+        return f"row {self.row}, seed {self.seed}"
+
+
+# ---- reading the flags ----------------------------------------------------------------------------------------------
+
+
+def parse_numbers(flag: str, text: str, allowed: range | None = None) -> list[int]:
+    """The numbers in ``1,3,16-19``, each once, in the order given.
+
+    Raises:
+        ValueError: a part is no number or range, runs backwards, or leaves ``allowed``.
+    """
+    numbers: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+        if match is None:
+            raise ValueError(f"{flag} {text}: {part.strip()!r} is no number or range; write 1,3,16-19")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise ValueError(f"{flag} {text}: {part.strip()} runs backwards; write {last}-{first}")
+        if allowed is not None and not (first in allowed and last in allowed):
+            wrong = first if first not in allowed else last
+            raise ValueError(f"{flag} {text}: there is no {wrong}; give {allowed[0]} to {allowed[-1]}")
+        numbers += range(first, last + 1)
+    return list(dict.fromkeys(numbers))
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """``2/5`` as (2, 5).
+
+    Raises:
+        ValueError: it is none, or out of range.
+    """
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if match is None:
+        raise ValueError(f"--shard {text}: write which part of how many, as 2/5")
+    part, parts = int(match[1]), int(match[2])
+    if not 1 <= part <= parts:
+        raise ValueError(f"--shard {text}: there are parts 1 to {parts}; give one of them")
+    return part, parts
+
+
+# ---- the plan -------------------------------------------------------------------------------------------------------
+
+
+def make_plan(
+    rows: Sequence[int], seeds: Sequence[int], flags: Sequence[str], read_command: ReadCommand
+) -> tuple[list[PlannedRun], list[str]]:
+    """Rows times seeds, with the runner's ``flags`` on each.
+
+    Args:
+        read_command: the runner's own reader of a command line.
+
+    Returns:
+        The runs in order, and one line for each that is another one's double (flags can make rows equal).
+
+    Raises:
+        ConfigError: all problems of all runs together, each once.
+    """
+    runs: dict[str, PlannedRun] = {}
+    doubles, problems = [], []
+    for row in rows:
+        for seed in seeds:
+            arguments = ("--row", str(row), "--seed", str(seed), *flags)
+            try:
+                run = PlannedRun(row, seed, read_command(list(arguments)), arguments)
+            except ConfigError as error:
+                problems += [f"row {row}: {problem}" for problem in error.problems]
+                continue
+            other = runs.setdefault(run.hash, run)
+            if other is not run:
+                doubles.append(f"{run.name} is the same as {other.name}; planned once")
+    if problems:
+        raise ConfigError(dict.fromkeys(problems))
+    return together(list(runs.values())), doubles
+
+
+def feature_group(config: ExperimentConfig) -> tuple[object, ...] | None:
+    """Equal for runs that share features; None for runs that keep none.
+
+    What the loss can see and which blocks are frozen decide (see ``feature_cache`` for the key itself, which knows the
+    messages too). It serves the order alone: were it wrong, runs would be slower, not different.
+    """
+    if config.trainable_layers not in ("last_layer", "last_block", "last_two_blocks") or config.execution == "naive":
+        return None
+    seen = config.trainable_token_pos if config.trainable_token_pos != "last" else "all"
+    if config.no_padding and seen == "all":
+        seen = "flexible"  # without padding the last position is the last real token
+    padded = config.context_length if seen == "all" or config.disable_causal_mask else None
+    return (
+        config.model_size,
+        config.shape,
+        (RANDOM, config.seed) if config.weights == RANDOM else config.weights_path,
+        config.trainable_layers == "last_two_blocks",
+        seen,
+        padded,
+        config.disable_causal_mask,
+        config.precision,
+    )
+
+
+def together(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """Runs that share features one after the other, otherwise in the order given."""
+    groups: dict[object, list[PlannedRun]] = {}
+    for run in runs:
+        group = feature_group(run.config)
+        groups.setdefault(run.hash if group is None else group, []).append(run)
+    return [run for group in groups.values() for run in group]
+
+
+def shard_of(runs: Sequence[PlannedRun], part: int, parts: int) -> list[PlannedRun]:
+    """Part ``part`` (from 1) of ``parts``: neighbours stay together, and the parts make up the plan."""
+    return list(runs[(part - 1) * len(runs) // parts : part * len(runs) // parts])
