@@ -230,8 +230,10 @@ def run_experiment(config: ExperimentConfig, listener: Listener | None = None) -
     listener = listener or Listener()
     started = time.perf_counter()
     device = resolve_device(config)
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    # The miniature's matrices are too small to share: a second thread would mostly wait, and slow down the first.
+    threads = 1 if config.threads is None and config.model_in_use == NANO else config.threads
+    if threads is not None:
+        torch.set_num_threads(threads)
     torch.backends.cuda.matmul.allow_tf32 = config.precision == "tf32"
     try:
         with open_feature_cache(config, listener) as cache:
