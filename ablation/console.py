@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,7 @@ def summary(row: Mapping[str, Any], results_csv: Path) -> str:
         line + (f"{float(published['training_minutes']):>8.2f} min ({published['device']})" if published else "")
     )
     settings = " ".join(f"{name}={'' if value is None else value}" for name, value in row.items())
+    settings = textwrap.fill(settings, 110, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
     if row["demo"]:
         lines.append(DISCLAIMER)
     return "\n".join([*lines, "", f"row appended to {results_csv}:", settings])
