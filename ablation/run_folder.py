@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablation.config import identity
+from ablation.demo_files import DISCLAIMER
 from ablation.environment import environment_stamp, peak_memory_mb
 from ablation.listener import Evaluation
 from ablation.results_log import (
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from ablation.experiment import ExperimentResult
 
 LOSSES_CSV, PREDICTIONS_CSV, TRAINED_PARAMETERS = "losses.csv", "predictions.csv", "trained.safetensors"
+TRAINED_DIGEST = "trained_sha256"  # in run.json: by it, whoever uses the trained parameters knows them for the run's
 
 
 def save_result(result: ExperimentResult) -> dict[str, Any]:
@@ -71,8 +74,10 @@ def describe_result(result: ExperimentResult) -> tuple[dict[str, Any], dict[str,
             {split: labels.tolist() for split, labels in result.labels.items()},
         ),
     }
+    further: dict[str, Any] = {"note": DISCLAIMER} if config.demo else {}
     if config.save_model:
-        files[TRAINED_PARAMETERS] = trained_parameters_file(result)
+        trained = trained_parameters_file(result)
+        files[TRAINED_PARAMETERS], further[TRAINED_DIGEST] = trained, hashlib.sha256(trained).hexdigest()
     epochs = [
         {
             "train_correct": t.correct,
@@ -88,7 +93,7 @@ def describe_result(result: ExperimentResult) -> tuple[dict[str, Any], dict[str,
         "updates": result.history.updates,
         "examples_seen": result.history.examples_seen,
     }
-    return row, {"history": history}, files
+    return row, {**further, "history": history}, files
 
 
 def trained_parameters_file(result: ExperimentResult) -> bytes:
