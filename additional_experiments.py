@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ablation.config import FIELDS, ROWS, ConfigError, ExperimentConfig, config_from_flags
+from ablation.config import FIELDS, ROWS, ConfigError, ExperimentConfig
+from ablation.flags import config_from_flags
 
 COMMAND_OPTIONS = ("row", "dry_run", "force")
 

@@ -7,15 +7,13 @@ columns of the results and the configuration hash are all derived from the field
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
-import math
-import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
+
+from ablation.flag_values import integer, number, one_of
 
 PRETRAINED, RANDOM = "pretrained", "random"
 WEIGHTS = (PRETRAINED, RANDOM)
@@ -59,54 +57,11 @@ class ConfigError(ValueError):
         super().__init__("\n".join(self.problems))
 
 
-# ---- reading one value -----------------------------------------------------------------------------------------------
-
-
-def _one_of(choices: Iterable[str]) -> Callable[[str], str]:
-    names = tuple(choices)
-
-    def parse(text: str) -> str:
-        if text in names:
-            return text
-        close = difflib.get_close_matches(text, names, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
-        raise ValueError(f"{hint}choose one of {', '.join(names)}")
-
-    return parse
-
-
-def _integer(minimum: int, maximum: int = 2**63 - 1) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise ValueError("give a whole number") from None
-        if value < minimum:
-            raise ValueError(f"give a whole number of at least {minimum}")
-        if value > maximum:
-            raise ValueError(f"give a whole number of at most {maximum}")
-        return value
-
-    return parse
-
-
-def _number(*, positive: bool) -> Callable[[str], float]:
-    needed = "a positive number" if positive else "a number that is not negative"
-
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            raise ValueError(f"give {needed}") from None
-        if not math.isfinite(value) or value < 0 or (positive and value == 0):
-            raise ValueError(f"give {needed}")
-        return value
-
-    return parse
+# ---- values of some fields -------------------------------------------------------------------------------------------
 
 
 def _ignore_index(text: str) -> int:
-    value = _integer(-(2**31))(text)
+    value = integer(-(2**31))(text)
     if value in (0, 1):
         raise ValueError("0 and 1 are the labels ham and spam, which must count; leave the flag out, or give -100")
     return value
@@ -137,7 +92,7 @@ def canonical_model_size(text: str, sizes: Iterable[str] = tuple(MODEL_SHAPES)) 
         short, _, count = name.partition(" ")
         if text.strip().lower() in (name.lower(), short.lower(), count.strip("()").lower()):
             return name
-    return _one_of(sizes)(text)
+    return one_of(sizes)(text)
 
 
 def _model_size(text: str) -> str:
@@ -163,14 +118,14 @@ class ExperimentConfig:
     model_size: str = _option(
         "gpt2-small (124M)", "which GPT-2; short names such as gpt2-small or 124M work too", _model_size
     )
-    weights: str = _option(PRETRAINED, "OpenAI's weights, or random ones drawn from the seed", _one_of(WEIGHTS))
+    weights: str = _option(PRETRAINED, "OpenAI's weights, or random ones drawn from the seed", one_of(WEIGHTS))
     trainable_layers: str = _option(
-        "last_block", "which parameters train (lora_alternative merges its weights first)", _one_of(TRAINABLE_LAYERS)
+        "last_block", "which parameters train (lora_alternative merges its weights first)", one_of(TRAINABLE_LAYERS)
     )
     trainable_token_pos: str = _option(
         "last",
         "which position the classifier reads: the first, the last (normally a pad), or the last real token (flexible)",
-        _one_of(TOKEN_POSITIONS),
+        one_of(TOKEN_POSITIONS),
     )
     average_embeddings: bool = _option(
         False, "read the mean over all positions instead (with flexible: over the real tokens)"
@@ -180,50 +135,50 @@ class ExperimentConfig:
         f"tokens every message is padded or cut to: {LONGEST_TRAINING_EXAMPLE}, {MODEL_CONTEXT_LENGTH} or a number",
         _context_length,
     )
-    lora_rank: int = _option(8, "rank of the LoRA matrices", _integer(1))
-    lora_alpha: int = _option(8, "factor of the LoRA term alpha·xAB (not divided by the rank)", _integer(1))
+    lora_rank: int = _option(8, "rank of the LoRA matrices", integer(1))
+    lora_alpha: int = _option(8, "factor of the LoRA term alpha·xAB (not divided by the rank)", integer(1))
     no_padding: bool = _option(False, "neither pad nor cut messages; needs --batch_size 1")
-    num_epochs: int = _option(5, "passes over the training split", _integer(1))
-    batch_size: int = _option(8, "messages per batch", _integer(1))
-    accumulation_steps: int = _option(1, "batches whose gradients are added up before each update", _integer(1))
+    num_epochs: int = _option(5, "passes over the training split", integer(1))
+    batch_size: int = _option(8, "messages per batch", integer(1))
+    accumulation_steps: int = _option(1, "batches whose gradients are added up before each update", integer(1))
     disable_causal_mask: bool = _option(False, "let every position attend to all others, later ones too")
     ignore_index: int = _option(
         -100, "label that the loss leaves out; no message has one, so any value gives the same run", _ignore_index
     )
-    learning_rate: float = _option(5e-5, "AdamW's learning rate", _number(positive=True))
-    weight_decay: float = _option(0.1, "AdamW's weight decay, on everything that trains", _number(positive=False))
-    eval_freq: int = _option(50, "batches between two evaluations of the losses", _integer(1))
-    eval_iter: int = _option(5, "batches per evaluation during training", _integer(1))
-    max_steps: int | None = _option(None, "stop after exactly this many batches", _integer(1))
-    seed: int = _option(123, "seed of initialisation and order (never of the split)", _integer(0))
-    order_seed: int | None = _option(None, "seed of the order of batches alone, where it shall differ", _integer(0))
-    n_layers: int | None = _option(None, "number of blocks; only with --weights random", _integer(1))
-    emb_dim: int | None = _option(None, "width; only with --weights random", _integer(1))
-    n_heads: int | None = _option(None, "attention heads; only with --weights random", _integer(1))
+    learning_rate: float = _option(5e-5, "AdamW's learning rate", number(positive=True))
+    weight_decay: float = _option(0.1, "AdamW's weight decay, on everything that trains", number(positive=False))
+    eval_freq: int = _option(50, "batches between two evaluations of the losses", integer(1))
+    eval_iter: int = _option(5, "batches per evaluation during training", integer(1))
+    max_steps: int | None = _option(None, "stop after exactly this many batches", integer(1))
+    seed: int = _option(123, "seed of initialisation and order (never of the split)", integer(0))
+    order_seed: int | None = _option(None, "seed of the order of batches alone, where it shall differ", integer(0))
+    n_layers: int | None = _option(None, "number of blocks; only with --weights random", integer(1))
+    emb_dim: int | None = _option(None, "width; only with --weights random", integer(1))
+    n_heads: int | None = _option(None, "attention heads; only with --weights random", integer(1))
     precision: str = _option(
-        "fp32", "arithmetic: fp32, tf32 (CUDA's faster float32 products) or bf16 (autocast)", _one_of(PRECISIONS)
+        "fp32", "arithmetic: fp32, tf32 (CUDA's faster float32 products) or bf16 (autocast)", one_of(PRECISIONS)
     )
     demo: bool = _option(
         False, f"the embedded miniature: {NANO} and messages of its own, nothing to download, whatever the row's size"
     )
 
     device: str = _option(
-        "auto", "where to compute; auto takes cuda if there is one, else cpu", _one_of(DEVICES), identity=False
+        "auto", "where to compute; auto takes cuda if there is one, else cpu", one_of(DEVICES), identity=False
     )
     threads: int | None = _option(
-        None, "CPU threads; as many as PyTorch chooses if not given", _integer(1), identity=False
+        None, "CPU threads; as many as PyTorch chooses if not given", integer(1), identity=False
     )
     execution: str = _option(
         "planned",
         "compute only what the loss can see, or everything at every step",
-        _one_of(EXECUTIONS),
+        one_of(EXECUTIONS),
         identity=False,
     )
     feature_memory: float | None = _option(
         None,
         "GB of hidden states to hold at a time, more of them go to a file in the temporary folder (TMPDIR);"
         " the smaller of 2 and a quarter of the free memory if not given",
-        _number(positive=True),
+        number(positive=True),
         identity=False,
     )
     feature_cache: str | None = _option(
@@ -234,7 +189,7 @@ class ExperimentConfig:
     feature_cache_limit: float = _option(
         20.0,
         "GB of --feature_cache; those not used for longest are deleted to make room",
-        _number(positive=True),
+        number(positive=True),
         identity=False,
     )
     data_dir: str = _option("data", "folder of SMSSpamCollection.tsv, fetched into it if missing", identity=False)
@@ -350,89 +305,6 @@ ROWS: dict[int, dict[str, Any]] = {
 def row_config(row: int, **overrides: Any) -> ExperimentConfig:
     """Row ``row`` of the published table, with fields of one's own choice on top."""
     return ExperimentConfig(**{**ROWS[row], **overrides})
-
-
-# ---- from flags to a configuration -----------------------------------------------------------------------------------
-
-
-def config_from_flags(flags: Mapping[str, str | bool], row: str | None = None) -> tuple[ExperimentConfig, list[str]]:
-    """Build the configuration of one command.
-
-    Args:
-        flags: the flags that were given, by field name; strings as typed, ``True`` for a switch.
-        row: the value of ``--row`` as typed; the given flags override the row's.
-
-    Returns:
-        The configuration, and one line for each setting that was given but has no effect.
-
-    Raises:
-        ConfigError: all problems of the command together.
-    """
-    problems: list[str] = []
-    values: dict[str, Any] = {}
-    if row is not None:
-        if row.isdecimal() and int(row) in ROWS:
-            values.update(ROWS[int(row)])
-        else:
-            problems.append(f"--row {row}: the published table has rows {min(ROWS)} to {max(ROWS)}; give one of them")
-    unreadable = set()
-    for name, text in flags.items():
-        if isinstance(text, bool):
-            values[name] = text
-            continue
-        try:
-            values[name] = FIELDS[name].metadata["parse"](text)
-        except ValueError as error:
-            problems.append(f"--{name} {shlex.quote(text)}: {error}")
-            unreadable.add(name)
-            values.pop(name, None)  # checked on with the default, so that the other problems are found too
-    try:
-        config = ExperimentConfig(**values)
-    except ConfigError as error:
-        problems.extend(error.problems)
-    default_dir = DEMO_RESULTS_DIR if values.get("demo") else RESULTS_DIR
-    problems.extend(path_problems(values.get("results_dir", default_dir), values.get("weights_path")))
-    if problems:
-        raise ConfigError(problems)
-    return config, ineffective_settings(config, given=flags.keys())
-
-
-def path_problems(results_dir: str, weights_path: str | None) -> list[str]:
-    """What is wrong with the paths of a command, one line per problem."""
-    problems = []
-    folder = Path(results_dir).absolute()
-    obstacle = next((path for path in (folder, *folder.parents) if path.exists()), None)
-    if obstacle is not None and not obstacle.is_dir():
-        problems.append(f"--results_dir {results_dir}: {obstacle} is a file; give a folder")
-    if weights_path is not None and not Path(weights_path).exists():
-        problems.append(f"--weights_path {weights_path}: no such file or folder; check the path")
-    return problems
-
-
-def ineffective_settings(config: ExperimentConfig, given: Iterable[str]) -> list[str]:
-    """One line for each setting among ``given`` that changes nothing in this configuration."""
-    given = set(given)
-    lines = []
-    for name in ("lora_rank", "lora_alpha"):
-        if name in given and not config.uses_lora:
-            lines.append(
-                f"--{name} has no effect with --trainable_layers {config.trainable_layers}; add --trainable_layers lora"
-            )
-    if "context_length" in given and config.no_padding:
-        lines.append("--context_length has no effect with --no_padding, which pads and cuts nothing")
-    if config.execution == "naive":
-        lines.extend(
-            f"--{name} has no effect with --execution naive, which keeps no features"
-            for name in ("feature_cache", "feature_memory")
-            if name in given
-        )
-    if "feature_cache_limit" in given and config.feature_cache is None:
-        lines.append("--feature_cache_limit has no effect without --feature_cache")
-    if "weights_path" in given and "model_size" not in given and not config.demo:
-        lines.append(f"--weights_path is read as {config.model_size}; give --model_size if it is another size")
-    if config.demo and config.model_size != NANO and "model_size" in given:
-        lines.append(f"--model_size has no effect with --demo, which uses {NANO}")
-    return lines
 
 
 # ---- what defines an experiment --------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from ablation import config as c
-from ablation.config import ConfigError, ExperimentConfig, config_from_flags, config_hash, row_config, row_number
+from ablation.config import ConfigError, ExperimentConfig, config_hash, row_config, row_number
+from ablation.flags import config_from_flags
 from ablation.token_position import READOUTS
 from ablation.trainable_layers import TRAINABLE_LAYERS
 from additional_experiments import read_command

@@ -22,11 +22,12 @@ from torch import Tensor
 from ablation import experiment, prefix_features
 from ablation.batches import EncodedMessages
 from ablation.classifier import RandomWeights, build_classifier
-from ablation.config import ConfigError, ExperimentConfig, config_from_flags, config_hash, row_config
+from ablation.config import ConfigError, ExperimentConfig, config_hash, row_config
 from ablation.execution_plan import make_plan
 from ablation.executions import PlannedExecution
 from ablation.feature_cache import FeatureCache
 from ablation.feature_file import FeatureStorageError, encode_header, read_header
+from ablation.flags import config_from_flags
 from ablation.listener import Listener
 from tests import test_reference_runs as reference
 from tests.tiny import CPU, SHAPE, make_messages, tiny_config

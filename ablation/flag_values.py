@@ -1,0 +1,54 @@
+"""Readers of what was typed behind a flag. Each gives the value, or a ValueError that says what to give instead."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterable
+
+
+def one_of(choices: Iterable[str]) -> Callable[[str], str]:
+    """A reader of one of some names; what is close to one is asked about."""
+    names = tuple(choices)
+
+    def parse(text: str) -> str:
+        if text in names:
+            return text
+        close = difflib.get_close_matches(text, names, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise ValueError(f"{hint}choose one of {', '.join(names)}")
+
+    return parse
+
+
+def integer(minimum: int, maximum: int = 2**63 - 1) -> Callable[[str], int]:
+    """A reader of a whole number within bounds."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise ValueError("give a whole number") from None
+        if value < minimum:
+            raise ValueError(f"give a whole number of at least {minimum}")
+        if value > maximum:
+            raise ValueError(f"give a whole number of at most {maximum}")
+        return value
+
+    return parse
+
+
+def number(*, positive: bool) -> Callable[[str], float]:
+    """A reader of a finite number, above zero or from zero on."""
+    needed = "a positive number" if positive else "a number that is not negative"
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise ValueError(f"give {needed}") from None
+        if not math.isfinite(value) or value < 0 or (positive and value == 0):
+            raise ValueError(f"give {needed}")
+        return value
+
+    return parse
