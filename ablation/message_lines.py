@@ -1,0 +1,43 @@
+"""Messages line by line from a file or a pipe, one bad line not standing in the way of the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import BinaryIO
+
+LONGEST_LINE = 2**22  # bytes; four million, far beyond any message, and all that is ever held of a line
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: its number from 1, its text, or why it has none."""
+
+    number: int
+    text: str
+    problem: str = ""
+
+
+def read_lines(stream: BinaryIO) -> Iterator[Line]:
+    """The lines of a stream of bytes, read as they are asked for. A byte-order mark and Windows line ends are
+    no part of a message."""
+    number = 0
+    while raw := stream.readline(LONGEST_LINE):
+        number += 1
+        if len(raw) == LONGEST_LINE and not raw.endswith(b"\n"):
+            while (rest := stream.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
+                pass
+            yield Line(number, "", f"the line has more than {LONGEST_LINE:,} bytes; a message is one short line")
+            continue
+        raw = raw.rstrip(b"\r\n")
+        try:
+            yield Line(number, raw.decode("utf-8-sig" if number == 1 else "utf-8"))
+        except UnicodeDecodeError as error:
+            yield Line(number, "", f"not UTF-8 text (byte {error.start + 1} of the line)")
+
+
+def groups(lines: Iterator[Line], size: int) -> Iterator[list[Line]]:
+    """Consecutive lines, at most ``size`` together."""
+    while group := list(islice(lines, size)):
+        yield group
