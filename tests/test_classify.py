@@ -145,7 +145,7 @@ def test_other_base_weights_are_refused(run: Path, tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "other.safetensors")
     saved = read_saved_run(run)
     config = ExperimentConfig(demo=True, weights_path=str(tmp_path / "other.safetensors"))
-    with pytest.raises(ClassifierError, match="digest .*--weights_path"):
+    with pytest.raises(ClassifierError, match=r"digest .*--weights_path"):
         join(saved, open_weights(config, Listener()))
 
 
