@@ -20,7 +20,7 @@ from ablation.report.cells import COLUMNS, device_text, minutes_text
 from ablation.report.contents import Contents, gather
 from ablation.report.groups import flags, group_runs, nearest_row
 from ablation.report.markdown import BEGIN, END, update_readme
-from ablation.report.messages import describe_splits, letters, load_messages
+from ablation.report.messages import describe_splits, letters, load_demo_messages, load_messages
 from ablation.report.questions import BEST_BASELINE, MAIN, QUESTIONS, RANDOM_TWINS
 from ablation.report.results import PredictionsError, read_results
 from ablation.results_log import CSV_NAME
@@ -45,7 +45,7 @@ def answer(gathered: Contents, first: str, second: str, family: str = MAIN) -> A
     return next(a for a in gathered.answers if (a.question.first, a.question.second, a.question.family) == wanted)
 
 
-# ---- reading --------------------------------------------------------------------------------------------------------
+# ---- reading ---------------------------------------------------------------------------------------------------------
 
 
 def test_bad_lines_are_named_counted_and_left_out(
@@ -114,7 +114,7 @@ def test_predictions_that_contradict_the_line_are_refused(tmp_path: Path, data: 
             read_results(tmp_path)[0][0].predictions("test")
 
 
-# ---- messages -------------------------------------------------------------------------------------------------------
+# ---- messages --------------------------------------------------------------------------------------------------------
 
 
 def test_letters_ignore_case_digits_and_signs() -> None:
@@ -139,7 +139,7 @@ def test_published_test_split_repeats_36_training_messages_54_by_letters(real_da
     assert len(set(messages.clusters["test"])) == 286
 
 
-# ---- groups ---------------------------------------------------------------------------------------------------------
+# ---- groups ----------------------------------------------------------------------------------------------------------
 
 
 def test_runs_on_other_messages_are_never_compared(tmp_path: Path, data: Path) -> None:
@@ -196,7 +196,17 @@ def test_variants_are_named_after_the_nearest_row(tmp_path: Path, data: Path) ->
     assert [group.name for group in group_runs(read_results(tmp_path)[0])[0]] == ["16 with --weights random"]
 
 
-# ---- table ----------------------------------------------------------------------------------------------------------
+def test_a_demo_repeats_no_published_row_and_brings_its_messages(tmp_path: Path, data: Path) -> None:
+    demo = load_demo_messages()
+    for seed in (1, 2):
+        make_run(tmp_path, data, row_config(2, seed=seed, demo=True), 0.7, data_digest=demo.digest)
+    gathered = contents(tmp_path, data)
+    assert [(line.name, line.published) for line in gathered.lines] == [("2 with --demo", {})]
+    assert gathered.messages is not None
+    assert gathered.messages.digest == demo.digest
+
+
+# ---- table -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_line_of_the_table_by_hand(tmp_path: Path, data: Path) -> None:
@@ -254,7 +264,7 @@ def test_every_cell_has_a_text_with_little_and_with_much(tmp_path: Path, data: P
         assert all(column.text(line) for column in COLUMNS)
 
 
-# ---- questions ------------------------------------------------------------------------------------------------------
+# ---- questions -------------------------------------------------------------------------------------------------------
 
 
 def test_the_declared_families() -> None:
@@ -389,7 +399,7 @@ def test_an_unanswered_question_counts_as_p_one() -> None:
     assert all(a.corrected is None and a.verdict == "" for a in answer_all([], None))
 
 
-# ---- the command ----------------------------------------------------------------------------------------------------
+# ---- the command -----------------------------------------------------------------------------------------------------
 
 
 def test_no_results_make_a_report_that_says_what_to_run(

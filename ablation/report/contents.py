@@ -9,7 +9,7 @@ from pathlib import Path
 from ablation.config import RANDOM, ROWS, row_config, variant_settings
 from ablation.report.answers import DEFAULT_SEEDS, Answer, answer_all, sweep_command
 from ablation.report.groups import Group, group_runs
-from ablation.report.messages import Messages, load_messages
+from ablation.report.messages import Messages, load_demo_messages, load_messages
 from ablation.report.questions import MAIN, RANDOM_TWINS
 from ablation.report.results import read_results, variant_key
 from ablation.report.table import Line, make_table
@@ -50,6 +50,8 @@ def gather(results_dir: Path, data_dir: Path, baselines: Mapping[str, str]) -> C
     """
     runs, problems = read_results(results_dir)
     messages, reason = load_messages(data_dir)
+    if runs and all("demo" in run.settings for run in runs):
+        messages, reason = load_demo_messages(), ""
     groups, notes = group_runs(runs, None if messages is None else messages.digest)
     if messages is not None and groups and groups[0].first["data_digest"] != messages.digest:
         reason = f"the messages in {data_dir} are not those of the results; give their folder with --data_dir"

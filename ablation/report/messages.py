@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ablation.demo_files import read_demo_messages
 from ablation.spam_data import DATA_FILE, DataError, data_digest, read_messages, split_messages
 
 
@@ -59,3 +60,8 @@ def load_messages(data_dir: Path) -> tuple[Messages | None, str]:
         return describe_splits(split_messages(read_messages(path, trust_new_hash=True))), ""
     except DataError as error:
         return None, str(error)
+
+
+def load_demo_messages() -> Messages:
+    """The messages of runs with ``--demo``, which come with the code."""
+    return describe_splits(split_messages(read_demo_messages()))

@@ -167,7 +167,7 @@ def _read_line(line: str, columns: list[str], results_dir: Path) -> Run:
         return Run(name, name, {}, (None, None), counts, minutes, fields, folder)
     config = _read_config(fields)
     settings = variant_settings(config)
-    row = str(row_number(config) or "")
+    row = "" if config.demo else str(row_number(config) or "")  # a demo repeats nothing that was published
     return Run(variant_key(settings), row, settings, (config.seed, config.order_seed), counts, minutes, fields, folder)
 
 

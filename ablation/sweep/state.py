@@ -25,6 +25,8 @@ class Digests:
     @classmethod
     def of(cls, config: ExperimentConfig) -> Digests:
         """Looks at the messages now, at weights when they are asked for."""
+        if config.demo:
+            return cls(None)  # its messages and weights belong to the code
         try:
             path = Path(config.data_dir) / DATA_FILE
             return cls(data_digest(split_messages(read_messages(path, trust_new_hash=True))))
@@ -34,7 +36,7 @@ class Digests:
     def weights(self, config: ExperimentConfig) -> str | None:
         """The digest of pretrained weights; None for random ones (the configuration says all of them) and for files
         that are not here yet."""
-        if config.weights != PRETRAINED:
+        if config.weights != PRETRAINED or config.demo:
             return None
         key = config.model_size, config.weights_path
         if key not in self._weights:
