@@ -145,6 +145,7 @@ def _interrupt(signal_number: int, frame: object) -> NoReturn:
 
 def run_plan(plan: list[PlannedRun], options: argparse.Namespace, flags: list[str]) -> int:
     """Sort out what is done, run the rest, sum up."""
+    from ablation.results_log import ResultsError
     from ablation.sweep.outcome import DONE_BEFORE, FAILED, Outcome
     from ablation.sweep.progress import Progress, describe_plan, summary
     from ablation.sweep.state import Digests, estimate_all, failure_of, finished_runs, result_of
@@ -182,6 +183,10 @@ def run_plan(plan: list[PlannedRun], options: argparse.Namespace, flags: list[st
             progress.show(outcome)
     except KeyboardInterrupt:
         status = 130
+    except ConfigError as error:
+        return additional_experiments.fail(error.problems, status=2)
+    except ResultsError as error:
+        return additional_experiments.fail([str(error)], status=1)
     finally:
         engine.close()  # ends what still runs
         progress.close()

@@ -25,7 +25,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 FEATURES_FOLDER = "features"
 RETRIES = 5  # of a run whose worker or node died
 # What a node has no use for, or fetches for itself.
-NOT_SENT = (".git", ".venv", "models", "results", "tests", "benchmarks", "data/SMSSpamCollection.tsv*", "__pycache__")
+NOT_SENT = ("models", "results", "tests", "benchmarks", "data/SMSSpamCollection.tsv*", "__pycache__")
 
 
 def require_ray() -> None:
@@ -91,9 +91,9 @@ class RayEngine:
 
         self._connect()
         # A worker ends after its run, so that no run inherits another's memory or thread settings.
-        task = ray.remote(run_on_node).options(
+        task = ray.remote(
             num_cpus=self.num_cpus, num_gpus=self.num_gpus, max_retries=RETRIES, max_calls=1
-        )
+        )(run_on_node)
         started = time.monotonic()
         pending = {task.remote(with_absolute_paths(run.config), self.forced): run for run in plan}
         try:
