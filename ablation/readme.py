@@ -23,11 +23,11 @@ def replace_block(text: str, name: str, content: str) -> str:
     """The text with what stands between ``<!-- name:begin -->`` and ``<!-- name:end -->`` replaced.
 
     Raises:
-        ValueError: a marker is missing.
+        ValueError: the markers are not there, once each and in this order.
     """
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-    if begin not in text or end not in text:
-        raise ValueError(f"no {begin} … {end} in the text; put the two markers where the block belongs")
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"needs {begin} and {end}, once each and in this order; put them where the block belongs")
     before, _, rest = text.partition(begin)
     _, _, after = rest.partition(end)
     return f"{before}{begin}\n{content.strip()}\n{end}{after}"

@@ -19,7 +19,7 @@ from ablation.report.answers import Answer, answer_all, best_baseline
 from ablation.report.cells import COLUMNS, device_text, minutes_text
 from ablation.report.contents import Contents, gather
 from ablation.report.groups import flags, group_runs, nearest_row
-from ablation.report.markdown import BEGIN, END, update_readme
+from ablation.report.markdown import update_readme
 from ablation.report.messages import describe_splits, letters, load_demo_messages, load_messages
 from ablation.report.questions import BEST_BASELINE, MAIN, QUESTIONS, RANDOM_TWINS
 from ablation.report.results import PredictionsError, read_results
@@ -28,6 +28,7 @@ from ablation.spam_data import read_messages, split_messages
 from tests.made_up_results import made_up_messages, make_results, make_run
 
 PROJECT = Path(report.__file__).parent
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 DESCRIPTIONS = {name: baseline.description for name, baseline in baselines.BASELINES.items()}
 
 

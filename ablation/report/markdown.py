@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ablation.readme import replace_block
 from ablation.report.cells import ANSWER_COLUMNS, COLUMNS
 from ablation.report.contents import Contents
 from ablation.report.questions import MAIN, MARGIN, RANDOM_TWINS
 
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+README_BLOCK = "results"  # between <!-- results:begin --> and <!-- results:end -->
 README_COLUMNS = ("Row", "Setting", "Runs", "Test %", "Test, 95 %", "New, letters %", "Minutes", "Device", "Published")
 FAMILIES = {MAIN: "Questions", RANDOM_TWINS: "The same questions with random weights"}
 
@@ -89,9 +90,8 @@ def update_readme(path: Path, block: str) -> None:
         ValueError: the markers are not there, once each and in order.
         OSError: the file cannot be read or written.
     """
-    text = path.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"{path}: needs the lines {BEGIN} and {END}, once each and in this order; put them in")
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    path.write_text(f"{before}{BEGIN}\n{block}\n{END}{after}", encoding="utf-8")
+    try:
+        text = replace_block(path.read_text(encoding="utf-8"), README_BLOCK, block)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    path.write_text(text, encoding="utf-8")
