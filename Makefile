@@ -17,7 +17,7 @@ run: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(PYTEST) $(ARGS)
 
-test-slow: $(VENV)/installed-dev
+test-slow: $(VENV)/installed-ray
 	$(PYTEST) -m slow $(ARGS)
 
 lint: $(VENV)/installed-dev
@@ -32,6 +32,10 @@ $(VENV)/installed: requirements.txt | $(VENV)
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -r requirements-dev.txt
+	touch $@
+
+$(VENV)/installed-ray: requirements-ray.txt $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -r requirements-ray.txt
 	touch $@
 
 $(VENV):

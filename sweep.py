@@ -3,6 +3,7 @@
     python sweep.py --rows 1-19 --seeds 123-128
     python sweep.py --rows 1,3,16-19 --seeds 123-132 --jobs 2 -- --results_dir results --offline
     python sweep.py --rows 1-19 --seeds 123-128 --dry_run
+    python sweep.py --demo --rows 1-19 --seeds 123-125
     python sweep.py --rows 1-19 --seeds 123-128 --engine ray --ray_address auto
 
 Flags after ``--`` are those of additional_experiments.py and apply to every run.
@@ -38,6 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--rows", required=True, metavar="LIST", help=f"published rows, 1 to {max(ROWS)}: 1,3,16-19")
     parser.add_argument("--seeds", default="123", metavar="LIST", help="seeds: 123-128 (default: 123)")
+    parser.add_argument("--demo", action="store_true", help="the embedded miniature: as --demo behind the --")
     parser.add_argument("--jobs", default="1", metavar="N", help="runs at a time on this machine (default: 1)")
     parser.add_argument("--shard", metavar="I/N", help="only part I of N of the plan, for clusters made by hand")
     parser.add_argument("--dry_run", action="store_true", help="show the plan, what is done, and the estimated time")
@@ -123,6 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wrong command, 130 after an interrupt."""
     own, flags = split_command(sys.argv[1:] if arguments is None else arguments)
     options = make_parser().parse_args(own)
+    if options.demo:
+        flags = ["--demo", *flags]
     try:
         plan, remarks = read_plan(options, flags)
         if options.engine == "ray":

@@ -393,3 +393,17 @@ def test_made_up_results_count_as_done(tmp_path: Path, capsys: pytest.CaptureFix
     arguments = ["--rows", "1", "--seeds", "1-3", "--shard", "1/1", "--dry_run", "--"]
     assert sweep.main([*arguments, "--results_dir", str(tmp_path), "--data_dir", str(data)]) == 0
     assert "3 planned, 2 done, 1 to run" in capsys.readouterr().out
+
+
+def test_the_demo_has_all_rows_and_its_own_results(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that name a larger size stay rows of their own, although the demo has one model only."""
+    monkeypatch.chdir(tmp_path)
+    options = sweep.make_parser().parse_args(["--demo", "--rows", "1-19"])
+    runs, remarks = sweep.read_plan(options, ["--demo"])
+    assert len(runs) == 19 and remarks == []
+    assert {run.config.results_dir for run in runs} == {"results/demo"}
+    assert sweep.main(["--demo", "--rows", "1-19", "--dry_run"]) == 0
+    assert "19" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
