@@ -60,6 +60,9 @@ def load_demo_tokenizer(path: Path = VOCABULARY) -> tiktoken.Encoding:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         ranks = {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in lines)}
+        single_bytes = {bytes([byte]) for byte in range(256)}
+        if sorted(ranks.values()) != list(range(len(lines))) or not single_bytes <= ranks.keys():
+            raise ValueError("ranks or single bytes are missing")  # tiktoken would take neither for an error
         return tiktoken.Encoding(
             "demo",
             pat_str=WORD_PATTERN,
@@ -67,7 +70,7 @@ def load_demo_tokenizer(path: Path = VOCABULARY) -> tiktoken.Encoding:
             special_tokens={END_OF_TEXT: len(ranks)},
             explicit_n_vocab=len(ranks) + 1,
         )
-    except (OSError, ValueError, AssertionError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(
             f"{path}: no vocabulary ({error}); restore it, or make it anew: python -m demo.vocabulary"
         ) from None

@@ -11,6 +11,7 @@ small letters, exclamation marks.
 from __future__ import annotations
 
 import csv
+import math
 import random
 import re
 from collections.abc import Callable, Collection
@@ -23,7 +24,8 @@ from ablation.spam_data import LABELS
 TEXTS = Path(__file__).parent / "texts"
 MESSAGES_SEED = 1
 HAM_COUNT, SPAM_COUNT = 803, 747  # ham is sampled down to the spam, as in the published experiment
-MOST_WORDS = 80  # of one message: with the demo vocabulary no message gets longer than about 120 tokens
+MOST_CHARACTERS = 400  # of one message in messages.csv: about 120 tokens
+MOST_WORDS = 80
 
 CHOICE = re.compile(r"\[([^\[\]]*)\]")  # "[a|b]" is one of "a" and "b"; choices may stand within choices
 SLOT = re.compile(r"\{(\w+)\}")  # "{name}" is one line of the section "# name" of words.txt
@@ -131,13 +133,16 @@ def write_message(label: str, draw: random.Random) -> str:
             return text
 
 
-def write_messages(counts: dict[str, int], seed: int, besides: Collection[str] = ()) -> list[tuple[str, str]]:
+def write_messages(
+    counts: dict[str, int], seed: int, besides: Collection[str] = (), most_characters: float = math.inf
+) -> list[tuple[str, str]]:
     """Distinct messages as (label, text), shuffled.
 
     Args:
         counts: how many of each label.
         seed: decides everything.
         besides: texts that must not be among them.
+        most_characters: of one message.
     """
     draw = random.Random(seed)
     seen = set(besides)
@@ -146,7 +151,7 @@ def write_messages(counts: dict[str, int], seed: int, besides: Collection[str] =
         wanted = len(messages) + count
         while len(messages) < wanted:
             text = write_message(label, draw)
-            if text not in seen:
+            if text not in seen and len(text) <= most_characters:
                 seen.add(text)
                 messages.append((label, text))
     draw.shuffle(messages)
@@ -155,7 +160,7 @@ def write_messages(counts: dict[str, int], seed: int, besides: Collection[str] =
 
 def demo_messages() -> list[tuple[str, str]]:
     """The messages of ``data/demo/messages.csv``."""
-    return write_messages({"ham": HAM_COUNT, "spam": SPAM_COUNT}, MESSAGES_SEED)
+    return write_messages({"ham": HAM_COUNT, "spam": SPAM_COUNT}, MESSAGES_SEED, most_characters=MOST_CHARACTERS)
 
 
 def main() -> None:

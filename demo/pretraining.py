@@ -27,6 +27,7 @@ PRETRAINING_SEED, HELD_OUT_SEED = 3, 4
 PRETRAINING_COUNTS = {"ham": 15_000, "spam": 15_000}
 HELD_OUT_COUNTS = {"ham": 500, "spam": 500}
 EPOCHS, BATCH_SIZE, PEAK_LEARNING_RATE, WARMUP_STEPS, WEIGHT_DECAY = 2, 8, 3e-3, 50, 0.1
+STEP_FACTOR = 8  # about 768 / 112
 
 
 def token_stream(counts: dict[str, int], seed: int) -> Tensor:
@@ -95,6 +96,22 @@ def pretrain(shape: ModelShape, stream: Tensor, report: Callable[[str], None] = 
     return model
 
 
+@torch.no_grad()
+def widen_steps(model: GPTModel, factor: float) -> None:
+    """Rewrite the weights so that the model computes the same and AdamW moves it ``factor`` times as far.
+
+    AdamW's steps have the size of the learning rate, whatever the gradient. The table's learning rate was chosen for
+    width 768; a narrow model needs one larger by the ratio of the widths (Yang et al. 2022, Tensor Programs V). So
+    every matrix is divided by the factor, and the norms before them are multiplied by it: residual states shrink, which
+    the norms undo. A power of two changes no digit of a weight; the norms' epsilon is all that makes a difference.
+    """
+    for name, parameter in model.named_parameters():
+        if "norm" in name:
+            parameter *= factor
+        elif parameter.dim() == 2 or name.endswith(("out_proj.bias", "ff.layers.2.bias")):
+            parameter /= factor  # the other biases stand beside products that stay as they are
+
+
 @torch.inference_mode()
 def perplexity(model: GPTModel, stream: Tensor) -> float:
     """exp of the mean loss per token over consecutive windows of the model's context."""
@@ -113,6 +130,7 @@ def main() -> None:
     stream = token_stream(PRETRAINING_COUNTS, PRETRAINING_SEED)
     print(f"{sum(PRETRAINING_COUNTS.values()):,} messages, {len(stream):,} tokens, {EPOCHS} epochs")
     model = pretrain(ALL_SHAPES[NANO], stream)
+    widen_steps(model, STEP_FACTOR)
     WEIGHTS.write_bytes(weights_file(model))
     held_out = perplexity(model, token_stream(HELD_OUT_COUNTS, HELD_OUT_SEED))
     print(f"{WEIGHTS}: {WEIGHTS.stat().st_size / 1e6:.2f} MB")
