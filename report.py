@@ -43,7 +43,8 @@ def make_report(results_dir: Path, data_dir: Path, readme: Path | None) -> list[
     if readme is not None:
         command = f"python report.py --results_dir {results_dir} --update_readme"
         update_readme(readme, readme_block(contents, command))
-    lines = [*contents.notes, *contents.problems]
+    lines = [contents.disclaimer] if contents.disclaimer else []
+    lines += [*contents.notes, *contents.problems]
     if contents.problems:
         lines.append(f"{len(contents.problems)} lines of the results left out")
     lines += [f"{what}: {command}" for what, command in contents.missing]

@@ -19,7 +19,7 @@ from ablation.report.answers import Answer, answer_all, best_baseline
 from ablation.report.cells import COLUMNS, device_text, minutes_text
 from ablation.report.contents import Contents, gather
 from ablation.report.groups import flags, group_runs, nearest_row
-from ablation.report.markdown import update_readme
+from ablation.report.markdown import report_markdown, update_readme
 from ablation.report.messages import describe_splits, letters, load_demo_messages, load_messages
 from ablation.report.questions import BEST_BASELINE, MAIN, QUESTIONS, RANDOM_TWINS
 from ablation.report.results import PredictionsError, read_results
@@ -197,14 +197,27 @@ def test_variants_are_named_after_the_nearest_row(tmp_path: Path, data: Path) ->
     assert [group.name for group in group_runs(read_results(tmp_path)[0])[0]] == ["16 with --weights random"]
 
 
-def test_a_demo_repeats_no_published_row_and_brings_its_messages(tmp_path: Path, data: Path) -> None:
+def test_demo_runs_alone_are_reported_as_their_rows_beside_no_published_figures(tmp_path: Path, data: Path) -> None:
     demo = load_demo_messages()
     for seed in (1, 2):
-        make_run(tmp_path, data, row_config(2, seed=seed, demo=True), 0.7, data_digest=demo.digest)
-    gathered = contents(tmp_path, data)
-    assert [(line.name, line.published) for line in gathered.lines] == [("2 with --demo", {})]
-    assert gathered.messages is not None
-    assert gathered.messages.digest == demo.digest
+        for row, accuracy in ((1, 0.9), (2, 0.7), (6, 0.9)):
+            make_run(tmp_path, data, row_config(row, seed=seed, demo=True), accuracy, data_digest=demo.digest)
+    gathered = gather(tmp_path, data, {})
+    assert [(line.name, line.published) for line in gathered.lines] == [("1", {}), ("2", {}), ("6", {})]
+    assert gathered.messages is not None and gathered.messages.digest == demo.digest
+    first_token = next(answer for answer in gathered.answers if answer.question.name == "row 1 and row 2")
+    assert first_token.difference is not None
+    assert all("--demo" in command for _, command in gathered.missing)
+    markdown = report_markdown(gathered, [])
+    assert "not GPT-2 and not the SMS Spam Collection" in markdown
+    assert "96.63" not in markdown  # row 1's published training accuracy
+
+
+def test_among_real_runs_a_demo_is_a_variant(tmp_path: Path, data: Path) -> None:
+    make_run(tmp_path, data, row_config(2, seed=1), 0.7)
+    make_run(tmp_path, data, row_config(2, seed=1, demo=True), 0.7)
+    names = [line.name for line in gather(tmp_path, data, {}).lines]
+    assert names == ["2", "2 with --demo"]
 
 
 # ---- table -----------------------------------------------------------------------------------------------------------

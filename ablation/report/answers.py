@@ -208,6 +208,9 @@ def _how_to_run(question: Question, sides: Sequence[str]) -> str:
     return "; ".join(commands)
 
 
-def sweep_command(rows: Iterable[str], *, random: bool = False, seeds: str = DEFAULT_SEEDS) -> str:
+def sweep_command(
+    rows: Iterable[str], *, random: bool = False, seeds: str = DEFAULT_SEEDS, demo: bool = False
+) -> str:
     """The command that runs these published rows, or their twins with random weights."""
-    return f"python sweep.py --rows {','.join(rows)} --seeds {seeds}" + (" -- --weights random" if random else "")
+    own = f"python sweep.py {'--demo ' if demo else ''}--rows {','.join(rows)} --seeds {seeds}"
+    return own + (" -- --weights random" if random else "")

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablation.config import RANDOM, ROWS, row_config, variant_settings
+from ablation.demo_files import DISCLAIMER
 from ablation.report.answers import DEFAULT_SEEDS, Answer, answer_all, sweep_command
 from ablation.report.groups import Group, group_runs
 from ablation.report.messages import Messages, load_demo_messages, load_messages
 from ablation.report.questions import MAIN, RANDOM_TWINS
-from ablation.report.results import read_results, variant_key
+from ablation.report.results import as_row, read_results, variant_key
 from ablation.report.table import Line, make_table
 from ablation.statistics import SEEDS_FOR_A_TEST
 
@@ -33,6 +34,7 @@ class Contents:
     problems: list[str]
     notes: list[str]
     missing: list[tuple[str, str]]
+    disclaimer: str = ""  # of a report on demo runs
 
     @property
     def runs(self) -> int:
@@ -50,8 +52,10 @@ def gather(results_dir: Path, data_dir: Path, baselines: Mapping[str, str]) -> C
     """
     runs, problems = read_results(results_dir)
     messages, reason = load_messages(data_dir)
-    if runs and all("demo" in run.settings for run in runs):
-        messages, reason = load_demo_messages(), ""
+    is_demo = bool(runs) and all("demo" in run.settings for run in runs)
+    if is_demo:
+        runs, messages, reason = [as_row(run) for run in runs], load_demo_messages(), ""
+        baselines = {}
     groups, notes = group_runs(runs, None if messages is None else messages.digest)
     if messages is not None and groups and groups[0].first["data_digest"] != messages.digest:
         reason = f"the messages in {data_dir} are not those of the results; give their folder with --data_dir"
@@ -62,15 +66,16 @@ def gather(results_dir: Path, data_dir: Path, baselines: Mapping[str, str]) -> C
             f"{reason}. Without them: no accuracy on new messages, and intervals that take messages of the same letters"
             " for different ones",
         )
-    lines = make_table(groups, messages, baselines)
+    lines = make_table(groups, messages, baselines, demo=is_demo)
     for line in lines:
         notes += [f"{line.name}: no interval over messages: {note}" for note in line.notes]
     return Contents(
-        groups, lines, answer_all(groups, messages), messages, problems, notes, _missing(groups, list(baselines))
-    )
+        groups, lines, answer_all(groups, messages), messages, problems, notes,
+        _missing(groups, list(baselines), demo=is_demo), DISCLAIMER if is_demo else "",
+    )  # fmt: skip
 
 
-def _missing(groups: list[Group], baselines: list[str]) -> list[tuple[str, str]]:
+def _missing(groups: list[Group], baselines: list[str], *, demo: bool) -> list[tuple[str, str]]:
     """Published rows, their twins with random weights, and baselines that the questions need and have not enough of."""
     seeds = {group.key: len(group.runs) for group in groups}
     missing = []
@@ -89,7 +94,7 @@ def _missing(groups: list[Group], baselines: list[str]) -> list[tuple[str, str]]
             ),
         ):
             if rows:
-                command = sweep_command(rows, random=family == RANDOM_TWINS, seeds=DEFAULT_SEEDS)
+                command = sweep_command(rows, random=family == RANDOM_TWINS, seeds=DEFAULT_SEEDS, demo=demo)
                 missing.append((f"{what}: rows {', '.join(rows)}{suffix}", command))
     absent = [name for name in baselines if name not in seeds]
     if absent:

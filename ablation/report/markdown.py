@@ -57,7 +57,7 @@ def messages_text(contents: Contents) -> str:
 
 def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]]) -> str:
     """The whole report; ``pictures`` are (file name, what it shows)."""
-    parts = ["# Results", f"{contents.runs} runs. {messages_text(contents)}".strip()]
+    parts = ["# Results", contents.disclaimer, f"{contents.runs} runs. {messages_text(contents)}".strip()]
     parts += ["## Table", results_table(contents) if contents.lines else "No results yet.", EXPLANATION[0]]
     for family, title in FAMILIES.items():
         parts += [f"## {title}", answers_table(contents, family)]
@@ -75,7 +75,7 @@ def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]]) -> 
 
 def readme_block(contents: Contents, command: str) -> str:
     """What stands between the README's markers: the table in short, the verdicts, and the command that renews it."""
-    parts = [f"<!-- written by: {command} -->", messages_text(contents)]
+    parts = [f"<!-- written by: {command} -->", contents.disclaimer, messages_text(contents)]
     parts.append(results_table(contents, README_COLUMNS) if contents.lines else "No results yet.")
     answered = [answer for answer in contents.answers if answer.verdict]
     if answered:

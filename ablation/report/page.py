@@ -21,6 +21,8 @@ SHOWN_APART = ("Question", "Compared", "Verdict", "How, and what to know")
 def report_page(contents: Contents, pictures: Sequence[tuple[str, str, str]]) -> str:
     """The page; ``pictures`` are (name, caption, SVG)."""
     parts = ["<h1>Spam-classifier ablations: results</h1>"]
+    if contents.disclaimer:
+        parts.append(f"<p><strong>{escape(contents.disclaimer)}</strong></p>")
     parts.append(f"<p>{contents.runs} runs. {escape(messages_text(contents))}</p>")
     parts += ["<h2>Table</h2>", _table(contents.lines) if contents.lines else "<p>No results yet.</p>"]
     parts.append(f'<p class="quiet">{escape(EXPLANATION[0])}</p>')

@@ -105,7 +105,8 @@ def accuracies(contents: Contents) -> Figure | None:
         if line.published:
             axes.plot(100 * float(line.published["test"]), position, "D", mfc="none", mec=PUBLISHED, mew=1.5, ms=6)
     axes.plot([], [], "o-", color=OURS, lw=2.5, label="ours, 95 % interval")
-    axes.plot([], [], "D", mfc="none", mec=PUBLISHED, mew=1.5, label="published (one run)")
+    if any(line.published for line in lines):
+        axes.plot([], [], "D", mfc="none", mec=PUBLISHED, mew=1.5, label="published (one run)")
     _name_lines(axes, lines)
     _percent_scale(axes, "x")
     axes.set_xlabel("test accuracy, %")
@@ -222,6 +223,8 @@ def draw_pictures(contents: Contents, folder: Path) -> list[tuple[str, str, str]
                 for stale in (folder / f"{name}.png", folder / f"{name}.svg"):
                     stale.unlink(missing_ok=True)
                 continue
+            if contents.disclaimer:
+                figure.supxlabel(textwrap.fill(contents.disclaimer, 90), fontsize="x-small")
             figure.savefig(folder / f"{name}.png", dpi=150, facecolor="white", metadata={"Software": None})
             buffer = io.StringIO()
             figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

@@ -6,6 +6,7 @@ A line that is cut short, garbled or of another program is named and left out; i
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 import re
@@ -19,7 +20,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ablation.config import FIELDS, ConfigError, ExperimentConfig, config_hash, row_number, variant_settings
+from ablation.config import (
+    FIELDS,
+    ROWS,
+    ConfigError,
+    ExperimentConfig,
+    config_hash,
+    row_config,
+    row_number,
+    variant_settings,
+)
 from ablation.listener import Count
 from ablation.results_log import CSV_NAME, RUNS_FOLDER
 from ablation.run_folder import LOSSES_CSV, PREDICTIONS_CSV
@@ -169,6 +179,13 @@ def _read_line(line: str, columns: list[str], results_dir: Path) -> Run:
     settings = variant_settings(config)
     row = "" if config.demo else str(row_number(config) or "")  # a demo repeats nothing that was published
     return Run(variant_key(settings), row, settings, (config.seed, config.order_seed), counts, minutes, fields, folder)
+
+
+def as_row(run: Run) -> Run:
+    """A run of the demo as a run of the row that it shows in miniature, for a report on demo runs alone."""
+    settings = {name: value for name, value in run.settings.items() if name != "demo"}
+    rows = (str(row) for row in ROWS if variant_settings(row_config(row)) == settings)
+    return dataclasses.replace(run, key=variant_key(settings), row=next(rows, ""), settings=settings)
 
 
 def _read_count(fields: Mapping[str, str], split: str) -> Count:

@@ -73,9 +73,18 @@ def published_table() -> dict[str, dict[str, str]]:
         return {line["row"]: line for line in csv.DictReader(file)}
 
 
-def make_table(groups: Iterable[Group], messages: Messages | None, descriptions: Mapping[str, str]) -> list[Line]:
-    """One line per group; ``descriptions`` says what a baseline is, by its name."""
-    published = published_table()
+def make_table(
+    groups: Iterable[Group], messages: Messages | None, descriptions: Mapping[str, str], *, demo: bool = False
+) -> list[Line]:
+    """One line per group.
+
+    Args:
+        descriptions: what a baseline is, by its name.
+        demo: the runs are the demo's, beside which no published figures belong.
+    """
+    published: Mapping[str, Mapping[str, str]] = published_table()
+    if demo:
+        published = {row: {"flags": f"--demo {figures['flags']}".strip()} for row, figures in published.items()}
     return [_line(group, messages, published.get(group.name, {}), descriptions) for group in groups]
 
 
@@ -106,7 +115,7 @@ def _line(
             if len(runs) == 1:  # counts are enough for one run
                 count = runs[0].counts[name]
                 line.intervals[name] = statistics.wilson_interval(count.correct, count.total)
-    if published:
+    if "test_acc" in published:
         line.published = {name: float(published[f"{name}_acc"]) / 100 for name in ACCURACIES}
         line.published |= {"minutes": float(published["training_minutes"]), "device": published["device"]}
         line.inside = {
