@@ -188,7 +188,8 @@ class TrainedClassifier:
     """Classifies messages as the run that trained it would have.
 
     Args:
-        model: of :func:`join`; its LoRA terms are merged, which changes nothing that it computes.
+        model: of :func:`join`; LoRA terms stay beside their layers, as they were when the run predicted: merged, they
+            would round otherwise.
         tokenizer: of the base weights.
         device: where to compute.
     """
@@ -197,7 +198,6 @@ class TrainedClassifier:
         self.config = saved.config
         self._padded_length = saved.padded_length
         self._tokenizer, self._device = tokenizer, device
-        merge_lora(model)
         self._model = model.to(device).requires_grad_(False)
 
     def classify(self, texts: Sequence[str]) -> list[Answer]:

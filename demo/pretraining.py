@@ -107,9 +107,9 @@ def widen_steps(model: GPTModel, factor: float) -> None:
     """
     for name, parameter in model.named_parameters():
         if "norm" in name:
-            parameter *= factor
+            parameter.mul_(factor)
         elif parameter.dim() == 2 or name.endswith(("out_proj.bias", "ff.layers.2.bias")):
-            parameter /= factor  # the other biases stand beside products that stay as they are
+            parameter.div_(factor)  # the other biases stand beside products that stay as they are
 
 
 @torch.inference_mode()

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 
 import classify
 from ablation.config import ExperimentConfig
-from ablation.demo_files import WEIGHTS, load_demo_tokenizer, read_demo_messages
+from ablation.demo_files import WEIGHTS, load_demo_tokenizer
 from ablation.experiment import open_tokenizer, open_weights, run_experiment
 from ablation.listener import Listener
 from ablation.message_lines import LONGEST_LINE, read_lines
@@ -30,6 +31,7 @@ from ablation.trained_classifier import (
     needs_base,
     read_saved_run,
 )
+from tests.tiny import few_demo_messages
 
 CPU = torch.device("cpu")
 
@@ -55,7 +57,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def train(folder: Path, **overrides: Any) -> Path:
     """A few steps of a demo run that keeps its model; returns the run's folder."""
-    quick = {"context_length": 32, "max_steps": 3, "eval_iter": 1, "learning_rate": 1e-3}
+    quick = {"context_length": 32, "max_steps": 3, "eval_iter": 1, "learning_rate": 1e-4}
     settings = {"demo": True, "save_model": True, **quick, **overrides}
     row = save_result(run_experiment(ExperimentConfig(**settings, results_dir=str(folder))))
     return folder / "runs" / row["run_id"]
@@ -72,9 +74,16 @@ def predicted(folder: Path, split: str = "test") -> np.ndarray:
     return table[table["split"] == split][["logit_ham", "logit_spam"]].to_numpy()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_messages() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ablation.experiment.read_demo_messages", few_demo_messages)
+        yield
+
+
 @pytest.fixture(scope="module")
 def test_texts() -> list[str]:
-    return list(split_messages(read_demo_messages())["test"]["Text"])
+    return list(split_messages(few_demo_messages())["test"]["Text"])
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +114,7 @@ def test_answers_are_the_runs_own(name: str, tmp_path: Path, test_texts: list[st
 @pytest.mark.parametrize("name", ["row 1", "two blocks, real tokens", "no mask", "no padding"])
 def test_an_answer_does_not_depend_on_the_rest_of_the_batch(name: str, tmp_path: Path, test_texts: list[str]) -> None:
     classifier = open_classifier(train(tmp_path, **VARIANTS[name]))
-    together = classifier.classify(test_texts[:40])
+    together = classifier.classify(test_texts)
     for text, answer in list(zip(test_texts, together, strict=False))[::8]:
         (alone,) = classifier.classify([text])
         assert alone.label == answer.label

@@ -16,6 +16,7 @@ import torch
 import additional_experiments
 from ablation.demo_files import DISCLAIMER, WEIGHTS
 from ablation.results_log import CSV_NAME
+from tests.tiny import few_demo_messages
 
 PROJECT = Path(__file__).resolve().parent.parent
 SCRIPT = str(PROJECT / "additional_experiments.py")
@@ -86,7 +87,10 @@ def test_a_demo_run_from_end_to_end(tmp_path: Path, environment: dict[str, str])
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["demo"]
 
 
-def test_two_runs_two_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_runs_two_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ablation.experiment.read_demo_messages", few_demo_messages)
     for seed in ("123", "124"):
         assert additional_experiments.main([*QUICK, "--seed", seed, "--results_dir", str(tmp_path)]) == 0
     first, second = rows(tmp_path)

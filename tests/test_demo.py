@@ -56,6 +56,7 @@ from demo.pretraining import (
 )
 from demo.vocabulary import demo_vocabulary, merged, train_vocabulary
 from previous_chapters import GPTModel
+from tests.tiny import few_demo_messages
 
 README_PERPLEXITY = 12.9  # of the committed weights, as the README has it
 
@@ -220,7 +221,7 @@ def test_wider_steps_change_nothing_that_the_model_computes() -> None:
     initialise(model, 3)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter += 0.3 * torch.rand(parameter.shape)  # biases and shifts, too, are something
+            parameter.add_(0.3 * torch.rand(parameter.shape))  # biases and shifts, too, are something
     tokens = torch.randint(2000, (2, 50))
     with torch.no_grad():
         before = model(tokens)
@@ -273,11 +274,12 @@ def test_the_models_context_and_padding() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_every_row_runs(row: int) -> None:
+def test_every_row_runs(row: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """One step of it, on cut messages. A row of a larger size says what takes its place."""
+    monkeypatch.setattr("ablation.experiment.read_demo_messages", few_demo_messages)
     listener = Lines()
     result = run_experiment(row_config(row, demo=True, max_steps=1, eval_iter=1, context_length=16), listener)
-    assert {name: count.total for name, count in result.counts.items()}["test"] == 300
+    assert {name: count.total for name, count in result.counts.items()}["test"] == 24
     assert any("in its place" in line for line in listener.lines) == (row in (6, 7, 8, 9, 12))
     assert sum("not the SMS Spam Collection" in line for line in listener.lines) == 1
 
@@ -287,9 +289,10 @@ def test_every_row_runs(row: int) -> None:
     [{"weights": "random", "n_layers": 1, "emb_dim": 32, "n_heads": 2}, {"precision": "bf16"}, {"execution": "naive"}],
     ids=str,
 )
-def test_other_settings_run(overrides: dict[str, Any]) -> None:
+def test_other_settings_run(overrides: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ablation.experiment.read_demo_messages", few_demo_messages)
     config = ExperimentConfig(demo=True, max_steps=1, eval_iter=1, context_length=16, **overrides)
-    assert run_experiment(config).counts["test"].total == 300
+    assert run_experiment(config).counts["test"].total == 24
 
 
 # ---- the long ones --------------------------------------------------------------------------------------------------

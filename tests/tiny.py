@@ -6,12 +6,14 @@ import random
 from collections.abc import Iterable
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
 from ablation.batches import EncodedMessages, encode_messages
 from ablation.classifier import RandomWeights, WeightSource, build_classifier
 from ablation.config import ExperimentConfig, ModelShape
+from ablation.demo_files import read_demo_messages
 from ablation.execution_plan import make_plan
 from ablation.executions import NaiveExecution, PlannedExecution
 from ablation.experiment import feature_stages
@@ -76,6 +78,11 @@ def make_execution(
     for stage in (0, 1):
         execution.prepare(stage, Listener())
     return execution
+
+
+def few_demo_messages() -> pd.DataFrame:
+    """Enough of the embedded messages for a split of 84, 12 and 24; for ``ablation.experiment.read_demo_messages``."""
+    return read_demo_messages().groupby("Label").head(60)
 
 
 def tiny_config(**overrides: Any) -> ExperimentConfig:
