@@ -27,7 +27,7 @@ PRETRAINING_SEED, HELD_OUT_SEED = 3, 4
 PRETRAINING_COUNTS = {"ham": 15_000, "spam": 15_000}
 HELD_OUT_COUNTS = {"ham": 500, "spam": 500}
 EPOCHS, BATCH_SIZE, PEAK_LEARNING_RATE, WARMUP_STEPS, WEIGHT_DECAY = 2, 8, 3e-3, 50, 0.1
-STEP_FACTOR = 8  # about 768 / 112
+STEP_FACTORS = (8, 2)  # within the blocks about 768 / 112; of the stream less, for the sake of small first logits
 
 
 def token_stream(counts: dict[str, int], seed: int) -> Tensor:
@@ -97,19 +97,28 @@ def pretrain(shape: ModelShape, stream: Tensor, report: Callable[[str], None] = 
 
 
 @torch.no_grad()
-def widen_steps(model: GPTModel, factor: float) -> None:
-    """Rewrite the weights so that the model computes the same and AdamW moves it ``factor`` times as far.
+def widen_steps(model: GPTModel, inner: float, stream: float) -> None:
+    """Rewrite the weights so that the model computes the same and AdamW, at the same learning rate, moves it further.
 
     AdamW's steps have the size of the learning rate, whatever the gradient. The table's learning rate was chosen for
-    width 768; a narrow model needs one larger by the ratio of the widths (Yang et al. 2022, Tensor Programs V). So
-    every matrix is divided by the factor, and the norms before them are multiplied by it: residual states shrink, which
-    the norms undo. A power of two changes no digit of a weight; the norms' epsilon is all that makes a difference.
+    width 768; a narrow model needs one larger by the ratio of the widths (Yang et al. 2022, Tensor Programs V), which
+    is the same as smaller weights behind larger norms. Powers of two change no digit of a weight; the epsilon of the
+    norms is all that makes a difference.
+
+    Args:
+        inner: by how much the layers behind a block's norms shrink, and these norms grow.
+        stream: by how much all that is added up in the residual stream shrinks, and the final norm grows; larger
+            features for the classifier mean larger logits before any training.
     """
     for name, parameter in model.named_parameters():
-        if "norm" in name:
-            parameter.mul_(factor)
-        elif parameter.dim() == 2 or name.endswith(("out_proj.bias", "ff.layers.2.bias")):
-            parameter.div_(factor)  # the other biases stand beside products that stay as they are
+        if name.startswith("final_norm"):
+            parameter.mul_(stream)
+        elif ".norm" in name:
+            parameter.mul_(inner)
+        elif name.startswith(("tok_emb", "pos_emb")) or "out_proj" in name or "ff.layers.2" in name:
+            parameter.div_(stream)
+        elif name.endswith("weight"):
+            parameter.div_(inner)
 
 
 @torch.inference_mode()
@@ -130,7 +139,7 @@ def main() -> None:
     stream = token_stream(PRETRAINING_COUNTS, PRETRAINING_SEED)
     print(f"{sum(PRETRAINING_COUNTS.values()):,} messages, {len(stream):,} tokens, {EPOCHS} epochs")
     model = pretrain(ALL_SHAPES[NANO], stream)
-    widen_steps(model, STEP_FACTOR)
+    widen_steps(model, *STEP_FACTORS)
     WEIGHTS.write_bytes(weights_file(model))
     held_out = perplexity(model, token_stream(HELD_OUT_COUNTS, HELD_OUT_SEED))
     print(f"{WEIGHTS}: {WEIGHTS.stat().st_size / 1e6:.2f} MB")

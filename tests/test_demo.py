@@ -46,6 +46,7 @@ from demo.pretraining import (
     HELD_OUT_SEED,
     PRETRAINING_COUNTS,
     PRETRAINING_SEED,
+    STEP_FACTORS,
     initialise,
     next_token_loss,
     perplexity,
@@ -225,7 +226,7 @@ def test_wider_steps_change_nothing_that_the_model_computes() -> None:
     tokens = torch.randint(2000, (2, 50))
     with torch.no_grad():
         before = model(tokens)
-        widen_steps(model, 8)
+        widen_steps(model, 8, 2)
         after = model(tokens)
     assert (before - after).abs().max() < 0.03 * before.std()  # the norms' epsilon; float32 alone would give 1e-5
     assert model.out_head.weight is model.tok_emb.weight
@@ -312,7 +313,7 @@ def test_the_weights_are_made_again() -> None:
         model = pretrain(ALL_SHAPES[NANO], token_stream(PRETRAINING_COUNTS, PRETRAINING_SEED), lambda line: None)
     finally:
         torch.set_num_threads(threads)
-    widen_steps(model, 8)
+    widen_steps(model, *STEP_FACTORS)
     same = hashlib.sha256(weights_file(model)).digest() == hashlib.sha256(WEIGHTS.read_bytes()).digest()
     again = perplexity(model, token_stream(HELD_OUT_COUNTS, HELD_OUT_SEED))
     assert same or again == pytest.approx(held_out_perplexity(), rel=0.02)
