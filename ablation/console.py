@@ -52,10 +52,11 @@ class Console(Listener):
         )
 
 
-def published_row(row: int) -> dict[str, str]:
-    """The published figures of one row, by the column names of ``data/published_table.csv``."""
+def published_row(row: int) -> dict[str, str] | None:
+    """The published figures of one row, by the column names of ``data/published_table.csv``; None of a row that was
+    added since."""
     with PUBLISHED_TABLE.open(encoding="utf-8", newline="") as file:
-        return next(line for line in csv.DictReader(file) if line["row"] == str(row))
+        return next((line for line in csv.DictReader(file) if line["row"] == str(row)), None)
 
 
 def summary(row: Mapping[str, Any], results_csv: Path) -> str:
