@@ -238,6 +238,18 @@ def test_a_file_with_bad_lines(run: Path, tmp_path: Path, capsys: pytest.Capture
     assert "line 2: the message is empty" in captured.err and "line 3: not UTF-8" in captured.err
 
 
+def test_standard_input_of_any_length(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """More lines than are held at a time, in order."""
+    monkeypatch.setattr(classify, "AT_A_TIME", 3)
+    content = "".join(f"message number {number}\n" for number in range(8)).encode()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert classify.main(["--model", str(run), "--file", "-", "--format", "jsonl"]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [record["text"] for record in records] == [f"message number {number}" for number in range(8)]
+
+
 def test_csv_can_be_read_back(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     inbox = tmp_path / "inbox.txt"
     inbox.write_text('one, "two"\nthree\n')
@@ -265,6 +277,12 @@ def test_wrong_commands(arguments: list[str], message: str, capsys: pytest.Captu
     assert classify.main(["--model", "results/runs/any", *arguments]) == 2
     captured = capsys.readouterr()
     assert captured.out == "" and message in captured.err
+
+
+def test_bytes_on_the_command_line_that_are_no_text(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert classify.main(["--model", str(run), "bad \udcff", "good"]) == 1
+    captured = capsys.readouterr()
+    assert "line 1: the message is not UTF-8 text" in captured.err and captured.out.endswith("good\n")
 
 
 def test_a_folder_that_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
