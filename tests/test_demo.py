@@ -306,7 +306,7 @@ def test_the_vocabulary_is_made_again_to_the_byte() -> None:
 
 @pytest.mark.slow
 def test_the_weights_are_made_again() -> None:
-    """To the byte on the kind of processor they were made on; elsewhere rounding grows, to a few per cent of perplexity."""
+    """To the byte on the kind of processor they were made on; elsewhere roundings grow to some per cent of it."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
