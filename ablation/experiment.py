@@ -264,13 +264,13 @@ def _run(
     weights = open_weights(config, listener)
     digest_of_weights = weights.digest()
     model = build_classifier(config, weights.shape)
+    total_parameters, trainable_parameters = count_parameters(model)  # before an execution leaves out what never occurs
     plan = make_plan(config, model, messages)
     if config.execution == "planned":
         listener.message(plan.describe())
     execution = make_execution(config, model, plan, weights, messages, device, cache, digest_of_weights)
     del weights  # whatever reads on holds it; where nothing does, its memory is free from here on
     loaders = make_loaders(messages, config.batch_size)
-    total_parameters, trainable_parameters = count_parameters(model)
 
     training_started = time.perf_counter()
     execution.prepare(TRAINING_STAGE, listener)

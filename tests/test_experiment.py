@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from ablation import experiment
-from ablation.config import ConfigError, ExperimentConfig, row_config
+from ablation.classifier import build_classifier, count_parameters
+from ablation.config import EXECUTIONS, ConfigError, ExperimentConfig, row_config
 from ablation.experiment import (
     RunError,
     check_memory,
@@ -100,3 +101,12 @@ def test_feature_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     for free, expected in ((100 * 10**9, 2 * 10**9), (4 * 10**9, 10**9)):
         monkeypatch.setattr(psutil, "virtual_memory", lambda free=free: SimpleNamespace(available=free))
         assert feature_memory(ExperimentConfig()) == expected
+
+
+@pytest.mark.parametrize("execution", EXECUTIONS)
+@pytest.mark.parametrize("row", [5, 11])
+def test_parameter_counts_are_the_models_whatever_of_it_is_computed(row: int, execution: str) -> None:
+    config = row_config(row, demo=True, execution=execution, max_steps=1, eval_iter=1, context_length=8)
+    result = run_experiment(config)
+    expected = count_parameters(build_classifier(config, config.shape))
+    assert (result.total_parameters, result.trainable_parameters) == expected
