@@ -15,6 +15,7 @@ PUBLISHED_TABLE = PROJECT / "data" / "published_table.csv"
 RECORDS = PROJECT / "benchmarks" / "records"
 RECORDED_TABLES = {
     "loading": RECORDS / "2026-11-21_load_weights" / "table.md",
+    "speed": RECORDS / "2026-11-21_row1" / "table.md",
     "memory": RECORDS / "2026-11-21_memory" / "table.md",
 }
 
