@@ -19,6 +19,7 @@ from ablation.batches import EncodedMessages, encode_splits, load_tokenizer, mak
 from ablation.classifier import RandomWeights, WeightSource, build_classifier, count_parameters
 from ablation.config import FIELDS, NANO, RANDOM, ConfigError, ExperimentConfig
 from ablation.demo_files import DISCLAIMER, MESSAGES, WEIGHTS, load_demo_tokenizer, read_demo_messages
+from ablation.environment import git_commit
 from ablation.execution_plan import ExecutionPlan, make_plan
 from ablation.executions import NaiveExecution, PlannedExecution
 from ablation.feature_cache import FeatureCache
@@ -229,6 +230,7 @@ def run_experiment(config: ExperimentConfig, listener: Listener | None = None) -
     """
     listener = listener or Listener()
     started = time.perf_counter()
+    git_commit()  # remembered from here on: what the row names is the code that ran, not what is checked out at the end
     device = resolve_device(config)
     # The miniature's matrices are too small to share: a second thread would mostly wait, and slow down the first.
     threads = 1 if config.threads is None and config.model_in_use == NANO else config.threads
