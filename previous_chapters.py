@@ -56,10 +56,14 @@ class MultiHeadAttention(nn.Module):
     def split_heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)  # (B, T, D) -> (B, H, T, D/H)
 
-    def forward(self, x: Tensor) -> Tensor:
-        query, key, value = (self.split_heads(layer(x)) for layer in (self.W_query, self.W_key, self.W_value))
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """What lies between the projections: for each position the mean of the values, each (B, T, D), per head."""
+        query, key, value = (self.split_heads(x) for x in (query, key, value))
         context = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal)  # (B, H, T, D/H)
-        return self.out_proj(context.transpose(1, 2).flatten(2))  # (B, T, D)
+        return context.transpose(1, 2).flatten(2)  # (B, T, D)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out_proj(self.attend(self.W_query(x), self.W_key(x), self.W_value(x)))
 
 
 class TransformerBlock(nn.Module):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ablation.batches import EncodedMessages
+from ablation.classifier import WeightSource, build_classifier
 from ablation.config import ExperimentConfig
 from ablation.token_position import READOUTS
 from ablation.trainable_layers import first_trainable_block
@@ -88,6 +89,35 @@ def make_plan(config: ExperimentConfig, model: GPTModel, messages: dict[str, Enc
         taken_in=taken_in,
         visible=taken_in if causal else {name: split.widths() for name, split in messages.items()},
     )
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What an execution works on.
+
+    Attributes:
+        model: the classifier; its values are still in ``weights``.
+        messages: per split.
+    """
+
+    config: ExperimentConfig
+    weights: WeightSource
+    messages: dict[str, EncodedMessages]
+    device: torch.device
+    model: GPTModel
+    plan: ExecutionPlan
+
+
+def make_setup(
+    config: ExperimentConfig,
+    weights: WeightSource,
+    messages: dict[str, EncodedMessages],
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+) -> Setup:
+    """Build the classifier that the configuration names, in the weights' shape, and plan its execution."""
+    model = build_classifier(config, weights.shape).to(dtype)
+    return Setup(config, weights, messages, device, model, make_plan(config, model, messages))
 
 
 def arithmetic(config: ExperimentConfig, device: torch.device) -> AbstractContextManager:

@@ -12,35 +12,26 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ablation.batches import EncodedMessages
 from ablation.classifier import WeightSource, materialise
-from ablation.config import ExperimentConfig
 from ablation.embedding_rows import OccurringRows, keep_occurring, occurring_rows, whole_embeddings
-from ablation.execution_plan import ExecutionPlan, arithmetic
+from ablation.execution_plan import Setup, arithmetic
 from ablation.feature_cache import FeatureCache
 from ablation.frozen_prefix import similar_lengths
 from ablation.listener import Listener
 from ablation.prefix_features import Kind, PrefixFeatures, attended_positions
 from ablation.single_query import block_at_position, normalise
 from ablation.token_position import read
-from previous_chapters import GPTModel, TransformerBlock
+from previous_chapters import TransformerBlock
 
 
 class _Execution:
     """What both share: the model, the plan, and the labels on the model's device."""
 
-    def __init__(
-        self,
-        config: ExperimentConfig,
-        model: GPTModel,
-        plan: ExecutionPlan,
-        messages: dict[str, EncodedMessages],
-        device: torch.device,
-    ) -> None:
-        self._config, self._plan, self._device = config, plan, device
-        self.model = model
-        self._messages = messages
-        self._labels = {name: split.labels.to(device) for name, split in messages.items()}
+    def __init__(self, setup: Setup) -> None:
+        self._config, self._plan, self._device = setup.config, setup.plan, setup.device
+        self.model = setup.model
+        self._messages = setup.messages
+        self._labels = {name: split.labels.to(setup.device) for name, split in setup.messages.items()}
 
     def labels(self, split: str, indices: Tensor) -> Tensor:
         """The labels (B,) of some messages, on the device of the logits."""
@@ -60,17 +51,9 @@ class NaiveExecution(_Execution):
     joins_batches = False
     features = "none"
 
-    def __init__(
-        self,
-        config: ExperimentConfig,
-        model: GPTModel,
-        plan: ExecutionPlan,
-        weights: WeightSource,
-        messages: dict[str, EncodedMessages],
-        device: torch.device,
-    ) -> None:
-        super().__init__(config, model, plan, messages, device)
-        materialise(model, weights, device)
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        materialise(setup.model, setup.weights, setup.device)
 
     def prepare(self, stage: int, listener: Listener) -> None:
         """Nothing is computed ahead."""
@@ -98,19 +81,15 @@ class PlannedExecution(_Execution):
 
     def __init__(
         self,
-        config: ExperimentConfig,
-        model: GPTModel,
-        plan: ExecutionPlan,
-        weights: WeightSource,
-        messages: dict[str, EncodedMessages],
-        device: torch.device,
+        setup: Setup,
         stages: list[dict[str, Tensor]],
         memory: int,
         cache: FeatureCache | None = None,
         run_key: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(config, model, plan, messages, device)
-        suffix = model.trf_blocks[max(0, plan.first_block) :]
+        super().__init__(setup)
+        model, weights, device = setup.model, setup.weights, setup.device
+        suffix = model.trf_blocks[max(0, setup.plan.first_block) :]
         self._suffix = [cast(TransformerBlock, block) for block in suffix.children()]
         materialise(suffix, weights, device, prefix="trf_blocks")
         materialise(model.final_norm, weights, device, prefix="final_norm")
@@ -118,18 +97,16 @@ class PlannedExecution(_Execution):
         self._features: PrefixFeatures | None = None
         self._rows: OccurringRows | None = None
         self._weights: WeightSource | None = None
-        if plan.keeps_features:
-            self._features = PrefixFeatures(
-                model, weights, plan, messages, stages, device, memory, cache, run_key
-            )
-        elif plan.first_block == 0:
+        if setup.plan.keeps_features:
+            self._features = PrefixFeatures(setup, stages, memory, cache, run_key)
+        elif setup.plan.first_block == 0:
             materialise(model.tok_emb, weights, device, prefix="tok_emb")
             materialise(model.pos_emb, weights, device, prefix="pos_emb")
         else:
-            self._rows = occurring_rows(messages)
+            self._rows = occurring_rows(setup.messages)
             keep_occurring(model, weights, self._rows, device)
-            self._messages = self._rows.renumber(messages)
-            self._weights = weights if config.save_model else None  # for the rows that do not occur
+            self._messages = self._rows.renumber(setup.messages)
+            self._weights = weights if setup.config.save_model else None  # for the rows that do not occur
 
     @property
     def features(self) -> str:

@@ -20,14 +20,13 @@ from ablation.classifier import RandomWeights, WeightSource, build_classifier, c
 from ablation.config import FIELDS, NANO, RANDOM, ConfigError, ExperimentConfig
 from ablation.demo_files import DISCLAIMER, MESSAGES, WEIGHTS, load_demo_tokenizer, read_demo_messages
 from ablation.environment import git_commit
-from ablation.execution_plan import ExecutionPlan, make_plan
+from ablation.execution_plan import Setup, make_setup
 from ablation.executions import NaiveExecution, PlannedExecution
 from ablation.feature_cache import FeatureCache
 from ablation.feature_file import FeatureStorageError
 from ablation.listener import Count, Listener
 from ablation.spam_data import SPLITS, data_digest, read_messages, split_messages
 from ablation.training import History, count_correct, predict, train
-from previous_chapters import GPTModel
 
 if TYPE_CHECKING:
     import tiktoken
@@ -201,23 +200,15 @@ def open_feature_cache(config: ExperimentConfig, listener: Listener) -> Abstract
 
 
 def make_execution(
-    config: ExperimentConfig,
-    model: GPTModel,
-    plan: ExecutionPlan,
-    weights: WeightSource,
-    messages: dict[str, EncodedMessages],
-    device: torch.device,
-    cache: FeatureCache | None = None,
-    weights_digest: str = "",
+    setup: Setup, cache: FeatureCache | None = None, weights_digest: str = ""
 ) -> NaiveExecution | PlannedExecution:
     """The execution that the configuration names, its trainable part loaded and on the device."""
+    config = setup.config
     if config.execution == "naive":
-        return NaiveExecution(config, model, plan, weights, messages, device)
-    stages = feature_stages(messages, config)
+        return NaiveExecution(setup)
     tokenizer = "demo" if config.model_in_use == NANO else "gpt2"
     run_key = {"weights": weights_digest, "precision": config.precision, "tokenizer": tokenizer}
-    memory = feature_memory(config)
-    return PlannedExecution(config, model, plan, weights, messages, device, stages, memory, cache, run_key)
+    return PlannedExecution(setup, feature_stages(setup.messages, config), feature_memory(config), cache, run_key)
 
 
 def run_experiment(config: ExperimentConfig, listener: Listener | None = None) -> ExperimentResult:
@@ -265,13 +256,13 @@ def _run(
     messages, digest_of_data = load_messages(config, listener)
     weights = open_weights(config, listener)
     digest_of_weights = weights.digest()
-    model = build_classifier(config, weights.shape)
-    total_parameters, trainable_parameters = count_parameters(model)  # before an execution leaves out what never occurs
-    plan = make_plan(config, model, messages)
+    setup = make_setup(config, weights, messages, device)
+    # Before an execution leaves out what never occurs.
+    total_parameters, trainable_parameters = count_parameters(setup.model)
     if config.execution == "planned":
-        listener.message(plan.describe())
-    execution = make_execution(config, model, plan, weights, messages, device, cache, digest_of_weights)
-    del weights  # whatever reads on holds it; where nothing does, its memory is free from here on
+        listener.message(setup.plan.describe())
+    execution = make_execution(setup, cache, digest_of_weights)
+    del weights, setup  # whatever reads on holds it; where nothing does, its memory is free from here on
     loaders = make_loaders(messages, config.batch_size)
 
     training_started = time.perf_counter()

@@ -43,36 +43,72 @@ def similar_lengths(lengths: Tensor, *, equal: bool, positions: int = POSITIONS_
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Messages that go through the blocks together, and where their states lie in a table of positions.
+class Run:
+    """Messages of one length, and where their states lie in a table of positions.
 
     Attributes:
         messages: (B,) which messages.
-        width: positions of each; shorter messages have meaningless states behind their own positions.
-        start: first row of the table; message k of the batch begins at ``start + k * width``.
+        length: positions of each.
+        start: first row of the table; message k of the run begins at ``start + k * length``.
     """
 
     messages: Tensor
-    width: int
+    length: int
     start: int
 
     @property
     def end(self) -> int:
-        return self.start + len(self.messages) * self.width
+        return self.start + len(self.messages) * self.length
 
     def view(self, table: Tensor, first_row: int = 0) -> Tensor:
-        """This batch's part (B, T, D) of a table (rows, D) whose row 0 is row ``first_row`` of the layout."""
-        return table[self.start - first_row : self.end - first_row].unflatten(0, (len(self.messages), self.width))
+        """This run's part (B, T, D) of a table (rows, D) whose row 0 is row ``first_row`` of the layout."""
+        return table[self.start - first_row : self.end - first_row].unflatten(0, (len(self.messages), self.length))
 
 
-def lay_out(lengths: Tensor, messages: Tensor, first_row: int, *, equal: bool) -> list[Batch]:
-    """Batches of similar length for some of the messages, laid one behind the other from ``first_row`` on."""
-    batches = []
-    for chosen in similar_lengths(lengths[messages], equal=equal):
-        batch = Batch(messages[chosen], int(lengths[messages[chosen[0]]]), first_row)
-        batches.append(batch)
-        first_row = batch.end
-    return batches
+@dataclass(frozen=True)
+class Batch:
+    """Runs, one behind the other, whose positions go through the linear layers together: nothing is padded."""
+
+    runs: tuple[Run, ...]
+
+    @property
+    def start(self) -> int:
+        return self.runs[0].start
+
+    @property
+    def end(self) -> int:
+        return self.runs[-1].end
+
+    def rows(self, table: Tensor, first_row: int = 0) -> Tensor:
+        """This batch's part (R, D) of a table whose row 0 is row ``first_row`` of the layout."""
+        return table[self.start - first_row : self.end - first_row]
+
+
+def lay_out(lengths: Tensor, messages: Tensor, first_row: int) -> list[Batch]:
+    """Batches of some of the messages, longest first, laid one behind the other from ``first_row`` on.
+
+    A batch has at most ``POSITIONS_PER_BATCH`` positions, unless it is a single message.
+    """
+    order = lengths[messages].argsort(descending=True, stable=True)
+    batches: list[list[list[int]]] = []  # of runs of messages
+    room, previous = 0, 0
+    for message, length in zip(messages[order].tolist(), lengths[messages[order]].tolist(), strict=True):
+        if length > room:
+            batches.append([])
+            room, previous = POSITIONS_PER_BATCH, 0
+        if length != previous:
+            batches[-1].append([])
+            previous = length
+        batches[-1][-1].append(message)
+        room -= length
+    laid_out = []
+    for batch in batches:
+        runs = []
+        for run in batch:
+            runs.append(Run(torch.tensor(run), int(lengths[run[0]]), first_row))
+            first_row = runs[-1].end
+        laid_out.append(Batch(tuple(runs)))
+    return laid_out
 
 
 def chunks(batches: list[Batch], max_rows: int) -> Iterator[list[Batch]]:
@@ -109,14 +145,14 @@ def run_frozen_blocks(
         return
     device, dtype, first_row = table.device, table.dtype, batches[0].start
     token_embeddings, position_embeddings = weights.tensor("tok_emb.weight"), weights.tensor("pos_emb.weight")
-    for batch in batches:
-        ids = tokens[batch.messages, : batch.width]
-        embedded = token_embeddings[ids] + position_embeddings[: batch.width]
-        batch.view(table, first_row).copy_(embedded.to(device, dtype))
+    for run in (run for batch in batches for run in batch.runs):
+        ids = tokens[run.messages, : run.length]
+        embedded = token_embeddings[ids] + position_embeddings[: run.length]
+        run.view(table, first_row).copy_(embedded.to(device, dtype))
     for index in range(n_blocks):
         block = read_block(model, weights, index, device)
         for batch in batches:
-            advance(block, batch.view(table, first_row))
+            advance(block, batch.rows(table, first_row), batch)
             advanced(batch.end - batch.start)
 
 
@@ -127,7 +163,16 @@ def read_block(model: GPTModel, weights: WeightSource, index: int, device: torch
     return block
 
 
-def advance(block: TransformerBlock, x: Tensor) -> None:
-    """``x[...] = block(x)`` for x (B, T, D)."""
-    x += block.att(block.norm1(x))
-    x += block.ff(block.norm2(x))
+def advance(block: TransformerBlock, states: Tensor, batch: Batch) -> None:
+    """Take a batch's states (R, D) through a block, in place. Only attention has to know whose position is whose."""
+    attention = block.att
+    normalised = block.norm1(states)
+    projected = [layer(normalised) for layer in (attention.W_query, attention.W_key, attention.W_value)]
+    context = [
+        attention.attend(*(run.view(table, batch.start) for table in projected)).flatten(0, 1) for run in batch.runs
+    ]
+    states += attention.out_proj(torch.cat(context))
+    expand, gelu, contract = block.ff.layers
+    hidden = expand(block.norm2(states))
+    torch.ops.aten.gelu_(hidden, approximate=cast(torch.nn.GELU, gelu).approximate)  # spares a copy 4 times as wide
+    states += contract(hidden)

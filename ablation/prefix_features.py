@@ -24,17 +24,16 @@ import torch
 from torch import Tensor
 
 from ablation.batches import EncodedMessages
-from ablation.classifier import WeightSource
-from ablation.execution_plan import ExecutionPlan
+from ablation.execution_plan import ExecutionPlan, Setup
 from ablation.feature_cache import Entry, FeatureCache
 from ablation.feature_file import temporary_table
-from ablation.frozen_prefix import Batch, chunks, lay_out, read_block, run_frozen_blocks
+from ablation.frozen_prefix import Batch, Run, chunks, lay_out, read_block, run_frozen_blocks
 from ablation.listener import Listener
 from ablation.single_query import block_at_position, normalise
 from ablation.token_position import read
-from previous_chapters import GPTModel, TransformerBlock
+from previous_chapters import TransformerBlock
 
-ALGORITHM = 1  # raised whenever the frozen prefix is computed in another way, so that older entries are left alone
+ALGORITHM = 2  # raised whenever the frozen prefix is computed in another way, so that older entries are left alone
 
 
 class Kind(Enum):
@@ -106,21 +105,17 @@ class PrefixFeatures:
 
     def __init__(
         self,
-        model: GPTModel,
-        weights: WeightSource,
-        plan: ExecutionPlan,
-        messages: dict[str, EncodedMessages],
+        setup: Setup,
         stages: list[dict[str, Tensor]],
-        device: torch.device,
         memory: int,
         cache: FeatureCache | None = None,
         run_key: Mapping[str, str] | None = None,
     ) -> None:
-        self.kind = kind_of_features(plan)
+        self.kind = kind_of_features(setup.plan)
         self.reused = False
-        self._model, self._weights, self._plan, self._device = model, weights, plan, device
-        self.messages = find_distinct(messages, plan)
-        self._dtype, self._width = model.final_norm.scale.dtype, weights.shape.emb_dim
+        self._model, self._weights, self._plan, self._device = setup.model, setup.weights, setup.plan, setup.device
+        self.messages = find_distinct(setup.messages, setup.plan)
+        self._dtype, self._width = setup.model.final_norm.scale.dtype, setup.weights.shape.emb_dim
         self._memory = memory
         self._entry: Entry | None = None if cache is None else cache.open({**(run_key or {}), **self._key()})
         self._place(self._lay_out(stages))
@@ -152,9 +147,7 @@ class PrefixFeatures:
             wanted = torch.cat([self.messages.ids[split][indices] for split, indices in stage.items()]).tolist()
             new = [message for message in dict.fromkeys(wanted) if message not in placed]
             placed.update(new)
-            batches = lay_out(
-                self.messages.visible, torch.tensor(new, dtype=torch.long), first_row, equal=not self._plan.causal
-            )
+            batches = lay_out(self.messages.visible, torch.tensor(new, dtype=torch.long), first_row)
             layouts.append(batches)
             first_row = batches[-1].end if batches else first_row
         return layouts
@@ -164,9 +157,9 @@ class PrefixFeatures:
         self.stages = stages
         self._rows = 0
         self._starts = torch.zeros(len(self.messages.visible), dtype=torch.long)
-        for batch in (batch for stage in stages for batch in stage):
-            self._starts[batch.messages] = batch.start + torch.arange(len(batch.messages)) * batch.width
-            self._rows = batch.end
+        for run in (run for stage in stages for batch in stage for run in batch.runs):
+            self._starts[run.messages] = run.start + torch.arange(len(run.messages)) * run.length
+            self._rows = run.end
 
     @torch.no_grad()
     def compute(self, stage: int, listener: Listener) -> None:
@@ -197,7 +190,8 @@ class PrefixFeatures:
             self._derive(chunk, states)
         listener.work_ended()
         if self._entry is not None and stage == len(self.stages) - 1:
-            layout = [(batch.width, batch.messages.tolist()) for stage in self.stages for batch in stage]
+            runs = (run for stage in self.stages for batch in stage for run in batch.runs)
+            layout = [(run.length, run.messages.tolist()) for run in runs]
             self._entry.finish(layout, self._width, self._dtype)
 
     def _load(self, entry: Entry) -> bool:
@@ -208,8 +202,8 @@ class PrefixFeatures:
             return False
         self.reused = True
         batches, first_row = [], 0
-        for width, messages in stored.layout:  # maybe by a run whose stages were cut elsewhere
-            batches.append(Batch(torch.tensor(messages), width, first_row))
+        for length, messages in stored.layout:  # maybe by a run whose stages were cut elsewhere
+            batches.append(Batch((Run(torch.tensor(messages), length, first_row),)))
             first_row = batches[-1].end
         self._place([batches])
         if self.kind is Kind.STATES:
@@ -254,21 +248,18 @@ class PrefixFeatures:
         block: TransformerBlock | None = None
         if self.kind is Kind.VECTORS and one_position:
             block = read_block(self._model, self._weights, self._plan.n_blocks - 1, self._device)
-        for batch in chunk:
-            x = batch.view(states, chunk[0].start)
-            taken_in = self.messages.taken_in[batch.messages].to(self._device)
+        for run in (run for batch in chunk for run in batch.runs):
+            x = run.view(states, chunk[0].start)
+            taken_in = self.messages.taken_in[run.messages].to(self._device)
             if self.kind is Kind.NORMALISED:
                 kept = read(x, taken_in, pooled=False)
-                batch.view(self._table).copy_(normalise(x))
+                run.view(self._table).copy_(normalise(x))
             elif block is not None:
-                attended = attended_positions(self.messages.visible[batch.messages], batch.width)
-                attended = None if attended is None else attended.to(self._device)
-                kept = self._model.final_norm(
-                    block_at_position(block, read(x, taken_in, pooled=False), normalise(x), attended)
-                )
+                at_position = block_at_position(block, read(x, taken_in, pooled=False), normalise(x), attended=None)
+                kept = self._model.final_norm(at_position)
             else:
                 kept = read(self._model.final_norm(x), taken_in, pooled=True)
-            self._at_readout[batch.messages.to(self._device)] = kept
+            self._at_readout[run.messages.to(self._device)] = kept
 
     def at_readout(self, messages: Tensor) -> Tensor:
         """(B, D) classifier inputs (VECTORS) or last-block inputs at the position read (NORMALISED)."""

@@ -20,8 +20,7 @@ from ablation.batches import EncodedMessages, encode_messages
 from ablation.classifier import WeightSource, build_classifier, trunk_name
 from ablation.config import ConfigError, ExperimentConfig
 from ablation.execution_plan import arithmetic
-from ablation.frozen_prefix import advance, similar_lengths
-from ablation.prefix_features import attended_positions
+from ablation.frozen_prefix import advance, lay_out
 from ablation.results_log import RUN_JSON
 from ablation.run_folder import TRAINED_DIGEST, TRAINED_PARAMETERS
 from ablation.single_query import block_at_position, normalise
@@ -241,24 +240,24 @@ class TrainedClassifier:
         causal = not self.config.disable_causal_mask
         visible = taken_in if causal else widths
         logits = torch.empty(len(messages), 2)
+        *blocks, last = (cast(TransformerBlock, block) for block in self._model.trf_blocks)
         with arithmetic(self.config, self._device):
-            for chosen in similar_lengths(visible, equal=not causal):
-                tokens = messages.tokens[chosen, : int(visible[chosen].max())].to(self._device)
-                logits[chosen] = self._batch_logits(tokens, taken_in[chosen], visible[chosen]).float().cpu()
+            for batch in lay_out(visible, torch.arange(len(messages)), first_row=0):
+                tokens = (messages.tokens[run.messages, : run.length].to(self._device) for run in batch.runs)
+                states = torch.cat([self._model.embed(ids).flatten(0, 1) for ids in tokens])
+                for block in blocks:
+                    advance(block, states, batch)
+                for run in batch.runs:
+                    readout = taken_in[run.messages].to(self._device)
+                    logits[run.messages] = self._behind(last, run.view(states, batch.start), readout).float().cpu()
         return logits
 
-    def _batch_logits(self, tokens: Tensor, taken_in: Tensor, visible: Tensor) -> Tensor:
-        """(B, T) -> (B, 2); of the last block only what the readout needs."""
-        model, readout = self._model, taken_in.to(self._device)
-        *blocks, last = (cast(TransformerBlock, block) for block in model.trf_blocks)
-        x = model.embed(tokens)
-        for block in blocks:
-            advance(block, x)
+    def _behind(self, last: TransformerBlock, x: Tensor, taken_in: Tensor) -> Tensor:
+        """(B, T, D) that enter the last block -> (B, 2) logits; of that block only what the readout needs."""
+        model = self._model
         if self.config.average_embeddings:
-            return model.out_head(read(model.final_norm(last(x)), readout, pooled=True))
-        attended = attended_positions(visible, tokens.shape[1])
-        attended = None if attended is None else attended.to(self._device)
-        x = block_at_position(last, read(x, readout, pooled=False), normalise(x), attended)
+            return model.out_head(read(model.final_norm(last(x)), taken_in, pooled=True))
+        x = block_at_position(last, read(x, taken_in, pooled=False), normalise(x), attended=None)
         return model.out_head(model.final_norm(x))
 
 

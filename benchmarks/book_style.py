@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ablation.config import ExperimentConfig
+from ablation.execution_plan import Setup
 from ablation.executions import NaiveExecution
 from previous_chapters import GPTModel, LayerNorm, MultiHeadAttention
 
@@ -54,8 +55,8 @@ def use_elementary_operations(model: GPTModel) -> None:
 class BookStyleExecution(NaiveExecution):
     """``NaiveExecution`` with the book's operators."""
 
-    def __init__(self, *arguments: object) -> None:
-        super().__init__(*arguments)  # type: ignore[arg-type]
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
         use_elementary_operations(self.model)
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -29,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from ablation.config import MODEL_SHAPES, ModelShape, canonical_model_size  # noqa: E402
+from benchmarks.record import write_record  # noqa: E402
 
 WARM_REPEATS = 3
 MEGABYTE = 1e6
@@ -47,10 +47,7 @@ def main() -> None:
     results = [measure(size) for size in options.sizes]
     print(table(results))
     if options.record:
-        options.record.mkdir(parents=True, exist_ok=True)
-        (options.record / "raw.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-        (options.record / "environment.json").write_text(json.dumps(environment(), indent=1) + "\n", encoding="utf-8")
-        (options.record / "table.md").write_text(table(results) + "\n", encoding="utf-8")
+        write_record(options.record, results, table(results))
 
 
 def measure(size: str) -> dict[str, Any]:
@@ -138,7 +135,7 @@ def status(field: str) -> int:
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
 
 
-# Files and environment
+# Files
 
 
 def write_random_weights(file: Path, shape: ModelShape) -> None:
@@ -177,26 +174,6 @@ def drop_from_page_cache(file: Path) -> None:
     os.fsync(handle)
     os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
     os.close(handle)
-
-
-def environment() -> dict[str, Any]:
-    import safetensors
-    import torch
-
-    cpu = [line for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if "model name" in line]
-    return {
-        "cpu": cpu[0].split(":")[1].strip() if cpu else platform.processor(),
-        "cores": os.cpu_count(),
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
-        "threads": torch.get_num_threads(),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "safetensors": safetensors.__version__,
-        "load_average_at_the_end": os.getloadavg()[1],  # over 5 minutes; much above 1 means that others were at work
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "command": "python benchmarks/load_weights.py --record benchmarks/records/DATE_load_weights",
-    }
 
 
 def table(results: list[dict[str, Any]]) -> str:

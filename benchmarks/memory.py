@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import subprocess
 import sys
 import tempfile
@@ -24,8 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from ablation.config import row_config  # noqa: E402
-from benchmarks.load_weights import environment, megabytes, write_random_weights  # noqa: E402
+from benchmarks.load_weights import megabytes, write_random_weights  # noqa: E402
 from benchmarks.memory_sampler import MemorySampler  # noqa: E402
+from benchmarks.record import earlier_results, write_record  # noqa: E402
 
 STEPS = 20  # training steps: gradients and moments are there from the first on
 ALL_MESSAGES = (1045, 149, 300)
@@ -90,20 +90,11 @@ def main() -> None:
     if options.child:
         run(TASKS[options.tasks[0]], Path(options.child))
         return
-    results = {name: measure(name) for name in options.tasks}
-    if options.record:
-        options.record.mkdir(parents=True, exist_ok=True)
-        raw = options.record / "raw.json"
-        if raw.exists():  # tasks may be measured one by one
-            results = {**json.loads(raw.read_text(encoding="utf-8")), **results}
-        command = "python benchmarks/memory.py --record benchmarks/records/DATE_memory"
-        texts = {
-            "raw.json": json.dumps(results, indent=1),
-            "environment.json": json.dumps({**environment(), "command": command}, indent=1),
-            "table.md": table(results),
-        }
-        for name, text in texts.items():
-            (options.record / name).write_text(text + "\n", encoding="utf-8")
+    results = earlier_results(options.record)  # tasks may be measured one by one
+    for name in options.tasks:
+        results[name] = measure(name)
+        if options.record:
+            write_record(options.record, results, table(results))
     print(table(results))
 
 
@@ -170,8 +161,7 @@ def run(task: Task, file: Path) -> None:
 
     from ablation import experiment
     from ablation.batches import encode_messages, make_loaders
-    from ablation.classifier import build_classifier
-    from ablation.execution_plan import make_plan
+    from ablation.execution_plan import make_setup
     from ablation.listener import Listener
     from ablation.spam_data import SPLITS
     from ablation.training import predict, train
@@ -208,11 +198,11 @@ def run(task: Task, file: Path) -> None:
         )
         for split, count in zip(SPLITS, task.messages, strict=True)
     }
-    model = build_classifier(config, weights.shape)
-    plan = make_plan(config, model, messages)
+    setup = make_setup(config, weights, messages, torch.device("cpu"))
+    plan = setup.plan
     print(plan.describe(), flush=True)
-    device = torch.device("cpu")
-    execution = experiment.make_execution(config, model, plan, weights, messages, device, None, digest)
+    execution = experiment.make_execution(setup, None, digest)
+    del weights, setup
     loaders = make_loaders(messages, config.batch_size)
     phase(PASS)
     execution.prepare(experiment.TRAINING_STAGE, Parts())

@@ -17,8 +17,6 @@ measured in full, but for row 13, where it is extrapolated by positions from the
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
 import sys
 import tempfile
@@ -35,10 +33,8 @@ import torch  # noqa: E402
 
 from ablation import experiment  # noqa: E402
 from ablation.batches import EncodedMessages, make_loaders  # noqa: E402
-from ablation.classifier import build_classifier  # noqa: E402
 from ablation.config import ExperimentConfig, row_config  # noqa: E402
-from ablation.environment import environment_stamp  # noqa: E402
-from ablation.execution_plan import ExecutionPlan, make_plan  # noqa: E402
+from ablation.execution_plan import ExecutionPlan, make_setup  # noqa: E402
 from ablation.executions import NaiveExecution, PlannedExecution  # noqa: E402
 from ablation.listener import Count, Evaluation, Listener  # noqa: E402
 from ablation.training import make_optimizer, train  # noqa: E402
@@ -46,6 +42,8 @@ from ablation.weights import open_weights  # noqa: E402
 from benchmarks.book_style import BookStyleExecution, plain_adamw  # noqa: E402
 from benchmarks.load_weights import write_random_weights  # noqa: E402
 from benchmarks.memory_sampler import MemorySampler  # noqa: E402
+from benchmarks.operations import blocks_gflop, sgemm_rate  # noqa: E402
+from benchmarks.record import earlier_results, write_record  # noqa: E402
 
 CPU = torch.device("cpu")
 LONG_ROW, LONG_ROW_MESSAGES = 13, 160  # its prefix over all messages takes most of an hour
@@ -92,28 +90,14 @@ class Measured:
         return self.training - self.prefix
 
 
-def sgemm_rate(size: int = 2048, repeats: int = 9) -> float:
-    """GFLOP/s of a square float32 product, median."""
-    left, right = torch.randn(size, size), torch.randn(size, size)
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        left @ right
-        seconds.append(time.perf_counter() - start)
-    return 2 * size**3 / statistics.median(seconds) / 1e9
-
-
 def prefix_gflop(plan: ExecutionPlan, execution: PlannedExecution, width: int) -> float:
-    """Operations of the frozen pass over the messages of training, as the mathematics needs them.
-
-    Per position and block 24 D² for the linear layers, and 4 D for each position attended to.
-    """
+    """Operations of the frozen pass over the messages of training, as the mathematics needs them."""
     features = execution._features
     if features is None:
         return 0.0
-    lengths = torch.cat([features.messages.visible[batch.messages] for batch in features.stages[0]]).double()
-    attended = (lengths + 1) / 2 if plan.causal else lengths
-    return float((lengths * (24 * width**2 + 4 * width * attended)).sum()) * plan.prefix_blocks / 1e9
+    runs = [run for batch in features.stages[0] for run in batch.runs]
+    lengths = torch.cat([torch.full_like(run.messages, run.length) for run in runs])
+    return blocks_gflop(lengths, plan.prefix_blocks, width, causal=plan.causal)
 
 
 def first_messages(messages: dict[str, EncodedMessages], count: int) -> dict[str, EncodedMessages]:
@@ -142,20 +126,18 @@ def measure(
         What was measured, and the operations (GFLOP) of the frozen pass.
     """
     weights = open_weights(Path(str(config.weights_path)), config.shape)
-    model = build_classifier(config, config.shape)
-    plan = make_plan(config, model, messages)
-    common = (config, model, plan, weights, messages, CPU)
+    setup = make_setup(config, weights, messages, CPU)
     new_optimizer: Callable[..., torch.optim.Optimizer] = make_optimizer
     clock = Clock()
     with MemorySampler(interval=0.05) as sampler:
         execution: NaiveExecution | PlannedExecution
         if kind == "planned":
             stages = experiment.feature_stages(messages, config)
-            execution = PlannedExecution(*common, stages, experiment.feature_memory(config))
+            execution = PlannedExecution(setup, stages, experiment.feature_memory(config))
         elif kind == "naive":
-            execution = NaiveExecution(*common)
+            execution = NaiveExecution(setup)
         else:
-            execution, new_optimizer = BookStyleExecution(*common), plain_adamw
+            execution, new_optimizer = BookStyleExecution(setup), plain_adamw
         start = time.perf_counter()
         execution.prepare(experiment.TRAINING_STAGE, clock)
         prefix = (time.perf_counter() - start) * scale
@@ -167,7 +149,9 @@ def measure(
     if steps is not None:
         stepping = extrapolate(config, clock)
     needed = sum(len(indices) for indices in experiment.feature_stages(messages, config)[0].values())
-    gflop = prefix_gflop(plan, execution, config.shape.emb_dim) if isinstance(execution, PlannedExecution) else 0.0
+    gflop = 0.0
+    if isinstance(execution, PlannedExecution):
+        gflop = prefix_gflop(setup.plan, execution, config.shape.emb_dim)
     extrapolated = steps is not None or scale != 1
     return Measured(prefix, needed, clock.seconds, prefix + stepping, extrapolated, sampler.peak.own), gflop * scale
 
@@ -199,7 +183,7 @@ def measure_row(row: int, options: argparse.Namespace, weights: Path) -> dict[st
         scale = total / sum(len(indices) for indices in experiment.feature_stages(messages, config)[0].values())
     steps = None if options.full else options.steps
     rate = sgemm_rate()
-    result: dict[str, Any] = {"row": row, "sgemm_gflop_per_s": rate}
+    result: dict[str, Any] = {"sgemm_gflop_per_s": rate}
     for kind in options.executions.split(","):
         # A planned step is so short that all of them are measured.
         some = None if kind == "planned" and row != LONG_ROW and config.trainable_layers.startswith("last") else steps
@@ -216,16 +200,16 @@ def ratio(result: dict[str, Any], seconds: float) -> str:
     return f"{result['book-style']['training'] / seconds:.3g}" if "book-style" in result else ""
 
 
-def table(results: list[dict[str, Any]]) -> str:
+def table(results: dict[str, Any]) -> str:
     """Markdown: seconds of training time, and book-style over planned."""
     lines = [
         "| row | book-style | naive | planned, cold | planned, features kept | book-style ÷ cold | ÷ kept"
         " | frozen pass, share of sgemm | peak memory, planned |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for result in results:
+    for row, result in sorted(results.items(), key=lambda item: int(item[0])):
         planned = result["planned"]
-        cells = [str(result["row"])]
+        cells = [row]
         for kind in ("book-style", "naive"):
             cells.append(_seconds(result[kind]["training"], result[kind]["extrapolated"]) if kind in result else "")
         cells.append(_seconds(planned["training"], planned["extrapolated"]))
@@ -256,26 +240,15 @@ def main() -> None:
     options = parser.parse_args()
     if options.steps < 20:
         parser.error(f"--steps {options.steps}: give at least 20")
-    results = []
+    results = earlier_results(options.record)  # rows may be measured one by one
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "model.safetensors"
         write_random_weights(weights, ExperimentConfig().shape)
         for row in map(int, options.rows.split(",")):
-            results.append(measure_row(row, options, weights))
+            results[str(row)] = measure_row(row, options, weights)
+            if options.record:
+                write_record(options.record, results, table(results))
     print(table(results))
-    if options.record:
-        options.record.mkdir(parents=True, exist_ok=True)
-        stamp = environment_stamp("cpu") | {
-            "command": " ".join(["python", *sys.argv]),
-            "load_average_5_minutes": os.getloadavg()[1],
-            "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        }
-        for name, content in (
-            ("raw.json", json.dumps(results, indent=1)),
-            ("environment.json", json.dumps(stamp, indent=1)),
-            ("table.md", table(results)),
-        ):
-            (options.record / name).write_text(content + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ablation.batches import make_loaders
-from ablation.classifier import RandomWeights, build_classifier
-from ablation.execution_plan import make_plan
+from ablation.classifier import RandomWeights
+from ablation.execution_plan import make_setup
 from ablation.training import make_optimizer, train
 from benchmarks.book_style import BookStyleExecution, plain_adamw
 from benchmarks.run import Clock, extrapolate
@@ -18,10 +18,9 @@ from tests.tiny import CPU, SHAPE, DoubleWeights, make_execution, make_messages,
 def test_book_style_gives_the_naive_losses(settings: dict[str, object]) -> None:
     config = tiny_config(batch_size=4, num_epochs=1, learning_rate=1e-3, **settings)
     messages = make_messages(config)
-    model = build_classifier(config, SHAPE).double()
     weights = DoubleWeights(RandomWeights(SHAPE, config.seed))
-    book = BookStyleExecution(config, model, make_plan(config, model, messages), weights, messages, CPU)
-    assert {type(module).__name__ for module in model.modules()} >= {"ElementaryAttention", "ElementaryGELU"}
+    book = BookStyleExecution(make_setup(config, weights, messages, CPU, torch.float64))
+    assert {type(module).__name__ for module in book.model.modules()} >= {"ElementaryAttention", "ElementaryGELU"}
     histories = [
         train(execution, make_loaders(messages, 4), config, Clock(), new_optimizer)
         for execution, new_optimizer in (

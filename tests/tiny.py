@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from ablation.batches import EncodedMessages, encode_messages
-from ablation.classifier import RandomWeights, WeightSource, build_classifier
+from ablation.classifier import RandomWeights, WeightSource
 from ablation.config import ExperimentConfig, ModelShape
 from ablation.demo_files import read_demo_messages
-from ablation.execution_plan import make_plan
+from ablation.execution_plan import make_setup
 from ablation.executions import NaiveExecution, PlannedExecution
 from ablation.experiment import feature_stages
 from ablation.listener import Listener
@@ -68,13 +68,12 @@ def make_execution(
 ) -> NaiveExecution | PlannedExecution:
     """An execution over random weights, ready for every split."""
     weights = weights or RandomWeights(shape, config.seed)
-    model = build_classifier(config, shape)
     if dtype == torch.float64:
-        weights, model = DoubleWeights(weights), model.double()
-    plan = make_plan(config, model, messages)
+        weights = DoubleWeights(weights)
+    setup = make_setup(config, weights, messages, CPU, dtype)
     if kind == "naive":
-        return NaiveExecution(config, model, plan, weights, messages, CPU)
-    execution = PlannedExecution(config, model, plan, weights, messages, CPU, feature_stages(messages, config), memory)
+        return NaiveExecution(setup)
+    execution = PlannedExecution(setup, feature_stages(messages, config), memory)
     for stage in (0, 1):
         execution.prepare(stage, Listener())
     return execution

@@ -1,0 +1,50 @@
+"""What every benchmark leaves behind: raw figures, the table made from them, and what they were measured on."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from ablation.environment import environment_stamp
+
+RAW = "raw.json"
+
+
+def write_record(folder: Path, results: Any, table: str) -> None:
+    """Write ``raw.json``, ``table.md`` and ``environment.json``; the folder is made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {
+        RAW: json.dumps(results, indent=1),
+        "table.md": table,
+        "environment.json": json.dumps(environment(), indent=1),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text + "\n", encoding="utf-8")
+
+
+def earlier_results(folder: Path | None) -> dict[str, Any]:
+    """What a record holds already, by name, where its parts are measured one by one; empty if there is none."""
+    if folder is None or not (folder / RAW).exists():
+        return {}
+    return dict(json.loads((folder / RAW).read_text(encoding="utf-8")))
+
+
+def environment() -> dict[str, Any]:
+    """The machine, the versions, the commit and the command."""
+    import safetensors
+
+    return {
+        **environment_stamp("cpu"),
+        "cores": os.cpu_count(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "system": f"{platform.system()} {platform.release()}",
+        "safetensors_version": safetensors.__version__,
+        "load_average_5_minutes": os.getloadavg()[1],  # much above what the benchmark takes: others were at work
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "command": " ".join(["python", *sys.argv]),
+    }
