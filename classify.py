@@ -239,6 +239,7 @@ def main(arguments: list[str] | None = None) -> int:
         return fail(problems, status=2)
     import torch
 
+    from ablation.allocator import keep_freed_memory
     from ablation.config import ConfigError
     from ablation.demo_files import DISCLAIMER
     from ablation.downloads import DownloadError
@@ -251,6 +252,7 @@ def main(arguments: list[str] | None = None) -> int:
         threads = options.threads or (1 if saved.config.model_in_use == NANO else None)
         if threads is not None:
             torch.set_num_threads(threads)
+        keep_freed_memory()
         if saved.config.demo:
             print(DISCLAIMER, file=sys.stderr)
         if options.merge_lora is not None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 import gpt_download
 from ablation import weights as weight_files
+from ablation.allocator import keep_freed_memory
 from ablation.batches import EncodedMessages, encode_splits, load_tokenizer, make_loaders
 from ablation.classifier import RandomWeights, WeightSource, build_classifier, count_parameters
 from ablation.config import FIELDS, NANO, RANDOM, ConfigError, ExperimentConfig
@@ -227,6 +228,7 @@ def run_experiment(config: ExperimentConfig, listener: Listener | None = None) -
     threads = 1 if config.threads is None and config.model_in_use == NANO else config.threads
     if threads is not None:
         torch.set_num_threads(threads)
+    keep_freed_memory()
     torch.backends.cuda.matmul.allow_tf32 = config.precision == "tf32"
     try:
         with open_feature_cache(config, listener) as cache:

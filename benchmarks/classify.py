@@ -25,6 +25,7 @@ import torch  # noqa: E402
 from torch.profiler import ProfilerActivity, profile  # noqa: E402
 
 from ablation import experiment  # noqa: E402
+from ablation.allocator import keep_freed_memory  # noqa: E402
 from ablation.classifier import build_classifier  # noqa: E402
 from ablation.config import ExperimentConfig  # noqa: E402
 from ablation.listener import Listener  # noqa: E402
@@ -108,6 +109,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--record", type=Path, help="folder for the raw figures and the environment")
     options = parser.parse_args()
+    keep_freed_memory()  # as classify.py does
     config = ExperimentConfig(data_dir=options.data_dir, offline=True)
     texts = experiment.load_splits(config, Listener())["train"]["Text"].tolist()[: options.messages]
     with tempfile.TemporaryDirectory() as folder:

@@ -236,7 +236,7 @@ def test_other_features_are_computed(case: dict[str, Any], options: dict[str, An
     ("target", "value", "why"),
     [
         (torch, "2.0.1", "another torch: .* instead of 2.0.1"),
-        (prefix_features, 0, "another algorithm: \d+ instead of 0"),
+        (prefix_features, 0, r"another algorithm: \d+ instead of 0"),
     ],
     ids=["PyTorch", "our own version"],
 )
