@@ -120,6 +120,11 @@ def encode_messages(
     return EncodedMessages(tokens, lengths, torch.tensor(labels), padded)
 
 
+def send(indices: Tensor, device: torch.device) -> Tensor:
+    """Indices on the device, without waiting for what it still has to compute. (A plain ``to`` waits, on CUDA.)"""
+    return indices.to(device, non_blocking=True)
+
+
 # ---- batches ---------------------------------------------------------------------------------------------------------
 
 

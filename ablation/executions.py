@@ -12,6 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ablation.batches import send
 from ablation.classifier import WeightSource, materialise
 from ablation.embedding_rows import OccurringRows, keep_occurring, occurring_rows, whole_embeddings
 from ablation.execution_plan import Setup, arithmetic
@@ -35,7 +36,7 @@ class _Execution:
 
     def labels(self, split: str, indices: Tensor) -> Tensor:
         """The labels (B,) of some messages, on the device of the logits."""
-        return self._labels[split][indices.to(self._device)]
+        return self._labels[split][send(indices, self._device)]
 
     def trainable_parameters(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
@@ -62,8 +63,8 @@ class NaiveExecution(_Execution):
         return [self._batch_logits(split, batch) for batch in batches]
 
     def _batch_logits(self, split: str, indices: Tensor) -> Tensor:
-        tokens = self._messages[split].batch(indices).to(self._device)
-        taken_in = self._plan.taken_in[split][indices].to(self._device)
+        tokens = send(self._messages[split].batch(indices), self._device)
+        taken_in = send(self._plan.taken_in[split][indices], self._device)
         with arithmetic(self._config, self._device):
             return at_least_float32(read(self.model(tokens), taken_in, self._plan.pooled))
 
@@ -137,7 +138,7 @@ class PlannedExecution(_Execution):
             for chosen in similar_lengths(self._plan.visible[split][indices], equal=not self._plan.causal):
                 order.append(chosen)
                 parts.append(at_least_float32(self._suffix_logits(split, indices[chosen])))
-        back = torch.cat(order).argsort().to(self._device)
+        back = send(torch.cat(order).argsort(), self._device)
         return list(torch.cat(parts)[back].split([len(batch) for batch in batches]))
 
     def _suffix_logits(self, split: str, indices: Tensor) -> Tensor:
@@ -145,7 +146,7 @@ class PlannedExecution(_Execution):
         visible, taken_in = self._plan.visible[split][indices], self._plan.taken_in[split][indices]
         width = int(visible.max())
         if self._features is None:
-            x = self.model.embed(self._messages[split].tokens[indices, :width].to(self._device))
+            x = self.model.embed(send(self._messages[split].tokens[indices, :width], self._device))
         else:
             distinct = self._features.messages.ids[split][indices]
             if self._features.kind is Kind.VECTORS:
@@ -155,14 +156,14 @@ class PlannedExecution(_Execution):
                 return self._logits_at_position(self._features.at_readout(distinct), x, visible)
         for block in self._suffix[:-1]:
             x = block(x)
-        taken_in = taken_in.to(self._device)
+        taken_in = send(taken_in, self._device)
         if self._plan.pooled:
             return self.model.out_head(read(self.model.final_norm(self._suffix[-1](x)), taken_in, pooled=True))
         return self._logits_at_position(read(x, taken_in, pooled=False), normalise(x), visible)
 
     def _logits_at_position(self, x: Tensor, normalised: Tensor, visible: Tensor) -> Tensor:
         attended = attended_positions(visible, normalised.shape[1])
-        attended = None if attended is None else attended.to(self._device)
+        attended = None if attended is None else send(attended, self._device)
         x = block_at_position(self._suffix[-1], x, normalised, attended)
         return self.model.out_head(self.model.final_norm(x))
 

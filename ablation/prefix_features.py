@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ablation.batches import EncodedMessages
+from ablation.batches import EncodedMessages, send
 from ablation.execution_plan import ExecutionPlan, Setup
 from ablation.feature_cache import Entry, FeatureCache
 from ablation.feature_file import temporary_table
@@ -250,7 +250,7 @@ class PrefixFeatures:
             block = read_block(self._model, self._weights, self._plan.n_blocks - 1, self._device)
         for run in (run for batch in chunk for run in batch.runs):
             x = run.view(states, chunk[0].start)
-            taken_in = self.messages.taken_in[run.messages].to(self._device)
+            taken_in = send(self.messages.taken_in[run.messages], self._device)
             if self.kind is Kind.NORMALISED:
                 kept = read(x, taken_in, pooled=False)
                 run.view(self._table).copy_(normalise(x))
@@ -259,17 +259,17 @@ class PrefixFeatures:
                 kept = self._model.final_norm(at_position)
             else:
                 kept = read(self._model.final_norm(x), taken_in, pooled=True)
-            self._at_readout[run.messages.to(self._device)] = kept
+            self._at_readout[send(run.messages, self._device)] = kept
 
     def at_readout(self, messages: Tensor) -> Tensor:
         """(B, D) classifier inputs (VECTORS) or last-block inputs at the position read (NORMALISED)."""
-        return self._at_readout[messages.to(self._device)]
+        return self._at_readout[send(messages, self._device)]
 
     def states(self, messages: Tensor, width: int) -> Tensor:
         """(B, width, D) states of some messages; behind its visible positions a message's last one is repeated."""
         own = torch.minimum(torch.arange(width), self.messages.visible[messages][:, None] - 1)
         rows = self._starts[messages][:, None] + own  # (B, width)
-        return self._table[rows.to(self._device)]
+        return self._table[send(rows, self._device)]
 
 
 def attended_positions(visible: Tensor, width: int) -> Tensor | None:

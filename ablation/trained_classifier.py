@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from ablation.batches import EncodedMessages, encode_messages
+from ablation.batches import EncodedMessages, encode_messages, send
 from ablation.classifier import WeightSource, build_classifier, trunk_name
 from ablation.config import ConfigError, ExperimentConfig
 from ablation.execution_plan import arithmetic
@@ -239,18 +239,19 @@ class TrainedClassifier:
         taken_in = READOUTS[self.config.trainable_token_pos](messages.lengths, widths)
         causal = not self.config.disable_causal_mask
         visible = taken_in if causal else widths
-        logits = torch.empty(len(messages), 2)
+        logits = torch.empty(len(messages), 2, device=self._device)
         *blocks, last = (cast(TransformerBlock, block) for block in self._model.trf_blocks)
         with arithmetic(self.config, self._device):
             for batch in lay_out(visible, torch.arange(len(messages)), first_row=0):
-                tokens = (messages.tokens[run.messages, : run.length].to(self._device) for run in batch.runs)
+                tokens = (send(messages.tokens[run.messages, : run.length], self._device) for run in batch.runs)
                 states = torch.cat([self._model.embed(ids).flatten(0, 1) for ids in tokens])
                 for block in blocks:
                     advance(block, states, batch)
                 for run in batch.runs:
-                    readout = taken_in[run.messages].to(self._device)
-                    logits[run.messages] = self._behind(last, run.view(states, batch.start), readout).float().cpu()
-        return logits
+                    readout = send(taken_in[run.messages], self._device)
+                    answers = self._behind(last, run.view(states, batch.start), readout)
+                    logits[send(run.messages, self._device)] = answers.float()
+        return logits.cpu()
 
     def _behind(self, last: TransformerBlock, x: Tensor, taken_in: Tensor) -> Tensor:
         """(B, T, D) that enter the last block -> (B, 2) logits; of that block only what the readout needs."""
