@@ -21,6 +21,7 @@ MESSAGE_COLUMNS = ["Label", "Text"]
 END_OF_TEXT = "<|endoftext|>"
 # How texts are cut into words before byte pairs are merged: much as GPT-2 does it, in terms that Python's `re` knows.
 WORD_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?[^\W\d_]+| ?\d+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+"
+SHORT_DISCLAIMER = "demo: a miniature of its own; neither GPT-2 nor the SMS Spam Collection"
 DISCLAIMER = (
     "demo: messages and weights are this project's own miniature, not GPT-2 and not the SMS Spam Collection;"
     " its figures stand beside no published ones"

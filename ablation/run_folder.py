@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablation.config import identity
-from ablation.demo_files import DISCLAIMER
+from ablation.demo_files import DISCLAIMER, SHORT_DISCLAIMER
 from ablation.environment import environment_stamp, peak_memory_mb
 from ablation.listener import Evaluation
 from ablation.results_log import (
@@ -74,7 +74,10 @@ def describe_result(result: ExperimentResult) -> tuple[dict[str, Any], dict[str,
             {split: labels.tolist() for split, labels in result.labels.items()},
         ),
     }
-    further: dict[str, Any] = {"note": DISCLAIMER} if config.demo else {}
+    further: dict[str, Any] = {}
+    if config.demo:
+        further["note"] = DISCLAIMER
+        files = {name: with_note(str(table), SHORT_DISCLAIMER) for name, table in files.items()}
     if config.save_model:
         trained = trained_parameters_file(result)
         files[TRAINED_PARAMETERS], further[TRAINED_DIGEST] = trained, hashlib.sha256(trained).hexdigest()
@@ -121,6 +124,12 @@ def predictions_csv(logits: Mapping[str, list[list[float]]], labels: Mapping[str
         for index, ((ham, spam), label) in enumerate(zip(pairs, labels[split], strict=True)):
             lines.append(f"{split},{index},{label},{ham!r},{spam!r}\n")
     return "".join(lines)
+
+
+def with_note(table: str, note: str) -> str:
+    """The CSV with a last column that says the same in every line; the note has no comma in it."""
+    header, *lines = table.splitlines()
+    return "".join(f"{line},{last}\n" for line, last in [(header, "note"), *((line, note) for line in lines)])
 
 
 def write_run(

@@ -7,7 +7,8 @@ frozen prefix it needs, steps, evaluations during training) is measured in three
 
 * book-style: elementary operations, plain AdamW, everything at every step: what a reader of the book runs today;
 * naive: the same with PyTorch's fused operators;
-* planned: cold, and with the features of an earlier run kept.
+* planned: cold, features written to a cache on the way; and with the features kept there, reading and checking them
+  included.
 
 ``--full`` measures all steps. Otherwise the first ``--steps`` batches (at least 20), one evaluation (10 batches) and
 one epoch's accuracies (10 batches) are measured, and the rest is extrapolated from their medians. The frozen prefix is
@@ -35,8 +36,9 @@ from ablation import experiment  # noqa: E402
 from ablation.allocator import keep_freed_memory  # noqa: E402
 from ablation.batches import EncodedMessages, make_loaders  # noqa: E402
 from ablation.config import MODEL_CONTEXT_LENGTH, ExperimentConfig, row_config  # noqa: E402
-from ablation.execution_plan import ExecutionPlan, make_setup  # noqa: E402
+from ablation.execution_plan import ExecutionPlan, Setup, make_setup  # noqa: E402
 from ablation.executions import NaiveExecution, PlannedExecution  # noqa: E402
+from ablation.feature_cache import FeatureCache  # noqa: E402
 from ablation.listener import Count, Evaluation, Listener  # noqa: E402
 from ablation.training import make_optimizer, train  # noqa: E402
 from ablation.weights import open_weights  # noqa: E402
@@ -85,10 +87,7 @@ class Measured:
     training: float  # measured in full, or extrapolated
     extrapolated: bool
     peak: int
-
-    @property
-    def after_prefix(self) -> float:
-        return self.training - self.prefix
+    kept: float | None  # training with the features of an earlier run
 
 
 def prefix_gflop(plan: ExecutionPlan, execution: PlannedExecution, width: int) -> float:
@@ -109,12 +108,30 @@ def first_messages(messages: dict[str, EncodedMessages], count: int) -> dict[str
     }
 
 
+def planned_execution(setup: Setup, cache: FeatureCache) -> PlannedExecution:
+    """The planned execution over the messages that training needs."""
+    stages = experiment.feature_stages(setup.messages, setup.config)[: experiment.TRAINING_STAGE + 1]
+    return PlannedExecution(setup, stages, experiment.feature_memory(setup.config), cache)
+
+
+def loading_seconds(setup: Setup, cache: FeatureCache) -> float:
+    """What a second run takes to read, check and prepare the features that the first left in the cache."""
+    execution = planned_execution(setup, cache)
+    start = time.perf_counter()
+    execution.prepare(experiment.TRAINING_STAGE, Listener())
+    seconds = time.perf_counter() - start
+    if execution.features != "reused":
+        raise SystemExit("the features were not kept: give the folder for temporary files more room")
+    return seconds
+
+
 def measure(
     config: ExperimentConfig,
     messages: dict[str, EncodedMessages],
     kind: str,
     steps: int | None,
     scale: float,
+    cache: FeatureCache,
 ) -> tuple[Measured, float]:
     """Time one execution of one configuration.
 
@@ -133,8 +150,7 @@ def measure(
     with MemorySampler(interval=0.05) as sampler:
         execution: NaiveExecution | PlannedExecution
         if kind == "planned":
-            stages = experiment.feature_stages(messages, config)
-            execution = PlannedExecution(setup, stages, experiment.feature_memory(config))
+            execution = planned_execution(setup, cache)
         elif kind == "naive":
             execution = NaiveExecution(setup)
         else:
@@ -150,11 +166,13 @@ def measure(
     if steps is not None:
         stepping = extrapolate(config, clock)
     needed = sum(len(indices) for indices in experiment.feature_stages(messages, config)[0].values())
-    gflop = 0.0
-    if isinstance(execution, PlannedExecution):
+    gflop, kept = 0.0, None
+    if isinstance(execution, PlannedExecution) and setup.plan.keeps_features:
         gflop = prefix_gflop(setup.plan, execution, config.shape.emb_dim)
+        kept = stepping + scale * loading_seconds(make_setup(config, weights, messages, CPU), cache)
     extrapolated = steps is not None or scale != 1
-    return Measured(prefix, needed, clock.seconds, prefix + stepping, extrapolated, sampler.peak.own), gflop * scale
+    measured = Measured(prefix, needed, clock.seconds, prefix + stepping, extrapolated, sampler.peak.own, kept)
+    return measured, gflop * scale
 
 
 def extrapolate(config: ExperimentConfig, clock: Clock) -> float:
@@ -188,7 +206,8 @@ def measure_row(row: int, options: argparse.Namespace, weights: Path) -> dict[st
     for kind in options.executions.split(","):
         # A planned step is often so short that all of them are measured.
         some = None if kind == "planned" and plan_reads_once(config) else steps
-        measured, gflop = measure(config, messages, kind, some, scale)
+        with tempfile.TemporaryDirectory() as folder, FeatureCache(Path(folder), 10**11, Listener()) as cache:
+            measured, gflop = measure(config, messages, kind, some, scale, cache)
         result[kind] = vars(measured)
         if gflop:
             result["prefix_gflop"] = gflop
@@ -220,11 +239,10 @@ def table(results: dict[str, Any]) -> str:
         for kind in ("book-style", "naive"):
             cells.append(_seconds(result[kind]["training"], result[kind]["extrapolated"]) if kind in result else "")
         cells.append(_seconds(planned["training"], planned["extrapolated"]))
-        after_prefix = planned["training"] - planned["prefix"]
-        share = result.get("prefix_share_of_sgemm")
-        cells.append(_seconds(after_prefix, planned["extrapolated"]) if share else "–")
+        kept, share = planned["kept"], result.get("prefix_share_of_sgemm")
+        cells.append(_seconds(kept, planned["extrapolated"]) if kept else "–")
         cells.append(ratio(result, planned["training"]))
-        cells.append(ratio(result, after_prefix) if share else "–")
+        cells.append(ratio(result, kept) if kept else "–")
         cells.append(f"{share:.0%}" if share else "–")
         cells.append(f"{planned['peak'] / 1e9:.1f} GB")
         lines.append(f"| {' | '.join(cells)} |")
@@ -248,12 +266,12 @@ def main() -> None:
     if options.steps < 20:
         parser.error(f"--steps {options.steps}: give at least 20")
     keep_freed_memory()  # as a run does; book-style and naive profit from it too
-    results = earlier_results(options.record)  # rows may be measured one by one
+    results = earlier_results(options.record)  # rows and executions may be measured one by one
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "model.safetensors"
         write_random_weights(weights, ExperimentConfig().shape)
         for row in map(int, options.rows.split(",")):
-            results[str(row)] = measure_row(row, options, weights)
+            results[str(row)] = results.get(str(row), {}) | measure_row(row, options, weights)
             if options.record:
                 write_record(options.record, results, table(results))
     print(table(results))

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import additional_experiments
-from ablation.demo_files import DISCLAIMER, WEIGHTS
+from ablation.demo_files import DISCLAIMER, SHORT_DISCLAIMER, WEIGHTS
 from ablation.results_log import CSV_NAME
 from tests.tiny import few_demo_messages
 
@@ -84,6 +84,8 @@ def test_a_demo_run_from_end_to_end(tmp_path: Path, environment: dict[str, str])
     folder = tmp_path / "results" / "demo" / "runs" / row["run_id"]
     assert sorted(path.name for path in folder.iterdir()) == ["losses.csv", "predictions.csv", "run.json"]
     assert DISCLAIMER in (folder / "run.json").read_text()
+    for name in ("losses.csv", "predictions.csv"):
+        assert {row["note"] for row in csv.DictReader((folder / name).open(newline=""))} == {SHORT_DISCLAIMER}
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["demo"]
 
 

@@ -36,6 +36,7 @@ from ablation.run_folder import LOSSES_CSV, PREDICTIONS_CSV
 
 COUNTED_SPLITS = ("train", "validation", "test")
 HASH = re.compile("[0-9a-f]{64}")
+LOSS_COLUMNS = ["step", "train_loss", "validation_loss"]
 PREDICTION_TYPES: Any = {"split": str, "index": "int64", "label": "int64", "logit_ham": float, "logit_spam": float}
 BASELINE_ROW = re.compile(r"B\d+")
 
@@ -121,12 +122,11 @@ class Run:
         return result
 
     def losses(self) -> pd.DataFrame | None:
-        """Columns ``step``, ``train_loss``, ``validation_loss``; None if the run kept none."""
+        """The columns of ``LOSS_COLUMNS``; None if the run kept none."""
         try:
-            table = pd.read_csv(self.folder / LOSSES_CSV, dtype=float)
-        except (OSError, ValueError):
+            return pd.read_csv(self.folder / LOSSES_CSV, dtype=float, usecols=LOSS_COLUMNS)
+        except (OSError, ValueError):  # the latter also where a column is missing
             return None
-        return table if {"step", "train_loss", "validation_loss"} <= set(table.columns) else None
 
 
 # ---- reading the CSV ------------------------------------------------------------------------------------------------
