@@ -15,7 +15,8 @@ PUBLISHED_TABLE = PROJECT / "data" / "published_table.csv"
 RECORDS = PROJECT / "benchmarks" / "records"
 RECORDED_TABLES = {
     "loading": RECORDS / "2026-11-21_load_weights" / "table.md",
-    "speed": RECORDS / "2026-11-21_row1" / "table.md",
+    "speed": RECORDS / "2026-11-21_rows" / "table.md",
+    "classifying": RECORDS / "2026-11-21_classify" / "table.md",
     "memory": RECORDS / "2026-11-21_memory" / "table.md",
 }
 

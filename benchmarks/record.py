@@ -12,7 +12,7 @@ from typing import Any
 
 from ablation.environment import environment_stamp
 
-RAW = "raw.json"
+RAW, ENVIRONMENT = "raw.json", "environment.json"
 
 
 def write_record(folder: Path, results: Any, table: str) -> None:
@@ -21,7 +21,7 @@ def write_record(folder: Path, results: Any, table: str) -> None:
     texts = {
         RAW: json.dumps(results, indent=1),
         "table.md": table,
-        "environment.json": json.dumps(environment(), indent=1),
+        ENVIRONMENT: json.dumps(environment(folder), indent=1),
     }
     for name, text in texts.items():
         (folder / name).write_text(text + "\n", encoding="utf-8")
@@ -29,15 +29,19 @@ def write_record(folder: Path, results: Any, table: str) -> None:
 
 def earlier_results(folder: Path | None) -> dict[str, Any]:
     """What a record holds already, by name, where its parts are measured one by one; empty if there is none."""
-    if folder is None or not (folder / RAW).exists():
-        return {}
-    return dict(json.loads((folder / RAW).read_text(encoding="utf-8")))
+    return {} if folder is None else _read(folder / RAW)
 
 
-def environment() -> dict[str, Any]:
-    """The machine, the versions, the commit and the command."""
+def _read(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def environment(folder: Path) -> dict[str, Any]:
+    """The machine, the versions, the commit, and the commands that the record comes from, the latest last."""
     import safetensors
 
+    command = " ".join(["python", *sys.argv])
+    earlier = [line for line in _read(folder / ENVIRONMENT).get("commands", []) if line != command]
     return {
         **environment_stamp("cpu"),
         "cores": os.cpu_count(),
@@ -46,5 +50,5 @@ def environment() -> dict[str, Any]:
         "safetensors_version": safetensors.__version__,
         "load_average_5_minutes": os.getloadavg()[1],  # much above what the benchmark takes: others were at work
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "command": " ".join(["python", *sys.argv]),
+        "commands": [*earlier, command],
     }
