@@ -11,8 +11,10 @@ frozen prefix it needs, steps, evaluations during training) is measured in three
   included.
 
 ``--full`` measures all steps. Otherwise the first ``--steps`` batches (at least 20), one evaluation (10 batches) and
-one epoch's accuracies (10 batches) are measured, and the rest is extrapolated from their medians. The frozen prefix is
-measured in full, but for row 13, where it is extrapolated by positions from the first messages.
+one epoch's accuracies (10 batches) are measured. Either way the table's figures are the medians of steps, evaluations
+and ends of epochs times their number, which other work on the machine disturbs least; wall time stands beside them
+where everything was measured. The frozen prefix is measured in full, but for row 13, where it is extrapolated by
+positions from the first messages.
 """
 
 from __future__ import annotations
@@ -79,15 +81,21 @@ class Clock(Listener):
 
 @dataclass
 class Measured:
-    """One execution of one row; everything in seconds but the peak, in bytes (anonymous plus shared)."""
+    """One execution of one row.
+
+    Attributes:
+        prefix: seconds of the frozen pass over what training needs (row 13: extrapolated).
+        loading: seconds to read, check and prepare the same from the cache; None if the execution keeps no features.
+        seconds: of each step, evaluation and end of an epoch that was measured.
+        wall: seconds of all of them, if all were measured.
+        peak: bytes, anonymous plus shared.
+    """
 
     prefix: float
-    prefix_messages: int
+    loading: float | None
     seconds: dict[str, list[float]]
-    training: float  # measured in full, or extrapolated
-    extrapolated: bool
+    wall: float | None
     peak: int
-    kept: float | None  # training with the features of an earlier run
 
 
 def prefix_gflop(plan: ExecutionPlan, execution: PlannedExecution, width: int) -> float:
@@ -162,31 +170,26 @@ def measure(
         start = time.perf_counter()
         limited = config if steps is None else replace(config, max_steps=steps)
         train(execution, make_loaders(messages, config.batch_size), limited, clock, new_optimizer)
-        stepping = time.perf_counter() - start
-    if steps is not None:
-        stepping = extrapolate(config, clock)
-    needed = sum(len(indices) for indices in experiment.feature_stages(messages, config)[0].values())
-    gflop, kept = 0.0, None
+        wall = time.perf_counter() - start
+    gflop, loading = 0.0, None
     if isinstance(execution, PlannedExecution) and setup.plan.keeps_features:
-        gflop = prefix_gflop(setup.plan, execution, config.shape.emb_dim)
-        kept = stepping + scale * loading_seconds(make_setup(config, weights, messages, CPU), cache)
-    extrapolated = steps is not None or scale != 1
-    measured = Measured(prefix, needed, clock.seconds, prefix + stepping, extrapolated, sampler.peak.own, kept)
-    return measured, gflop * scale
+        gflop = scale * prefix_gflop(setup.plan, execution, config.shape.emb_dim)
+        loading = scale * loading_seconds(make_setup(config, weights, messages, CPU), cache)
+    return Measured(prefix, loading, clock.seconds, wall if steps is None else None, sampler.peak.own), gflop
 
 
-def extrapolate(config: ExperimentConfig, clock: Clock) -> float:
+def stepping_seconds(config: ExperimentConfig, seconds: dict[str, list[float]]) -> float:
     """Seconds of all steps, evaluations and ends of epochs over the 1,045 training messages, from medians."""
     steps = config.num_epochs * (1045 // config.batch_size)
     evaluations = -(-steps // config.eval_freq)
-    per_update = clock.seconds["step"]
+    per_update = seconds["step"]
     # Steps come in groups where gradients accumulate: the mean over whole groups, not the median of unequal steps.
     group = config.accumulation_steps
     grouped = [sum(per_update[i : i + group]) / group for i in range(0, len(per_update) - group + 1, group)]
     return (
         steps * statistics.median(grouped)
-        + evaluations * statistics.median(clock.seconds["evaluation"])
-        + config.num_epochs * statistics.median(clock.seconds["epoch"])
+        + evaluations * statistics.median(seconds["evaluation"])
+        + config.num_epochs * statistics.median(seconds["epoch"])
     )
 
 
@@ -201,18 +204,18 @@ def measure_row(row: int, options: argparse.Namespace, weights: Path) -> dict[st
         messages = first_messages(messages, LONG_ROW_MESSAGES)
         scale = total / sum(len(indices) for indices in experiment.feature_stages(messages, config)[0].values())
     steps = None if options.full else options.steps
-    rate = sgemm_rate()
-    result: dict[str, Any] = {"sgemm_gflop_per_s": rate}
+    result: dict[str, Any] = {}
     for kind in options.executions.split(","):
         # A planned step is often so short that all of them are measured.
         some = None if kind == "planned" and plan_reads_once(config) else steps
+        rate = sgemm_rate()
         with tempfile.TemporaryDirectory() as folder, FeatureCache(Path(folder), 10**11, Listener()) as cache:
             measured, gflop = measure(config, messages, kind, some, scale, cache)
-        result[kind] = vars(measured)
+        result[kind] = vars(measured) | {"sgemm_gflop_per_s": rate}
         if gflop:
             result["prefix_gflop"] = gflop
             result["prefix_share_of_sgemm"] = gflop / measured.prefix / rate
-        print(f"row {row} {kind}: {measured.training:.1f} s, of it prefix {measured.prefix:.1f} s", file=sys.stderr)
+        print(f"row {row} {kind}: {training_seconds(str(row), result[kind]):.1f} s", file=sys.stderr)
     return result
 
 
@@ -220,10 +223,6 @@ def plan_reads_once(config: ExperimentConfig) -> bool:
     """Whether a planned step goes through no block at more than one position, and not through 1024."""
     short = config.context_length != MODEL_CONTEXT_LENGTH
     return short and config.trainable_layers in ("last_layer", "last_block") and not config.average_embeddings
-
-
-def ratio(result: dict[str, Any], seconds: float) -> str:
-    return f"{result['book-style']['training'] / seconds:.3g}" if "book-style" in result else ""
 
 
 def table(results: dict[str, Any]) -> str:
@@ -235,22 +234,32 @@ def table(results: dict[str, Any]) -> str:
     ]
     for row, result in sorted(results.items(), key=lambda item: int(item[0])):
         planned = result["planned"]
+        cold, kept = training_seconds(row, planned), None
+        if planned["loading"] is not None:
+            kept = cold - planned["prefix"] + planned["loading"]
+        book = training_seconds(row, result["book-style"]) if "book-style" in result else None
         cells = [row]
-        for kind in ("book-style", "naive"):
-            cells.append(_seconds(result[kind]["training"], result[kind]["extrapolated"]) if kind in result else "")
-        cells.append(_seconds(planned["training"], planned["extrapolated"]))
-        kept, share = planned["kept"], result.get("prefix_share_of_sgemm")
-        cells.append(_seconds(kept, planned["extrapolated"]) if kept else "–")
-        cells.append(ratio(result, planned["training"]))
-        cells.append(ratio(result, kept) if kept else "–")
-        cells.append(f"{share:.0%}" if share else "–")
+        cells += [shown_seconds(row, result[kind]) if kind in result else "" for kind in ("book-style", "naive")]
+        cells += [shown_seconds(row, planned), "–" if kept is None else f"{kept:,.1f} s"]
+        cells += [ratio(book, cold), ratio(book, kept)]
+        cells.append(f"{result['prefix_share_of_sgemm']:.0%}" if kept is not None else "–")
         cells.append(f"{planned['peak'] / 1e9:.1f} GB")
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", "Seconds of training time; ≈ where extrapolated (see `benchmarks/run.py`)."])
+    lines += ["", "Training time, from medians; in brackets the wall time, where every step was measured."]
+    return "\n".join(lines)
 
 
-def _seconds(value: float, extrapolated: bool) -> str:
-    return f"{'≈ ' if extrapolated else ''}{value:,.1f} s"
+def training_seconds(row: str, measured: dict[str, Any]) -> float:
+    return float(measured["prefix"]) + stepping_seconds(row_config(int(row)), measured["seconds"])
+
+
+def shown_seconds(row: str, measured: dict[str, Any]) -> str:
+    shown = f"{training_seconds(row, measured):,.1f} s"
+    return shown if measured["wall"] is None else f"{shown} ({measured['prefix'] + measured['wall']:,.1f})"
+
+
+def ratio(book: float | None, seconds: float | None) -> str:
+    return "–" if book is None or seconds is None else f"{book / seconds:.3g}"
 
 
 def main() -> None:
