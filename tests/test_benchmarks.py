@@ -10,7 +10,7 @@ from ablation.classifier import RandomWeights
 from ablation.execution_plan import make_setup
 from ablation.training import make_optimizer, train
 from benchmarks.book_style import BookStyleExecution, plain_adamw
-from benchmarks.run import Clock, extrapolate
+from benchmarks.run import Clock, stepping_seconds, table
 from tests.tiny import CPU, SHAPE, DoubleWeights, make_execution, make_messages, tiny_config
 
 
@@ -34,9 +34,22 @@ def test_book_style_gives_the_naive_losses(settings: dict[str, object]) -> None:
 
 
 def test_extrapolation_counts_steps_evaluations_and_epochs() -> None:
-    clock = Clock()
-    clock.seconds = {"step": [1.0, 1.0, 1.0], "evaluation": [10.0], "epoch": [100.0]}
-    assert extrapolate(tiny_config(eval_freq=50), clock) == 650 + 13 * 10 + 5 * 100
-    clock.seconds["step"] = [0.0, 0.0, 0.0, 8.0] * 5  # work comes with the update
+    seconds = {"step": [1.0, 1.0, 1.0], "evaluation": [10.0], "epoch": [100.0]}
+    assert stepping_seconds(tiny_config(eval_freq=50), seconds) == 650 + 13 * 10 + 5 * 100
+    seconds["step"] = [0.0, 0.0, 0.0, 8.0] * 5  # work comes with the update
     accumulated = tiny_config(eval_freq=50, no_padding=True, batch_size=1, accumulation_steps=4)
-    assert extrapolate(accumulated, clock) == 5225 * 2 + 105 * 10 + 5 * 100
+    assert stepping_seconds(accumulated, seconds) == 5225 * 2 + 105 * 10 + 5 * 100
+
+
+def test_the_table_has_medians_wall_time_and_ratios() -> None:
+    def measured(step: float, wall: float | None, **more: float | None) -> dict[str, object]:
+        seconds = {"step": [step, step, 1000.0], "evaluation": [0.0], "epoch": [0.0]}  # one step was disturbed
+        return {"prefix": 0.0, "loading": None, "seconds": seconds, "wall": wall, "peak": 10**9, **more}
+
+    row = {
+        "book-style": measured(2.0, 1400.0),
+        "planned": measured(0.1, None, prefix=65.0, loading=1.0),
+        "prefix_share_of_sgemm": 0.9,
+    }
+    line = table({"1": row}).splitlines()[2]
+    assert line == "| 1 | 1,300.0 s (1,400.0) |  | 130.0 s | 66.0 s | 10 | 19.7 | 90% | 1.0 GB |"
