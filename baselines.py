@@ -1,6 +1,7 @@
 """The cheap models that every row of the ablation table has to beat, as rows B1 to B3 of the same results.
 
     python baselines.py [--rows B1,B2,B3] [--data_dir data] [--results_dir results]
+    python baselines.py --demo                                   # on the embedded messages, into results/demo
 
 Same messages, same splits and same files as the runs of ``additional_experiments.py``: each baseline is fitted on the
 training split alone, and what has to be chosen is chosen on the validation split.
@@ -19,6 +20,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ablation.config import DEMO_RESULTS_DIR, RESULTS_DIR
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,8 +107,11 @@ BASELINES = {
 # ---- into the results -----------------------------------------------------------------------------------------------
 
 
-def run_baseline(name: str, splits: Splits, results_dir: Path) -> dict[str, Any]:
+def run_baseline(name: str, splits: Splits, results_dir: Path, *, demo: bool = False) -> dict[str, Any]:
     """Fit one baseline and keep it like any run.
+
+    Args:
+        demo: the messages are the embedded ones, and whatever is written has to say so.
 
     Returns:
         The row as appended. Columns that mean nothing here (model size, seed, learning rate, …) are missing from it,
@@ -117,8 +123,9 @@ def run_baseline(name: str, splits: Splits, results_dir: Path) -> dict[str, Any]
     import sklearn
 
     from ablation import environment, results_log
+    from ablation.demo_files import DISCLAIMER, SHORT_DISCLAIMER
     from ablation.listener import Count
-    from ablation.run_folder import PREDICTIONS_CSV, predictions_csv, write_run
+    from ablation.run_folder import PREDICTIONS_CSV, predictions_csv, with_note, write_run
     from ablation.spam_data import data_digest
 
     baseline = BASELINES[name]
@@ -130,11 +137,13 @@ def run_baseline(name: str, splits: Splits, results_dir: Path) -> dict[str, Any]
         for split, frame in splits.items()
     }
     at = datetime.now(UTC)
-    digest = hashlib.sha256(json.dumps({"row": name, **baseline.settings}, sort_keys=True).encode()).hexdigest()
+    settings = {"row": name, **baseline.settings, **({"demo": True} if demo else {})}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     row = {
         "run_id": f"{name}-{digest[:8]}-{at:%Y%m%dT%H%M%S.%fZ}",
         "timestamp_utc": at.isoformat(timespec="seconds"),
         "row": name,
+        "demo": demo or None,
         "device": "cpu",
         "total_parameters": fitted.parameters,
         "trainable_parameters": fitted.parameters,
@@ -152,7 +161,7 @@ def run_baseline(name: str, splits: Splits, results_dir: Path) -> dict[str, Any]
         {split: [[0.0, float(score)] for score in fitted.scores[split]] for split in ("validation", "test")},
         {split: splits[split]["Label"].tolist() for split in ("validation", "test")},
     )
-    further = {
+    further: dict[str, Any] = {
         "baseline": {
             "description": baseline.description,
             "settings": baseline.settings,
@@ -160,6 +169,9 @@ def run_baseline(name: str, splits: Splits, results_dir: Path) -> dict[str, Any]
             "scikit_learn_version": sklearn.__version__,
         }
     }
+    if demo:
+        further["note"] = DISCLAIMER
+        predictions = with_note(predictions, SHORT_DISCLAIMER)
     write_run(results_dir, row, further, {PREDICTIONS_CSV: predictions})
     return row
 
@@ -187,10 +199,32 @@ def make_parser() -> argparse.ArgumentParser:
     rows = ", ".join(f"{name} {baseline.description}" for name, baseline in BASELINES.items())
     parser.add_argument("--rows", default=",".join(BASELINES), metavar="NAMES", help=f"{rows} (default: all)")
     parser.add_argument("--data_dir", type=Path, default=Path("data"), metavar="FOLDER", help="folder of the messages")
-    parser.add_argument("--results_dir", type=Path, default=Path("results"), metavar="FOLDER", help="where rows go")
+    parser.add_argument(
+        "--results_dir",
+        type=Path,
+        metavar="FOLDER",
+        help=f"where rows go (default: {RESULTS_DIR}; with --demo: {DEMO_RESULTS_DIR})",
+    )
+    parser.add_argument("--demo", action="store_true", help="the embedded messages; no published figure beside them")
     parser.add_argument("--offline", action="store_true", help="never open a connection; say what is missing instead")
     parser.add_argument("--trust_new_hash", action="store_true", help="use messages other than the published ones")
     return parser
+
+
+def load_splits(options: argparse.Namespace) -> Splits:
+    """The three splits of the messages that the command means.
+
+    Raises:
+        DataError, DownloadError: they cannot be had or used.
+    """
+    from ablation.demo_files import read_demo_messages
+    from ablation.spam_data import read_messages, split_messages
+    from gpt_download import fetch_dataset
+
+    if options.demo:
+        return split_messages(read_demo_messages())
+    path = fetch_dataset(options.data_dir, offline=options.offline, trust_new_hash=options.trust_new_hash)
+    return split_messages(read_messages(path, trust_new_hash=options.trust_new_hash))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -202,17 +236,18 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
-    import gpt_download
+    from ablation.demo_files import DISCLAIMER
     from ablation.results_log import CSV_NAME, ResultsError
-    from ablation.spam_data import DataError, read_messages, split_messages
+    from ablation.spam_data import DataError
+    from gpt_download import DownloadError
 
+    results_dir = options.results_dir or Path(DEMO_RESULTS_DIR if options.demo else RESULTS_DIR)
     try:
-        path = gpt_download.fetch_dataset(
-            options.data_dir, offline=options.offline, trust_new_hash=options.trust_new_hash
-        )
-        splits = split_messages(read_messages(path, trust_new_hash=options.trust_new_hash))
+        if options.demo:
+            print(DISCLAIMER)
+        splits = load_splits(options)
         for name in names:
-            row = run_baseline(name, splits, options.results_dir)
+            row = run_baseline(name, splits, results_dir, demo=options.demo)
             print(
                 f"{name} {BASELINES[name].description}: training {row['training_acc']:.2%}, validation"
                 f" {row['validation_acc']:.2%}, test {row['test_acc']:.2%}, {60 * row['training_minutes']:.1f} s"
@@ -220,10 +255,10 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("error: interrupted; finished baselines are in the results", file=sys.stderr)
         return 130
-    except (DataError, gpt_download.DownloadError, ResultsError) as error:
+    except (DataError, DownloadError, ResultsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"rows appended to {options.results_dir / CSV_NAME}")
+    print(f"rows appended to {results_dir / CSV_NAME}")
     return 0
 
 

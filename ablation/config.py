@@ -22,7 +22,7 @@ LORA_POLICIES = ("lora", "lora_alternative")
 TOKEN_POSITIONS = ("first", "last", "flexible")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("fp32", "tf32", "bf16")
-EXECUTIONS = ("planned", "naive")
+EXECUTIONS = ("planned", "recorded", "naive")
 LONGEST_TRAINING_EXAMPLE, MODEL_CONTEXT_LENGTH = "longest_training_example", "model_context_length"
 NUM_CLASSES = 2  # ham, spam
 
@@ -170,7 +170,7 @@ class ExperimentConfig:
     )
     execution: str = _option(
         "planned",
-        "compute only what the loss can see, or everything at every step",
+        "planned: compute what the loss can see; recorded: the same, steps as CUDA graphs; naive: everything, always",
         one_of(EXECUTIONS),
         identity=False,
     )

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -16,10 +16,9 @@ from ablation.batches import send
 from ablation.classifier import WeightSource, materialise
 from ablation.embedding_rows import OccurringRows, keep_occurring, occurring_rows, whole_embeddings
 from ablation.execution_plan import Setup, arithmetic
-from ablation.feature_cache import FeatureCache
 from ablation.frozen_prefix import similar_lengths
 from ablation.listener import Listener
-from ablation.prefix_features import Kind, PrefixFeatures, attended_positions
+from ablation.prefix_features import FeatureOptions, Kind, PrefixFeatures, attended_positions
 from ablation.single_query import block_at_position, normalise
 from ablation.token_position import read
 from previous_chapters import TransformerBlock
@@ -70,28 +69,15 @@ class NaiveExecution(_Execution):
 
 
 class PlannedExecution(_Execution):
-    """The frozen prefix once, the trainable suffix where the readout can see it, the last block where it is read.
-
-    Args:
-        stages: which messages are needed first, which later (see ``PrefixFeatures``).
-        memory: bytes of features and hidden states to hold at a time.
-        cache, run_key: where features are kept between runs, if anywhere, and what they depend on.
-    """
+    """The frozen prefix once, the trainable suffix where the readout can see it, the last block where it is read."""
 
     joins_batches = True
 
-    def __init__(
-        self,
-        setup: Setup,
-        stages: list[dict[str, Tensor]],
-        memory: int,
-        cache: FeatureCache | None = None,
-        run_key: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, setup: Setup, options: FeatureOptions) -> None:
         super().__init__(setup)
         model, weights, device = setup.model, setup.weights, setup.device
         suffix = model.trf_blocks[max(0, setup.plan.first_block) :]
-        self._suffix = [cast(TransformerBlock, block) for block in suffix.children()]
+        self._blocks = [cast(TransformerBlock, block) for block in suffix.children()]
         materialise(suffix, weights, device, prefix="trf_blocks")
         materialise(model.final_norm, weights, device, prefix="final_norm")
         materialise(model.out_head, weights, device, prefix="out_head")
@@ -99,7 +85,7 @@ class PlannedExecution(_Execution):
         self._rows: OccurringRows | None = None
         self._weights: WeightSource | None = None
         if setup.plan.keeps_features:
-            self._features = PrefixFeatures(setup, stages, memory, cache, run_key)
+            self._features = PrefixFeatures(setup, options)
         elif setup.plan.first_block == 0:
             materialise(model.tok_emb, weights, device, prefix="tok_emb")
             materialise(model.pos_emb, weights, device, prefix="pos_emb")
@@ -134,37 +120,55 @@ class PlannedExecution(_Execution):
         """Computed in batches of its own making, by length, since a message's logits do not depend on its batch."""
         indices = torch.cat(list(batches))
         order, parts = [], []
-        with arithmetic(self._config, self._device):
-            for chosen in similar_lengths(self._plan.visible[split][indices], equal=not self._plan.causal):
-                order.append(chosen)
-                parts.append(at_least_float32(self._suffix_logits(split, indices[chosen])))
+        for chosen in similar_lengths(self._plan.visible[split][indices], equal=not self._plan.causal):
+            order.append(chosen)
+            parts.append(self.suffix(self.inputs(split, indices[chosen])))
         back = send(torch.cat(order).argsort(), self._device)
         return list(torch.cat(parts)[back].split([len(batch) for batch in batches]))
 
-    def _suffix_logits(self, split: str, indices: Tensor) -> Tensor:
-        """(B,) messages -> (B, 2) logits."""
-        visible, taken_in = self._plan.visible[split][indices], self._plan.taken_in[split][indices]
-        width = int(visible.max())
-        if self._features is None:
-            x = self.model.embed(send(self._messages[split].tokens[indices, :width], self._device))
-        else:
-            distinct = self._features.messages.ids[split][indices]
-            if self._features.kind is Kind.VECTORS:
-                return self.model.out_head(self._features.at_readout(distinct))
-            x = self._features.states(distinct, width)
-            if self._features.kind is Kind.NORMALISED:
-                return self._logits_at_position(self._features.at_readout(distinct), x, visible)
-        for block in self._suffix[:-1]:
-            x = block(x)
-        taken_in = send(taken_in, self._device)
-        if self._plan.pooled:
-            return self.model.out_head(read(self.model.final_norm(self._suffix[-1](x)), taken_in, pooled=True))
-        return self._logits_at_position(read(x, taken_in, pooled=False), normalise(x), visible)
+    def has_one_length(self, split: str) -> bool:
+        """Whether the messages are all seen at the same number of positions, so that batches differ in values only."""
+        return bool((self._plan.visible[split] == self._plan.visible[split][0]).all())
 
-    def _logits_at_position(self, x: Tensor, normalised: Tensor, visible: Tensor) -> Tensor:
-        attended = attended_positions(visible, normalised.shape[1])
-        attended = None if attended is None else send(attended, self._device)
-        x = block_at_position(self._suffix[-1], x, normalised, attended)
+    def inputs(self, split: str, indices: Tensor) -> dict[str, Tensor]:
+        """What the suffix needs to know of (B,) messages, by its own names, on the device."""
+        visible = self._plan.visible[split][indices]
+        width = int(visible.max())
+        inputs = {"taken_in": self._plan.taken_in[split][indices]}
+        attended = attended_positions(visible, width)
+        if attended is not None:
+            inputs["attended"] = attended
+        if self._features is None:
+            inputs["tokens"] = self._messages[split].tokens[indices, :width]
+        else:
+            inputs["messages"] = self._features.messages.ids[split][indices]
+            if self._features.kind is not Kind.VECTORS:
+                inputs["rows"] = self._features.rows(inputs["messages"], width)
+        return {name: send(value, self._device) for name, value in inputs.items()}
+
+    def suffix(self, inputs: dict[str, Tensor]) -> Tensor:
+        """(B, 2) logits from :meth:`inputs` and the parameters, by operations on the device alone."""
+        with arithmetic(self._config, self._device):
+            return at_least_float32(self._suffix(inputs))
+
+    def _suffix(self, inputs: dict[str, Tensor]) -> Tensor:
+        if self._features is None:
+            x = self.model.embed(inputs["tokens"])
+        elif self._features.kind is Kind.VECTORS:
+            return self.model.out_head(self._features.at_readout(inputs["messages"]))
+        else:
+            x = self._features.states(inputs["rows"])
+            if self._features.kind is Kind.NORMALISED:
+                return self._logits_at_position(self._features.at_readout(inputs["messages"]), x, inputs)
+        for block in self._blocks[:-1]:
+            x = block(x)
+        if self._plan.pooled:
+            x = self.model.final_norm(self._blocks[-1](x))
+            return self.model.out_head(read(x, inputs["taken_in"], pooled=True))
+        return self._logits_at_position(read(x, inputs["taken_in"], pooled=False), normalise(x), inputs)
+
+    def _logits_at_position(self, x: Tensor, normalised: Tensor, inputs: dict[str, Tensor]) -> Tensor:
+        x = block_at_position(self._blocks[-1], x, normalised, inputs.get("attended"))
         return self.model.out_head(self.model.final_norm(x))
 
 

@@ -26,8 +26,10 @@ from ablation.executions import NaiveExecution, PlannedExecution
 from ablation.feature_cache import FeatureCache
 from ablation.feature_file import FeatureStorageError
 from ablation.listener import Count, Listener
+from ablation.prefix_features import FeatureOptions
+from ablation.recorded_steps import RecordedUpdater, RecordingError
 from ablation.spam_data import SPLITS, data_digest, read_messages, split_messages
-from ablation.training import History, count_correct, predict, train
+from ablation.training import History, Updater, count_correct, predict, train
 
 if TYPE_CHECKING:
     import tiktoken
@@ -70,7 +72,7 @@ def resolve_device(config: ExperimentConfig) -> torch.device:
     """The device to compute on.
 
     Raises:
-        ConfigError: the device asked for is not there, or cannot do the precision asked for.
+        ConfigError: the device asked for is not there, or cannot do the precision or execution asked for.
     """
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     name = ("cuda" if available["cuda"] else "cpu") if config.device == "auto" else config.device
@@ -78,6 +80,8 @@ def resolve_device(config: ExperimentConfig) -> torch.device:
         raise ConfigError([f"--device {name}: this machine, or this build of PyTorch, has none; give auto or cpu"])
     if config.precision == "tf32" and name != "cuda":
         raise ConfigError([f"--precision tf32: only CUDA devices have it, this run is on {name}; give fp32"])
+    if config.execution == "recorded" and name != "cuda":
+        raise ConfigError([f"--execution recorded: only CUDA devices have graphs, this run is on {name}; give planned"])
     return torch.device(name)
 
 
@@ -173,6 +177,7 @@ def open_weights(config: ExperimentConfig, listener: Listener) -> WeightSource:
 # ---- running ---------------------------------------------------------------------------------------------------------
 
 TRAINING_STAGE, EVALUATION_STAGE = 0, 1
+UPDATERS = {"naive": Updater, "planned": Updater, "recorded": RecordedUpdater}  # by --execution
 
 
 def feature_stages(messages: dict[str, EncodedMessages], config: ExperimentConfig) -> list[dict[str, Tensor]]:
@@ -209,7 +214,8 @@ def make_execution(
         return NaiveExecution(setup)
     tokenizer = "demo" if config.model_in_use == NANO else "gpt2"
     run_key = {"weights": weights_digest, "precision": config.precision, "tokenizer": tokenizer}
-    return PlannedExecution(setup, feature_stages(setup.messages, config), feature_memory(config), cache, run_key)
+    stages = feature_stages(setup.messages, config)
+    return PlannedExecution(setup, FeatureOptions(stages, feature_memory(config), cache, run_key))
 
 
 def run_experiment(config: ExperimentConfig, listener: Listener | None = None) -> ExperimentResult:
@@ -217,7 +223,7 @@ def run_experiment(config: ExperimentConfig, listener: Listener | None = None) -
 
     Raises:
         ConfigError: the device or precision is not to be had here.
-        RunError: out of memory, or no room for features.
+        RunError: out of memory, no room for features, or steps that cannot be recorded.
         DataError, WeightsError, DownloadError: the data or the weights cannot be had or used.
     """
     listener = listener or Listener()
@@ -233,7 +239,7 @@ def run_experiment(config: ExperimentConfig, listener: Listener | None = None) -
     try:
         with open_feature_cache(config, listener) as cache:
             return _run(config, listener, device, started, cache)
-    except FeatureStorageError as error:
+    except (FeatureStorageError, RecordingError) as error:
         raise RunError(str(error)) from error
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise RunError(_out_of_memory(config)) from error
@@ -261,7 +267,7 @@ def _run(
     setup = make_setup(config, weights, messages, device)
     # Before an execution leaves out what never occurs.
     total_parameters, trainable_parameters = count_parameters(setup.model)
-    if config.execution == "planned":
+    if config.execution != "naive":
         listener.message(setup.plan.describe())
     execution = make_execution(setup, cache, digest_of_weights)
     del weights, setup  # whatever reads on holds it; where nothing does, its memory is free from here on
@@ -270,7 +276,7 @@ def _run(
     training_started = time.perf_counter()
     execution.prepare(TRAINING_STAGE, listener)
     prefix_seconds = time.perf_counter() - training_started
-    history = train(execution, loaders, config, listener)
+    history = train(execution, loaders, config, listener, new_updater=UPDATERS[config.execution])
     training_seconds = time.perf_counter() - training_started
     listener.message(f"training time: {training_seconds / 60:.2f} minutes")
 

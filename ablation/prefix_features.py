@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -87,14 +87,25 @@ def find_distinct(messages: dict[str, EncodedMessages], plan: ExecutionPlan) -> 
     return DistinctMessages(torch.stack(tokens), torch.tensor(visible), torch.tensor(taken_in), ids)
 
 
-class PrefixFeatures:
-    """The features of all messages, computed stage by stage or taken from a cache.
+@dataclass(frozen=True)
+class FeatureOptions:
+    """When features are computed, and where they are kept.
 
-    Args:
+    Attributes:
         stages: for each stage, the messages it is the first to need: per split, indices. Computed in this order.
         memory: bytes of hidden states to hold at a time; a larger table is kept in a mapped temporary file.
         cache: where the states behind the prefix blocks are looked up, and kept if they are not there.
-        run_key: what they depend on that is not seen here: the weights' digest, the precision, the tokenizer.
+        run_key: what they depend on besides model and messages: the weights' digest, the precision, the tokenizer.
+    """
+
+    stages: list[dict[str, Tensor]]
+    memory: int
+    cache: FeatureCache | None = None
+    run_key: Mapping[str, str] = field(default_factory=dict)
+
+
+class PrefixFeatures:
+    """The features of all messages, computed stage by stage or taken from a cache.
 
     Attributes:
         reused: whether they were there; known when the first stage has been computed.
@@ -103,22 +114,17 @@ class PrefixFeatures:
         FeatureStorageError: no room for the temporary file, or the cache cannot be locked.
     """
 
-    def __init__(
-        self,
-        setup: Setup,
-        stages: list[dict[str, Tensor]],
-        memory: int,
-        cache: FeatureCache | None = None,
-        run_key: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, setup: Setup, options: FeatureOptions) -> None:
         self.kind = kind_of_features(setup.plan)
         self.reused = False
         self._model, self._weights, self._plan, self._device = setup.model, setup.weights, setup.plan, setup.device
         self.messages = find_distinct(setup.messages, setup.plan)
         self._dtype, self._width = setup.model.final_norm.scale.dtype, setup.weights.shape.emb_dim
-        self._memory = memory
-        self._entry: Entry | None = None if cache is None else cache.open({**(run_key or {}), **self._key()})
-        self._place(self._lay_out(stages))
+        self._memory = options.memory
+        self._entry: Entry | None = None
+        if options.cache is not None:
+            self._entry = options.cache.open({**options.run_key, **self._key()})
+        self._place(self._lay_out(options.stages))
 
     def _key(self) -> dict[str, Any]:
         """What the states behind the prefix blocks depend on, besides the run's key.
@@ -261,15 +267,20 @@ class PrefixFeatures:
                 kept = read(self._model.final_norm(x), taken_in, pooled=True)
             self._at_readout[send(run.messages, self._device)] = kept
 
-    def at_readout(self, messages: Tensor) -> Tensor:
-        """(B, D) classifier inputs (VECTORS) or last-block inputs at the position read (NORMALISED)."""
-        return self._at_readout[send(messages, self._device)]
-
-    def states(self, messages: Tensor, width: int) -> Tensor:
-        """(B, width, D) states of some messages; behind its visible positions a message's last one is repeated."""
+    def rows(self, messages: Tensor, width: int) -> Tensor:
+        """(B, width) where the states of some messages stand; behind its visible positions a message's last one is
+        repeated."""
         own = torch.minimum(torch.arange(width), self.messages.visible[messages][:, None] - 1)
-        rows = self._starts[messages][:, None] + own  # (B, width)
-        return self._table[send(rows, self._device)]
+        return self._starts[messages][:, None] + own
+
+    def at_readout(self, messages: Tensor) -> Tensor:
+        """(B, D) classifier inputs (VECTORS) or last-block inputs at the position read (NORMALISED); of message numbers
+        on the device."""
+        return self._at_readout[messages]
+
+    def states(self, rows: Tensor) -> Tensor:
+        """(B, width, D) states that stand in these rows, given on the device."""
+        return self._table[rows]
 
 
 def attended_positions(visible: Tensor, width: int) -> Tensor | None:

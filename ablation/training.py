@@ -6,11 +6,11 @@ generator, one or two per pass over a loader, is the published script's and deci
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -61,6 +61,12 @@ def cross_entropy(logits: Tensor, labels: Tensor, config: ExperimentConfig) -> T
     return F.cross_entropy(logits, labels, ignore_index=config.ignore_index)
 
 
+def loss_of_batches(logits: Iterable[Tensor], labels: Iterable[Tensor], config: ExperimentConfig) -> Tensor:
+    """The sum of the batches' losses, each divided by ``accumulation_steps``."""
+    losses = [cross_entropy(*pair, config) for pair in zip(logits, labels, strict=True)]
+    return torch.stack(losses).sum() / config.accumulation_steps
+
+
 @torch.inference_mode()
 def mean_loss(execution: Execution, split: str, loader: DataLoader, config: ExperimentConfig) -> float:
     """Mean of the batch losses over the first ``eval_iter`` batches of one pass (fewer if there are fewer)."""
@@ -86,21 +92,39 @@ def count_correct(execution: Execution, split: str, indices: Tensor, logits: Ten
     return Count(int((logits.argmax(-1) == execution.labels(split, indices)).sum()), len(indices))
 
 
+class Updater:
+    """One update of the parameters from the batches since the last one."""
+
+    def __init__(self, execution: Execution, optimizer: torch.optim.Optimizer, config: ExperimentConfig) -> None:
+        self._execution, self._optimizer, self._config = execution, optimizer, config
+
+    def __call__(self, batches: list[Tensor]) -> None:
+        """Add up the gradients of some batches (B,) of training messages, and let the optimizer step."""
+        execution = self._execution
+        for group in [batches] if execution.joins_batches else [[batch] for batch in batches]:
+            labels = [execution.labels("train", batch) for batch in group]
+            loss_of_batches(execution.logits("train", group), labels, self._config).backward()
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+
+
 def train(
     execution: Execution,
     loaders: dict[str, DataLoader],
     config: ExperimentConfig,
     listener: Listener,
     new_optimizer: Callable[[list[torch.nn.Parameter], ExperimentConfig], torch.optim.Optimizer] = make_optimizer,
+    new_updater: Callable[[Any, torch.optim.Optimizer, ExperimentConfig], Updater] = Updater,
 ) -> History:
     """Train for the configured epochs or exactly ``max_steps`` batches, evaluating as the published script does.
 
-    Steps count batches from 0 over all epochs. Each batch's loss is divided by ``accumulation_steps``; the optimizer
-    steps on every ``accumulation_steps``-th batch of an epoch and on its last. The gradients of the batches between
-    two updates may be computed together, because the parameters do not change in between.
+    Steps count batches from 0 over all epochs. The optimizer steps on every ``accumulation_steps``-th batch of an epoch
+    and on its last. The gradients of the batches between two updates are computed when the second is due, because the
+    parameters do not change in between.
     """
     torch.manual_seed(config.effective_order_seed)
     optimizer = new_optimizer(execution.trainable_parameters(), config)
+    update = new_updater(execution, optimizer, config)
     history = History()
     batches_per_epoch = len(loaders["train"])
     total_steps = min(config.num_epochs * batches_per_epoch, config.max_steps or float("inf"))
@@ -111,12 +135,9 @@ def train(
             is_last = number == batches_per_epoch or history.steps + 1 == total_steps
             update_due = is_last or number % config.accumulation_steps == 0
             waiting.append(batch)
-            if update_due or not execution.joins_batches:
-                _backward(execution, waiting, config)
-                waiting = []
             if update_due:
-                optimizer.step()
-                optimizer.zero_grad()
+                update(waiting)
+                waiting = []
                 history.updates += 1
             history.examples_seen += len(batch)
             listener.work_advanced(1)
@@ -142,11 +163,3 @@ def train(
             break
     listener.work_ended()
     return history
-
-
-def _backward(execution: Execution, batches: list[Tensor], config: ExperimentConfig) -> None:
-    losses = [
-        cross_entropy(logits, execution.labels("train", batch), config)
-        for logits, batch in zip(execution.logits("train", batches), batches, strict=True)
-    ]
-    (torch.stack(losses).sum() / config.accumulation_steps).backward()

@@ -42,6 +42,7 @@ from ablation.execution_plan import ExecutionPlan, Setup, make_setup  # noqa: E4
 from ablation.executions import NaiveExecution, PlannedExecution  # noqa: E402
 from ablation.feature_cache import FeatureCache  # noqa: E402
 from ablation.listener import Count, Evaluation, Listener  # noqa: E402
+from ablation.prefix_features import FeatureOptions  # noqa: E402
 from ablation.training import make_optimizer, train  # noqa: E402
 from ablation.weights import open_weights  # noqa: E402
 from benchmarks.book_style import BookStyleExecution, plain_adamw  # noqa: E402
@@ -119,7 +120,7 @@ def first_messages(messages: dict[str, EncodedMessages], count: int) -> dict[str
 def planned_execution(setup: Setup, cache: FeatureCache) -> PlannedExecution:
     """The planned execution over the messages that training needs."""
     stages = experiment.feature_stages(setup.messages, setup.config)[: experiment.TRAINING_STAGE + 1]
-    return PlannedExecution(setup, stages, experiment.feature_memory(setup.config), cache)
+    return PlannedExecution(setup, FeatureOptions(stages, experiment.feature_memory(setup.config), cache))
 
 
 def loading_seconds(setup: Setup, cache: FeatureCache) -> float:

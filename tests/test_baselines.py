@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import baselines
+from ablation.report.contents import gather
 from ablation.results_log import COLUMNS
 from ablation.spam_data import read_messages, split_messages
 from tests.made_up_results import made_up_messages
@@ -51,12 +52,16 @@ def test_features_know_only_the_training_split(splits: dict[str, pd.DataFrame]) 
     assert fitted[0].parameters == fitted[1].parameters
 
 
+def rows_of(results: Path) -> list[dict[str, str]]:
+    with (results / "results.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def test_command_appends_rows_and_folders_like_any_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, results = made_up_messages(tmp_path / "data"), tmp_path / "results"
     command = ["--data_dir", str(data), "--results_dir", str(results), "--offline", "--trust_new_hash"]
     assert baselines.main(command) == 0
-    with (results / "results.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(results)
     assert [row["row"] for row in rows] == ["B1", "B2", "B3"]
     assert tuple(rows[0]) == COLUMNS
     for row in rows:
@@ -71,6 +76,25 @@ def test_command_appends_rows_and_folders_like_any_run(tmp_path: Path, capsys: p
     assert json.loads((folder / "run.json").read_text())["baseline"]["chosen"]["C"] in baselines.STRENGTHS
     assert float(rows[2]["test_acc"]) > 0.9 > float(rows[0]["test_acc"])
     assert "B3 character" in capsys.readouterr().out
+
+
+def test_demo_baselines_stand_in_the_demo_report_and_say_what_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert baselines.main(["--demo", "--rows", "B1,B2", "--offline"]) == 0
+    assert "not GPT-2 and not the SMS Spam Collection" in capsys.readouterr().out
+    results = tmp_path / "results" / "demo"
+    assert not (tmp_path / "results" / "results.csv").exists()
+    row = rows_of(results)[1]
+    for name in ("run.json", "predictions.csv"):
+        assert "SMS Spam Collection" in (results / "runs" / row["run_id"] / name).read_text()
+    gathered = gather(results, tmp_path, {name: b.description for name, b in baselines.BASELINES.items()})
+    assert gathered.disclaimer
+    words = gathered.lines[1]
+    assert (words.name, words.description) == ("B2", baselines.BASELINES["B2"].description)
+    assert 0.85 <= words.accuracies["test"].mean <= 0.93
+    assert ("no results: baselines B3", "python baselines.py --demo --rows B3") in gathered.missing
 
 
 @pytest.mark.parametrize("rows", ["B4", "", "B1,,B2", "1"])

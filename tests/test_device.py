@@ -16,6 +16,7 @@ from ablation.execution_plan import make_setup
 from ablation.executions import NaiveExecution, PlannedExecution
 from ablation.experiment import feature_stages
 from ablation.listener import Listener
+from ablation.prefix_features import FeatureOptions
 from ablation.training import cross_entropy
 from tests.test_executions import CASES
 from tests.tiny import SHAPE, make_messages, tiny_config
@@ -33,7 +34,7 @@ def test_a_step_reads_nothing_back(case: dict[str, Any], kind: str) -> None:
     if kind == "naive":
         execution = NaiveExecution(setup)
     else:
-        execution = PlannedExecution(setup, feature_stages(messages, config), memory=10**9)
+        execution = PlannedExecution(setup, FeatureOptions(feature_stages(messages, config), memory=10**9))
     execution.prepare(0, Listener())
     optimizer = torch.optim.AdamW(execution.trainable_parameters())  # the fused one wants a real device
     batches = [torch.arange(8), torch.arange(8, 16)]

@@ -29,6 +29,7 @@ from ablation.feature_cache import FeatureCache
 from ablation.feature_file import FeatureStorageError, encode_header, read_header
 from ablation.flags import config_from_flags
 from ablation.listener import Listener
+from ablation.prefix_features import FeatureOptions
 from tests import test_reference_runs as reference
 from tests.tiny import CPU, SHAPE, make_messages, tiny_config
 
@@ -68,8 +69,8 @@ def make_planned(
     weights = weights or RandomWeights(SHAPE, 123)  # as pretrained weights: the same whatever the seed
     messages = messages or make_messages(config)
     run_key = {"weights": weights.digest(), "precision": config.precision}
-    stages = experiment.feature_stages(messages, config)
-    return PlannedExecution(make_setup(config, weights, messages, CPU), stages, memory, cache, run_key)
+    options = FeatureOptions(experiment.feature_stages(messages, config), memory, cache, run_key)
+    return PlannedExecution(make_setup(config, weights, messages, CPU), options)
 
 
 def run(config: ExperimentConfig, folder: Path, limit: int = LIMIT, **options: Any) -> tuple[str, str, Tensor]:

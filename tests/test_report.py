@@ -202,12 +202,17 @@ def test_demo_runs_alone_are_reported_as_their_rows_beside_no_published_figures(
     for seed in (1, 2):
         for row, accuracy in ((1, 0.9), (2, 0.7), (6, 0.9)):
             make_run(tmp_path, data, row_config(row, seed=seed, demo=True), accuracy, data_digest=demo.digest)
-    gathered = gather(tmp_path, data, {})
+    gathered = gather(tmp_path, data, {"B1": "majority class"})
     assert [(line.name, line.published) for line in gathered.lines] == [("1", {}), ("2", {}), ("6", {})]
     assert gathered.messages is not None and gathered.messages.digest == demo.digest
     first_token = next(answer for answer in gathered.answers if answer.question.name == "row 1 and row 2")
     assert first_token.difference is not None
     assert all("--demo" in command for _, command in gathered.missing)
+    unanswered = [found for found in gathered.answers if found.absent]
+    assert {"baseline", "3"} <= {side for found in unanswered for side in found.absent}
+    for found in unanswered:
+        commands = found.notes[-1].split("; ")
+        assert all(command.startswith(("python sweep.py --demo", "python baselines.py --demo")) for command in commands)
     markdown = report_markdown(gathered, [])
     assert "not GPT-2 and not the SMS Spam Collection" in markdown
     assert "96.63" not in markdown  # row 1's published training accuracy

@@ -18,6 +18,7 @@ from ablation.execution_plan import make_setup
 from ablation.executions import NaiveExecution, PlannedExecution
 from ablation.experiment import feature_stages
 from ablation.listener import Listener
+from ablation.prefix_features import FeatureOptions
 
 SHAPE = ModelShape(vocab_size=61, context_length=24, emb_dim=16, n_layers=3, n_heads=4)
 PAD = 60
@@ -73,7 +74,7 @@ def make_execution(
     setup = make_setup(config, weights, messages, CPU, dtype)
     if kind == "naive":
         return NaiveExecution(setup)
-    execution = PlannedExecution(setup, feature_stages(messages, config), memory)
+    execution = PlannedExecution(setup, FeatureOptions(feature_stages(messages, config), memory))
     for stage in (0, 1):
         execution.prepare(stage, Listener())
     return execution

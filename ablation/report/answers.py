@@ -29,6 +29,7 @@ class Answer:
         smallest: the smallest difference that these data could have shown.
         p: uncorrected; ``corrected`` by Holm's method for the whole family.
         sign_flip: uncorrected p of the sign-flip test, from ten seeds on.
+        absent: the sides whose results an answer still needs.
         notes: what a reader must know besides.
     """
 
@@ -42,6 +43,7 @@ class Answer:
     sign_flip: float | None = None
     smallest: float | None = None
     verdict: str = ""
+    absent: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -74,12 +76,13 @@ def _answer(question: Question, groups: Mapping[str, Group], messages: Messages 
         sides.append(best_baseline(groups) if key is None else groups.get(key))
     first, second = sides
     if first is None or second is None:
-        missing = [side for side, group in zip((question.first, question.second), sides, strict=True) if group is None]
-        return Answer(question, method=f"no results of {_listed(missing)}", notes=(_how_to_run(question, missing),))
+        both = zip((question.first, question.second), sides, strict=True)
+        absent = tuple(side for side, group in both if group is None)
+        return Answer(question, method=f"no results of {_listed(absent)}", absent=absent)
     seeds = _common_seeds(first, second)
     if not seeds:
-        note = _how_to_run(question, [question.first, question.second])
-        return Answer(question, method="the two have no seed in common", notes=(note,))
+        absent = (question.first, question.second)
+        return Answer(question, method="the two have no seed in common", absent=absent)
     try:
         pairs = [(_run_predictions(first, seed), _run_predictions(second, seed)) for seed in seeds]
     except PredictionsError as error:
@@ -199,13 +202,21 @@ def _listed(sides: Sequence[str]) -> str:
     return " and ".join("a baseline" if side == BEST_BASELINE else f"row {side}" for side in sides)
 
 
-def _how_to_run(question: Question, sides: Sequence[str]) -> str:
-    """The commands that make the results of these sides."""
-    rows = [side for side in sides if side != BEST_BASELINE]
-    commands = ["python baselines.py"] if BEST_BASELINE in sides else []
+def with_commands(answer: Answer, *, demo: bool = False) -> Answer:
+    """The answer with one more note if results are absent: the commands that make them."""
+    if not answer.absent:
+        return answer
+    rows = [side for side in answer.absent if side != BEST_BASELINE]
+    commands = [baselines_command(demo=demo)] if BEST_BASELINE in answer.absent else []
     if rows:
-        commands.append(sweep_command(rows, random=question.family == RANDOM_TWINS))
-    return "; ".join(commands)
+        commands.append(sweep_command(rows, random=answer.question.family == RANDOM_TWINS, demo=demo))
+    return replace(answer, notes=(*answer.notes, "; ".join(commands)))
+
+
+def baselines_command(names: Iterable[str] = (), *, demo: bool = False) -> str:
+    """The command that runs these baselines, or all."""
+    rows = ",".join(names)
+    return "python baselines.py" + (" --demo" if demo else "") + (f" --rows {rows}" if rows else "")
 
 
 def sweep_command(

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from ablation.config import RANDOM, ROWS, row_config, variant_settings
 from ablation.demo_files import DISCLAIMER
-from ablation.report.answers import DEFAULT_SEEDS, Answer, answer_all, sweep_command
+from ablation.report.answers import (
+    DEFAULT_SEEDS,
+    Answer,
+    answer_all,
+    baselines_command,
+    sweep_command,
+    with_commands,
+)
 from ablation.report.groups import Group, group_runs
 from ablation.report.messages import Messages, load_demo_messages, load_messages
 from ablation.report.questions import MAIN, RANDOM_TWINS
@@ -55,7 +62,6 @@ def gather(results_dir: Path, data_dir: Path, baselines: Mapping[str, str]) -> C
     is_demo = bool(runs) and all("demo" in run.settings for run in runs)
     if is_demo:
         runs, messages, reason = [as_row(run) for run in runs], load_demo_messages(), ""
-        baselines = {}
     groups, notes = group_runs(runs, None if messages is None else messages.digest)
     if messages is not None and groups and groups[0].first["data_digest"] != messages.digest:
         reason = f"the messages in {data_dir} are not those of the results; give their folder with --data_dir"
@@ -69,8 +75,9 @@ def gather(results_dir: Path, data_dir: Path, baselines: Mapping[str, str]) -> C
     lines = make_table(groups, messages, baselines, demo=is_demo)
     for line in lines:
         notes += [f"{line.name}: no interval over messages: {note}" for note in line.notes]
+    answers = [with_commands(answer, demo=is_demo) for answer in answer_all(groups, messages)]
     return Contents(
-        groups, lines, answer_all(groups, messages), messages, problems, notes,
+        groups, lines, answers, messages, problems, notes,
         _missing(groups, list(baselines), demo=is_demo), DISCLAIMER if is_demo else "",
     )  # fmt: skip
 
@@ -98,5 +105,5 @@ def _missing(groups: list[Group], baselines: list[str], *, demo: bool) -> list[t
                 missing.append((f"{what}: rows {', '.join(rows)}{suffix}", command))
     absent = [name for name in baselines if name not in seeds]
     if absent:
-        missing.append((f"no results: baselines {', '.join(absent)}", f"python baselines.py --rows {','.join(absent)}"))
+        missing.append((f"no results: baselines {', '.join(absent)}", baselines_command(absent, demo=demo)))
     return missing

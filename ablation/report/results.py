@@ -71,7 +71,7 @@ class Run:
     Attributes:
         key: equal for runs that differ only in their seeds.
         row: number of the published row or name of the baseline; empty for a variant.
-        settings: what differs from row 1, seeds aside; empty for a baseline.
+        settings: what differs from row 1, seeds aside; of a baseline only whether it is the demo's.
         seeds: (seed, order seed or None); (None, None) for a baseline.
         counts: right answers of each split.
         fields: the line, by column name.
@@ -174,7 +174,8 @@ def _read_line(line: str, columns: list[str], results_dir: Path) -> Run:
     folder = results_dir / RUNS_FOLDER / run_id
     if BASELINE_ROW.fullmatch(fields["row"]):
         name = fields["row"]
-        return Run(name, name, {}, (None, None), counts, minutes, fields, folder)
+        settings: dict[str, Any] = {"demo": True} if fields.get("demo") == "True" else {}
+        return Run(name, name, settings, (None, None), counts, minutes, fields, folder)
     config = _read_config(fields)
     settings = variant_settings(config)
     row = "" if config.demo else str(row_number(config) or "")  # a demo repeats nothing that was published
@@ -183,6 +184,8 @@ def _read_line(line: str, columns: list[str], results_dir: Path) -> Run:
 
 def as_row(run: Run) -> Run:
     """A run of the demo as a run of the row that it shows in miniature, for a report on demo runs alone."""
+    if run.seeds == (None, None):  # a baseline keeps its name
+        return dataclasses.replace(run, settings={})
     settings = {name: value for name, value in run.settings.items() if name != "demo"}
     rows = (str(row) for row in ROWS if variant_settings(row_config(row)) == settings)
     return dataclasses.replace(run, key=variant_key(settings), row=next(rows, ""), settings=settings)

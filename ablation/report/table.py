@@ -154,8 +154,8 @@ def _minutes(group: Group) -> dict[str, float]:
             condition += f", {run['threads']} thread{'' if run['threads'] == '1' else 's'}"
         if run["features"] == "reused":
             condition += ", features reused"
-        if run["execution"] == "naive":
-            condition += ", naive"
+        if run["execution"] in ("naive", "recorded"):
+            condition += f", {run['execution']}"
         by_condition.setdefault(condition, []).append(run.training_minutes)
     return {condition: plain.fmean(values) for condition, values in by_condition.items()}
 
