@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-import gpt_download
 from ablation.classifier import build_classifier, count_parameters
 from ablation.config import (
     FIELDS,
@@ -19,6 +18,7 @@ from ablation.config import (
 )
 from ablation.demo_files import DISCLAIMER
 from ablation.experiment import GIGABYTE, estimate_memory, resolve_device
+from ablation.published_files import wanted_files
 
 
 def describe(config: ExperimentConfig) -> str:
@@ -64,7 +64,7 @@ def next_command(config: ExperimentConfig) -> str:
 
 def _downloads(config: ExperimentConfig) -> list[str]:
     fetches_weights = config.weights == PRETRAINED and config.weights_path is None and config.model_in_use != NANO
-    wanted = gpt_download.wanted_files(
+    wanted = wanted_files(
         config.model_in_use if fetches_weights else None,
         models_dir=Path(config.models_dir),
         data_dir=None if config.demo else Path(config.data_dir),

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import gpt_download
+from ablation import published_files as published
 from ablation.config import MODEL_SHAPES
 from ablation.downloads import DownloadError, FetchOptions, NoAddressError, Patience
 from tests import tf_checkpoint_writer
@@ -46,7 +47,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[MisbehavingServer]:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.delenv("TIKTOKEN_CACHE_DIR", raising=False)
-    small, medium = gpt_download.RELEASES[SMALL], gpt_download.RELEASES[MEDIUM]
+    small, medium = published.RELEASES[SMALL], published.RELEASES[MEDIUM]
     hub = "openai-community/{0.huggingface_name}/resolve/{0.revision}/{1}"
     files = {
         hub.format(small, "model.safetensors"): SAFETENSORS,
@@ -71,18 +72,18 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[MisbehavingServer]:
             checkpoint_sha256=sha256(DATA),
             checkpoint_index_sha256=sha256(INDEX),
         )
-        monkeypatch.setitem(gpt_download.RELEASES, SMALL, small)
-        monkeypatch.setitem(gpt_download.RELEASES, MEDIUM, medium)
-        monkeypatch.setattr(gpt_download, "OPENAI", running.host)
-        monkeypatch.setattr(gpt_download, "CHECKPOINT_BASES", (running.address("gone"), running.address("mirror")))
+        monkeypatch.setitem(published.RELEASES, SMALL, small)
+        monkeypatch.setitem(published.RELEASES, MEDIUM, medium)
+        monkeypatch.setattr(published, "OPENAI", running.host)
+        monkeypatch.setattr(published, "CHECKPOINT_BASES", (running.address("gone"), running.address("mirror")))
         archive = dataclasses.replace(
-            gpt_download.DATASET_ARCHIVE, addresses=(running.address("sms.zip"), running.address("mirror/sms.zip"))
+            published.DATASET_ARCHIVE, addresses=(running.address("sms.zip"), running.address("mirror/sms.zip"))
         )
-        monkeypatch.setattr(gpt_download, "DATASET_ARCHIVE", archive)
-        monkeypatch.setattr(gpt_download, "DATASET_SHA256", sha256(MESSAGES))
+        monkeypatch.setattr(published, "DATASET_ARCHIVE", archive)
+        monkeypatch.setattr(published, "DATASET_SHA256", sha256(MESSAGES))
         hashes = {"vocab.bpe": sha256(b"merges"), "encoder.json": sha256(b"token ids")}
-        monkeypatch.setattr(gpt_download, "VOCABULARY_HASHES", hashes)
-        monkeypatch.setattr(gpt_download, "VOCABULARY_BYTES", {"vocab.bpe": 6, "encoder.json": 9})
+        monkeypatch.setattr(published, "VOCABULARY_HASHES", hashes)
+        monkeypatch.setattr(published, "VOCABULARY_BYTES", {"vocab.bpe": 6, "encoder.json": 9})
         yield running
 
 
@@ -103,22 +104,22 @@ def offline(options: FetchOptions) -> FetchOptions:
 
 def test_manifests_are_those_of_the_publishers() -> None:
     """Names, pinned revisions, sizes and addresses; HF_ENDPOINT is not set here."""
-    assert list(gpt_download.RELEASES) == list(MODEL_SHAPES)
-    file = gpt_download.safetensors_file(SMALL)
+    assert list(published.RELEASES) == list(MODEL_SHAPES)
+    file = published.safetensors_file(SMALL)
     assert file.addresses == (
         "https://huggingface.co/openai-community/gpt2/resolve/607a30d783dfa663caf39e06633721c8d4cfcd7e/model.safetensors",
     )
     assert file.exact_size == 548105171
     for size in ("gpt2-large (774M)", "gpt2-xl (1558M)"):  # computed sizes are for the free-space check only
-        assert gpt_download.safetensors_file(size).exact_size is None
-        assert gpt_download.safetensors_file(size).sha256
-    index, data = gpt_download.checkpoint_files(MEDIUM)
+        assert published.safetensors_file(size).exact_size is None
+        assert published.safetensors_file(size).sha256
+    index, data = published.checkpoint_files(MEDIUM)
     assert index.addresses == (
         "https://openaipublic.blob.core.windows.net/gpt-2/models/355M/model.ckpt.index",
         "https://f001.backblazeb2.com/file/LLMs-from-scratch/gpt2/355M/model.ckpt.index",
     )
     assert (index.exact_size, data.exact_size) == (10399, 1419292672)
-    assert [file.name for file in gpt_download.vocabulary_files()] == [
+    assert [file.name for file in published.vocabulary_files()] == [
         "6d1cbeee0f20b3d9449abfede4726ed8212e3aee",
         "6c7ea1a7e38e3a7f062df639a5b80947f075ffe6",
     ]
@@ -131,7 +132,7 @@ def test_computed_checkpoint_sizes(size: str) -> None:
     width = shape.emb_dim
     block = 12 * width**2 + 13 * width
     parameters = (shape.vocab_size + shape.context_length) * width + shape.n_layers * block + 2 * width
-    assert gpt_download.RELEASES[size].checkpoint_bytes == 4 * parameters
+    assert published.RELEASES[size].checkpoint_bytes == 4 * parameters
 
 
 def test_huggingface_first(server: MisbehavingServer, tmp_path: Path, options: FetchOptions) -> None:
@@ -146,10 +147,10 @@ def test_openai_when_huggingface_fails(
     server: MisbehavingServer, tmp_path: Path, options: FetchOptions, lines: list[str], size: str
 ) -> None:
     """A line says so; the checkpoint's own mirror is used too; and the next time nothing is fetched."""
-    hub = f"/openai-community/{gpt_download.RELEASES[size].huggingface_name}"
+    hub = f"/openai-community/{published.RELEASES[size].huggingface_name}"
     server.always = {path: Behaviour(status=404) for path in server.files if path.startswith(hub)}
     folder = gpt_download.fetch_weights(size, tmp_path, **options)
-    assert folder == tmp_path / gpt_download.RELEASES[size].openai_name
+    assert folder == tmp_path / published.RELEASES[size].openai_name
     assert (folder / "model.ckpt.data-00000-of-00001").read_bytes() == DATA
     assert any("trying OpenAI's checkpoint" in line for line in lines)
     assert any("gone" in line and "404" in line for line in lines)
@@ -232,7 +233,7 @@ def test_vocabulary_in_tiktokens_layout(
 def test_tiktoken_accepts_the_vocabulary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real files, where TIKTOKEN_CACHE_DIR has them, served by loopback: tiktoken reads what was fetched."""
     cache = os.environ.get("TIKTOKEN_CACHE_DIR")
-    names = [file.name for file in gpt_download.vocabulary_files()]
+    names = [file.name for file in published.vocabulary_files()]
     if not cache or not all((Path(cache) / name).exists() for name in names):
         pytest.skip("the vocabulary is not at hand: set TIKTOKEN_CACHE_DIR")
     addresses = {name: (Path(cache) / name).read_bytes() for name in names}
@@ -243,9 +244,9 @@ def test_tiktoken_accepts_the_vocabulary(tmp_path: Path, monkeypatch: pytest.Mon
     with MisbehavingServer(addresses) as server:
         files = tuple(
             dataclasses.replace(file, addresses=(server.address(file.name),))
-            for file in gpt_download.vocabulary_files()
+            for file in published.vocabulary_files()
         )
-        monkeypatch.setattr(gpt_download, "vocabulary_files", lambda: files)
+        monkeypatch.setattr(published, "vocabulary_files", lambda: files)
         folder = gpt_download.fetch_vocabulary(tmp_path)
     code = "import tiktoken; print(tiktoken.get_encoding('gpt2').encode('Hello world'))"
     environment = {**os.environ, "TIKTOKEN_CACHE_DIR": str(folder)}
@@ -255,7 +256,7 @@ def test_tiktoken_accepts_the_vocabulary(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_wanted_files(server: MisbehavingServer, tmp_path: Path, options: FetchOptions) -> None:
     """For --dry_run: path, addresses and bytes of what is lacking; nothing is asked."""
-    wanted = gpt_download.wanted_files("124M", models_dir=tmp_path, data_dir=tmp_path, vocabulary=True)
+    wanted = published.wanted_files("124M", models_dir=tmp_path, data_dir=tmp_path, vocabulary=True)
     assert [(path.relative_to(tmp_path).parts[0], file.size) for path, file in wanted] == [
         ("gpt2", len(SAFETENSORS)),
         ("sms_spam_collection.zip", 203415),
@@ -266,8 +267,8 @@ def test_wanted_files(server: MisbehavingServer, tmp_path: Path, options: FetchO
     gpt_download.fetch_weights("124M", tmp_path, **options)
     gpt_download.fetch_dataset(tmp_path, **options)
     gpt_download.fetch_vocabulary(tmp_path, **options)
-    assert gpt_download.wanted_files("124M", models_dir=tmp_path, data_dir=tmp_path, vocabulary=True) == []
-    checkpoint = gpt_download.wanted_files(SMALL, source="openai", models_dir=tmp_path)
+    assert published.wanted_files("124M", models_dir=tmp_path, data_dir=tmp_path, vocabulary=True) == []
+    checkpoint = published.wanted_files(SMALL, source="openai", models_dir=tmp_path)
     assert [path.name for path, _ in checkpoint] == ["model.ckpt.index", "model.ckpt.data-00000-of-00001"]
 
 
