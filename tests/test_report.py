@@ -216,6 +216,9 @@ def test_demo_runs_alone_are_reported_as_their_rows_beside_no_published_figures(
     markdown = report_markdown(gathered, [])
     assert "not GPT-2 and not the SMS Spam Collection" in markdown
     assert "96.63" not in markdown  # row 1's published training accuracy
+    assert "Is GPT-2 medium better" not in markdown  # one model stands for all sizes
+    assert "GPT-2 XL" not in markdown
+    assert "rows that name a larger GPT-2 ran with gpt2-nano" in markdown
 
 
 def test_among_real_runs_a_demo_is_a_variant(tmp_path: Path, data: Path) -> None:
@@ -415,7 +418,7 @@ def test_different_devices_are_noted(tmp_path: Path, data: Path) -> None:
 
 
 def test_an_unanswered_question_counts_as_p_one() -> None:
-    assert all(a.corrected is None and a.verdict == "" for a in answer_all([], None))
+    assert all(a.corrected is None and a.verdict == "" for a in answer_all([], None, QUESTIONS))
 
 
 # ---- the command -----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ablation import statistics
 from ablation.report.groups import Group, Seeds
 from ablation.report.messages import Messages
-from ablation.report.questions import BEST_BASELINE, MARGIN, QUESTIONS, RANDOM_TWINS, Question
+from ablation.report.questions import BEST_BASELINE, MARGIN, RANDOM_TWINS, Question
 from ablation.report.results import Predictions, PredictionsError
 
 DEFAULT_SEEDS = "123-132"  # ten: the fewest with which the sign-flip test can say anything
@@ -48,9 +48,9 @@ class Answer:
 
 
 def answer_all(
-    groups: Iterable[Group], messages: Messages | None, questions: Sequence[Question] = QUESTIONS
+    groups: Iterable[Group], messages: Messages | None, questions: Sequence[Question]
 ) -> list[Answer]:
-    """Answer every declared question as far as the results go, and correct within each family."""
+    """Answer the questions as far as the results go, and correct within each family."""
     by_key = {group.key: group for group in groups}
     answers = [_answer(question, by_key, messages) for question in questions]
     for family in dict.fromkeys(question.family for question in questions):

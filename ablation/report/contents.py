@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablation.config import RANDOM, ROWS, row_config, variant_settings
+from ablation.config import NANO, RANDOM, ROWS, row_config, variant_settings
 from ablation.demo_files import DISCLAIMER
 from ablation.report.answers import (
     DEFAULT_SEEDS,
@@ -18,7 +18,7 @@ from ablation.report.answers import (
 )
 from ablation.report.groups import Group, group_runs
 from ablation.report.messages import Messages, load_demo_messages, load_messages
-from ablation.report.questions import MAIN, RANDOM_TWINS
+from ablation.report.questions import DEMO_QUESTIONS, MAIN, QUESTIONS, RANDOM_TWINS
 from ablation.report.results import as_row, read_results, variant_key
 from ablation.report.table import Line, make_table
 from ablation.statistics import SEEDS_FOR_A_TEST
@@ -72,10 +72,13 @@ def gather(results_dir: Path, data_dir: Path, baselines: Mapping[str, str]) -> C
             f"{reason}. Without them: no accuracy on new messages, and intervals that take messages of the same letters"
             " for different ones",
         )
+    if is_demo:
+        notes.append(f"rows that name a larger GPT-2 ran with {NANO}, as row 1 did; questions about size are left out")
     lines = make_table(groups, messages, baselines, demo=is_demo)
     for line in lines:
         notes += [f"{line.name}: no interval over messages: {note}" for note in line.notes]
-    answers = [with_commands(answer, demo=is_demo) for answer in answer_all(groups, messages)]
+    questions = DEMO_QUESTIONS if is_demo else QUESTIONS
+    answers = [with_commands(answer, demo=is_demo) for answer in answer_all(groups, messages, questions)]
     return Contents(
         groups, lines, answers, messages, problems, notes,
         _missing(groups, list(baselines), demo=is_demo), DISCLAIMER if is_demo else "",

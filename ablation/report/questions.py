@@ -46,6 +46,13 @@ class Question:
         return variant_key(variant_settings(row_config(int(side), **overrides)))
 
 
+    @property
+    def is_about_size(self) -> bool:
+        """Whether a side names a GPT-2 larger than small."""
+        sides = [row_config(int(side)) for side in (self.first, self.second) if side != BEST_BASELINE]
+        return any(config.model_size != row_config(1).model_size for config in sides)
+
+
 _PAIRS = (
     ("1", "2", "Does reading the first token instead of the last one cost accuracy?"),
     ("1", "3", "Does training only the output layer, not the last block, cost accuracy?"),
@@ -56,10 +63,10 @@ _PAIRS = (
     ("1", "7", "Is GPT-2 large better than small?"),
     ("1", "8", "Is GPT-2 XL better than small?"),
     ("1", "10", "Is row 10 worse? (It changes two things: random initialisation, and training all layers.)"),
-    ("5", "10", "Training all layers: is random initialisation worse than OpenAI's weights?"),
+    ("5", "10", "Training all layers: is random initialisation worse than pretrained weights?"),
     ("5", "11", "Is LoRA as good as training all layers?"),
     ("9", "12", "GPT-2 XL: is LoRA as good as training all layers?"),
-    ("1", "13", "Does padding to the whole context of 1024 tokens cost accuracy?"),
+    ("1", "13", "Does padding to the model's whole context cost accuracy?"),
     ("1", "14", "Does leaving out padding, with batches of one message, help?"),
     ("1", "15", "Does leaving out padding, with eight messages per update, help?"),
     ("15", "16", "Is reading the last real token as good as leaving out padding?"),
@@ -84,3 +91,4 @@ QUESTIONS: tuple[Question, ...] = (
     Question("1", "18", "Does ignore_index change nothing, as it must?", identity=True),
     *_random_twins(),
 )
+DEMO_QUESTIONS = tuple(question for question in QUESTIONS if not question.is_about_size)  # the demo has one model
