@@ -256,6 +256,12 @@ def _out_of_memory(config: ExperimentConfig) -> str:
     )
 
 
+def _finish(device: torch.device) -> None:
+    """Wait for what the device was asked to compute, before a clock is read."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def _run(
     config: ExperimentConfig, listener: Listener, device: torch.device, started: float, cache: FeatureCache | None
 ) -> ExperimentResult:
@@ -275,6 +281,7 @@ def _run(
 
     training_started = time.perf_counter()
     execution.prepare(TRAINING_STAGE, listener)
+    _finish(device)
     prefix_seconds = time.perf_counter() - training_started
     history = train(execution, loaders, config, listener, new_updater=UPDATERS[config.execution])
     training_seconds = time.perf_counter() - training_started
@@ -282,6 +289,7 @@ def _run(
 
     evaluation_started = time.perf_counter()
     execution.prepare(EVALUATION_STAGE, listener)
+    _finish(device)
     prefix_seconds += time.perf_counter() - evaluation_started
     counts, logits = {}, {}
     for split in SPLITS:
