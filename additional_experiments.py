@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ablation.config import FIELDS, ROWS, ConfigError, ExperimentConfig
-from ablation.flags import config_from_flags
+from ablation.environment import python_command, require_packages
+from ablation.flags import Parser, config_from_flags
 
 COMMAND_OPTIONS = ("row", "dry_run", "force")
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The flags, generated from the fields of ``ExperimentConfig``. Values are read and checked there, all at once."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    parser = Parser(
+        "additional_experiments.py", description=__doc__, allow_abbrev=False, argument_default=argparse.SUPPRESS
+    )
     parser.add_argument(
         "--row", help=f"row of the published table, {min(ROWS)} to {max(ROWS)}; other flags override it"
     )
@@ -28,7 +31,9 @@ def make_parser() -> argparse.ArgumentParser:
             parser.add_argument(f"--{name}", action="store_true", help=help_text)
         else:
             default = "" if field.default is None else f" (default: {field.default})"
-            parser.add_argument(f"--{name}", metavar="VALUE", help=help_text + default)
+            choices = field.metadata["choices"]
+            metavar = f"{{{','.join(choices)}}}" if choices else "VALUE"
+            parser.add_argument(f"--{name}", metavar=metavar, help=help_text + default)
     return parser
 
 
@@ -50,13 +55,16 @@ def run(config: ExperimentConfig, *, force: bool) -> None:
     from ablation import experiment, run_folder
     from ablation.console import Console, summary
     from ablation.dry_run import next_command
-    from ablation.results_log import CSV_NAME
+    from ablation.results_log import CSV_NAME, RUNS_FOLDER
 
     device = experiment.resolve_device(config)
     if not force:
         experiment.check_memory(config, device)
     row = run_folder.save_result(experiment.run_experiment(config, Console()))
     print(summary(row, Path(config.results_dir) / CSV_NAME))
+    if config.save_model:
+        folder = Path(config.results_dir) / RUNS_FOLDER / row["run_id"]
+        print(f'model kept; to use it: {python_command()} classify.py --model {folder} "a message"')
     if config.demo:
         print(next_command(config))
 
@@ -74,6 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
 
+    require_packages()
     signal.signal(signal.SIGTERM, interrupt)
     try:
         if options.get("dry_run"):

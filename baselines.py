@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablation.config import DEMO_RESULTS_DIR, RESULTS_DIR
+from ablation.environment import require_packages
+from ablation.flags import Parser
 
 if TYPE_CHECKING:
     import numpy as np
@@ -193,7 +195,7 @@ def parse_rows(text: str) -> list[str]:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     rows = ", ".join(f"{name} {baseline.description}" for name, baseline in BASELINES.items())
@@ -236,6 +238,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
+    require_packages()
     from ablation.demo_files import DISCLAIMER
     from ablation.results_log import CSV_NAME, ResultsError
     from ablation.spam_data import DataError

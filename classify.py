@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablation.config import DEVICES, NANO, RANDOM, ExperimentConfig
+from ablation.environment import require_packages
+from ablation.flags import Parser
 from ablation.message_lines import Line, groups, read_lines
 
 if TYPE_CHECKING:
@@ -191,7 +193,7 @@ def source(options: argparse.Namespace) -> Iterator[Iterator[Line]]:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("message", nargs="*", help="messages to label")
@@ -237,6 +239,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     if problems := command_problems(options):
         return fail(problems, status=2)
+    require_packages()
     import torch
 
     from ablation.allocator import keep_freed_memory

@@ -10,7 +10,8 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Unpack
 
@@ -27,6 +28,7 @@ from ablation.downloads import (
     store,
     to_stderr,
 )
+from ablation.flags import Parser
 
 SOURCES = ("huggingface", "openai")
 MODELS_DIR, DATA_DIR = Path("models"), Path("data")
@@ -67,7 +69,11 @@ def fetch_weights(
         try:
             return _fetch_checkpoint(size, models_dir, options)
         except NoAddressError as second:
-            raise NoAddressError(f"{failure}; {second}; check the connection, or give --weights_path") from None
+            how = _command(size, "--models_dir", models_dir)
+            raise NoAddressError(
+                f"{failure}; {second}; check the connection, give --weights_path,"
+                f" or run {how} on a connected machine and copy {models_dir} here"
+            ) from None
 
 
 def _fetch_checkpoint(size: str, models_dir: Path, options: FetchOptions) -> Path:
@@ -125,7 +131,8 @@ def fetch_dataset(data_dir: Path = DATA_DIR, **options: Unpack[FetchOptions]) ->
     def check(archive: Path) -> None:
         content(archive)
 
-    archive = fetch(published.DATASET_ARCHIVE, data_dir, check=check, how_to_fetch=how, **options)
+    with _remedy(how, data_dir):
+        archive = fetch(published.DATASET_ARCHIVE, data_dir, check=check, how_to_fetch=how, **options)
     store(content(archive), target)
     return target
 
@@ -137,9 +144,22 @@ def fetch_vocabulary(models_dir: Path = MODELS_DIR, **options: Unpack[FetchOptio
         DownloadError: it cannot be had.
     """
     folder = published.vocabulary_folder(models_dir)
+    how = _command("--vocabulary", "--models_dir", models_dir)
     for wanted in published.vocabulary_files():
-        fetch(wanted, folder, how_to_fetch=_command("--vocabulary", "--models_dir", models_dir), **options)
+        with _remedy(how, folder):
+            fetch(wanted, folder, how_to_fetch=how, **options)
     return folder
+
+
+@contextmanager
+def _remedy(how_to_fetch: str, folder: Path) -> Iterator[None]:
+    """Says what to do where no address works."""
+    try:
+        yield
+    except NoAddressError as failure:
+        raise NoAddressError(
+            f"{failure}; check the connection, or run {how_to_fetch} on a connected machine and copy {folder} here"
+        ) from None
 
 
 def _command(*arguments: object) -> str:
@@ -150,7 +170,7 @@ def _command(*arguments: object) -> str:
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Fetch GPT-2's weights, its vocabulary and the data set ahead of time.", allow_abbrev=False
     )
     sizes = ", ".join(MODEL_SHAPES)

@@ -11,6 +11,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from ablation.environment import require_packages
+from ablation.flags import Parser
 from baselines import BASELINES
 
 REPORT_FOLDER = "report"
@@ -24,15 +26,25 @@ def make_report(results_dir: Path, data_dir: Path, readme: Path | None) -> list[
 
     Raises:
         OSError: a file cannot be read or written.
-        ValueError: the README lacks the markers.
+        ValueError: the README lacks the markers, or would show the demo's figures.
+        ResultsError: there are runs, but no line of the results can be read.
     """
     from ablation.report.contents import gather
     from ablation.report.markdown import readme_block, report_markdown, update_readme
     from ablation.report.page import report_page
     from ablation.report.pictures import draw_pictures
     from ablation.report.table import table_csv
+    from ablation.results_log import CSV_NAME, RUN_JSON, RUNS_FOLDER, ResultsError
 
     contents = gather(results_dir, data_dir, {name: baseline.description for name, baseline in BASELINES.items()})
+    if readme is not None and contents.disclaimer:
+        raise ValueError(f"--update_readme: {results_dir} holds demo runs, the README shows real ones; leave it out")
+    if not contents.runs and any((results_dir / RUNS_FOLDER).glob(f"*/{RUN_JSON}")):  # keep what an earlier report says
+        reason = contents.problems[0] if contents.problems else f"{results_dir / CSV_NAME} holds no run"
+        raise ResultsError(
+            f"{reason}, though {results_dir / RUNS_FOLDER} has some;"
+            f" python -m ablation.results_log --rebuild {results_dir} makes the file anew from them"
+        )
     folder = results_dir / REPORT_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     pictures = draw_pictures(contents, folder)
@@ -46,14 +58,15 @@ def make_report(results_dir: Path, data_dir: Path, readme: Path | None) -> list[
     lines = [contents.disclaimer] if contents.disclaimer else []
     lines += [*contents.notes, *contents.problems]
     if contents.problems:
-        lines.append(f"{len(contents.problems)} lines of the results left out")
+        count = len(contents.problems)
+        lines.append(f"{count} line{'' if count == 1 else 's'} of the results left out")
     lines += [f"{what}: {command}" for what, command in contents.missing]
     lines.append(f"{contents.runs} runs, {len(contents.lines)} configurations: {folder / 'report.html'}")
     return lines
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--results_dir", type=Path, default=Path("results"), metavar="FOLDER", help="default: results")
@@ -70,6 +83,9 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Exit status 0 for a written report, even of nothing; 1 for a failure; 2 for a wrong command."""
     options = make_parser().parse_args(arguments)
+    require_packages()
+    from ablation.results_log import ResultsError
+
     if not options.results_dir.is_dir():
         print(f"error: --results_dir {options.results_dir}: no such folder; give that of results.csv", file=sys.stderr)
         return 2
@@ -78,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(f"error: {error.filename}: {error.strerror}; check the folder's permissions", file=sys.stderr)
         return 1
-    except ValueError as error:
+    except (ValueError, ResultsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print("\n".join(lines))

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import additional_experiments
 from ablation.config import ROWS, ConfigError, ExperimentConfig
+from ablation.environment import require_packages
+from ablation.flags import Parser
 from ablation.sweep.plan import PlannedRun, make_plan, parse_numbers, parse_shard, shard_of
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ SET_BY_THE_SWEEP = ("row", "seed", "dry_run")
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rows", required=True, metavar="LIST", help=f"published rows, 1 to {max(ROWS)}: 1,3,16-19")
@@ -127,6 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(own)
     if options.demo:
         flags = ["--demo", *flags]
+    require_packages()
     try:
         plan, remarks = read_plan(options, flags)
         if options.engine == "ray":
@@ -178,6 +181,9 @@ def run_plan(plan: list[PlannedRun], options: argparse.Namespace, flags: list[st
         for run in plan
         if run not in to_run
     ]
+    for outcome in outcomes:
+        if outcome.status == FAILED:
+            print(f"{outcome.run.name}: {outcome.message}")
     status = 0
     progress = Progress(len(to_run))
     engine = _run(to_run, options, flags, digests)

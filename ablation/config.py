@@ -102,9 +102,18 @@ def _model_size(text: str) -> str:
 # ---- the fields ------------------------------------------------------------------------------------------------------
 
 
-def _option(default: Any, help_text: str, parse: Callable[[str], Any] = str, *, identity: bool = True) -> Any:
-    """A field with its help text, the reader of its flag, and whether it is part of what defines the experiment."""
-    return field(default=default, metadata={"help": help_text, "parse": parse, "identity": identity})
+def _option(
+    default: Any,
+    help_text: str,
+    parse: Callable[[str], Any] = str,
+    *,
+    choices: tuple[str, ...] = (),
+    identity: bool = True,
+) -> Any:
+    """A field with its help text, the reader of its flag, and whether it is part of what defines the experiment; or
+    with ``choices`` in place of a reader."""
+    metadata = {"help": help_text, "choices": choices, "identity": identity}
+    return field(default=default, metadata={**metadata, "parse": one_of(choices) if choices else parse})
 
 
 @dataclass(frozen=True)
@@ -116,16 +125,16 @@ class ExperimentConfig:
     """
 
     model_size: str = _option(
-        "gpt2-small (124M)", "which GPT-2; short names such as gpt2-small or 124M work too", _model_size
+        "gpt2-small (124M)", f"which GPT-2: {', '.join(MODEL_SHAPES)}; short names work too (124M)", _model_size
     )
-    weights: str = _option(PRETRAINED, "OpenAI's weights, or random ones drawn from the seed", one_of(WEIGHTS))
+    weights: str = _option(PRETRAINED, "OpenAI's weights, or random ones drawn from the seed", choices=WEIGHTS)
     trainable_layers: str = _option(
-        "last_block", "which parameters train (lora_alternative merges its weights first)", one_of(TRAINABLE_LAYERS)
+        "last_block", "which parameters train (lora_alternative merges its weights first)", choices=TRAINABLE_LAYERS
     )
     trainable_token_pos: str = _option(
         "last",
         "which position the classifier reads: the first, the last (normally a pad), or the last real token (flexible)",
-        one_of(TOKEN_POSITIONS),
+        choices=TOKEN_POSITIONS,
     )
     average_embeddings: bool = _option(
         False, "read the mean over all positions instead (with flexible: over the real tokens)"
@@ -156,22 +165,22 @@ class ExperimentConfig:
     emb_dim: int | None = _option(None, "width; only with --weights random", integer(1))
     n_heads: int | None = _option(None, "attention heads; only with --weights random", integer(1))
     precision: str = _option(
-        "fp32", "arithmetic: fp32, tf32 (CUDA's faster float32 products) or bf16 (autocast)", one_of(PRECISIONS)
+        "fp32", "arithmetic: fp32, tf32 (CUDA's faster float32 products) or bf16 (autocast)", choices=PRECISIONS
     )
     demo: bool = _option(
         False, f"the embedded miniature: {NANO} and messages of its own, nothing to download, whatever the row's size"
     )
 
     device: str = _option(
-        "auto", "where to compute; auto takes cuda if there is one, else cpu", one_of(DEVICES), identity=False
+        "auto", "where to compute; auto takes cuda if there is one, else cpu", choices=DEVICES, identity=False
     )
     threads: int | None = _option(
-        None, "CPU threads; as many as PyTorch chooses if not given", integer(1), identity=False
+        None, "CPU threads; as many as PyTorch chooses if not given", integer(1, 1024), identity=False
     )
     execution: str = _option(
         "planned",
         "planned: compute what the loss can see; recorded: the same, steps as CUDA graphs; naive: everything, always",
-        one_of(EXECUTIONS),
+        choices=EXECUTIONS,
         identity=False,
     )
     feature_memory: float | None = _option(

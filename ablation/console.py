@@ -62,7 +62,10 @@ def published_row(row: int) -> dict[str, str] | None:
 def summary(row: Mapping[str, Any], results_csv: Path) -> str:
     """The row as appended, as a person reads it, the published figures beside it where there are any."""
     published = published_row(row["row"]) if row["row"] and not row["demo"] else None
-    lines = [f"{'':24}{'this run':>18}" + (f"{'published':>12}" if published else "")]
+    settings = " ".join(f"{name}={'' if value is None else value}" for name, value in row.items())
+    settings = textwrap.fill(settings, 110, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+    lines = [f"row appended to {results_csv}:", settings, ""]
+    lines += [f"{'':24}{'this run':>18}" + (f"{'published':>12}" if published else "")]
     for label, split, column in (
         ("training accuracy", "train", "training_acc"),
         ("validation accuracy", "validation", "validation_acc"),
@@ -75,8 +78,6 @@ def summary(row: Mapping[str, Any], results_csv: Path) -> str:
     lines.append(
         line + (f"{float(published['training_minutes']):>8.2f} min ({published['device']})" if published else "")
     )
-    settings = " ".join(f"{name}={'' if value is None else value}" for name, value in row.items())
-    settings = textwrap.fill(settings, 110, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
     if row["demo"]:
         lines.append(DISCLAIMER)
-    return "\n".join([*lines, "", f"row appended to {results_csv}:", settings])
+    return "\n".join(lines)

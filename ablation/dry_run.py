@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
+from dataclasses import replace
 
 from ablation.classifier import build_classifier, count_parameters
 from ablation.config import (
     FIELDS,
     NANO,
-    PRETRAINED,
+    RESULTS_DIR,
+    ConfigError,
     ExperimentConfig,
     config_hash,
+    identity,
     row_config,
     row_number,
     variant_settings,
 )
 from ablation.demo_files import DISCLAIMER
+from ablation.environment import python_command
 from ablation.experiment import GIGABYTE, estimate_memory, resolve_device
-from ablation.published_files import wanted_files
+from ablation.flags import typed
+from ablation.needed_files import files_to_fetch
 
 
 def describe(config: ExperimentConfig) -> str:
@@ -29,7 +33,7 @@ def describe(config: ExperimentConfig) -> str:
     """
     device = resolve_device(config)
     total, trainable = count_parameters(build_classifier(config, config.shape))
-    memory = estimate_memory(config, device)
+    memory, shape = estimate_memory(config, device), config.shape
     row = row_number(config)
     settings = ", ".join(f"{name} {value}" for name, value in variant_settings(config).items()) or "none"
     return "\n".join(
@@ -37,13 +41,15 @@ def describe(config: ExperimentConfig) -> str:
             f"row                   {row or 'none of the published ones'}",
             f"differs from row 1    {settings}",
             f"seed                  {config.seed} (order {config.effective_order_seed})",
-            f"model                 {config.model_in_use}: {config.shape}",
+            f"model                 {config.model_in_use}: {shape.n_layers} blocks of width {shape.emb_dim} with"
+            f" {shape.n_heads} heads, {shape.context_length} positions, {shape.vocab_size:,} tokens",
             f"parameters            {total:,}, of which {trainable:,} train (LoRA's are extra)"
             if config.uses_lora
             else f"parameters            {total:,}, of which {trainable:,} train",
             f"device                {device}, {config.precision}, {config.execution} execution",
             f"memory                {memory.needed / GIGABYTE:.2f} GB for weights, gradients and moments;"
-            f" {memory.free / GIGABYTE:.1f} GB free",
+            f" {memory.free / GIGABYTE:.1f} GB free"
+            + ("; would be refused without --force" if memory.needed > memory.free else ""),
             f"configuration hash    {config_hash(config)}",
             f"results               {config.results_dir}",
             *_downloads(config),
@@ -53,23 +59,31 @@ def describe(config: ExperimentConfig) -> str:
 
 
 def next_command(config: ExperimentConfig) -> str:
-    """What to try after a demo run: its row with GPT-2 and the real messages, and what that will download."""
-    row = row_number(config) or 1
-    real = row_config(row, models_dir=config.models_dir, data_dir=config.data_dir)
+    """What to try after a demo run: the same with GPT-2 and the real messages, and what that will download."""
+    settings = {name: value for name, value in identity(config).items() if name != "demo"}
+    row = row_number(config)
+    if row is not None:
+        settings = {"row": row, **{name: settings[name] for name in ("seed", "order_seed") if name in settings}}
+    size = row_config(1).model_size if config.model_size == NANO else config.model_size
+    try:
+        real = replace(config, demo=False, results_dir=RESULTS_DIR, model_size=size, weights_path=None)
+    except ConfigError:  # a shape for the miniature alone
+        real, settings = row_config(1, models_dir=config.models_dir, data_dir=config.data_dir), {}
     folders = [f"--{name} {shlex.quote(getattr(config, name))}" for name in ("models_dir", "data_dir")
                if getattr(config, name) != FIELDS[name].default]  # fmt: skip
-    command = " ".join([f"python additional_experiments.py --row {row}", *folders])
-    return "\n".join([f"next, with GPT-2 and the SMS Spam Collection: {command}", *_downloads(real)])
+    command = " ".join([python_command(), "additional_experiments.py", typed(settings), *folders])
+    sizes = {kind: sum(file.size or 0 for _, file in files) / 1e6 for kind, files in files_to_fetch(real).items()}
+    parts = ", ".join(f"{kind} {size:.1f} MB" for kind, size in sizes.items())
+    return "\n".join(
+        [
+            f"next, with GPT-2 and the SMS Spam Collection: {' '.join(command.split())}",
+            f"to download, once: {parts or 'nothing'}",
+        ]
+    )
 
 
 def _downloads(config: ExperimentConfig) -> list[str]:
-    fetches_weights = config.weights == PRETRAINED and config.weights_path is None and config.model_in_use != NANO
-    wanted = wanted_files(
-        config.model_in_use if fetches_weights else None,
-        models_dir=Path(config.models_dir),
-        data_dir=None if config.demo else Path(config.data_dir),
-        vocabulary=config.model_in_use != NANO,
-    )
+    wanted = [file for files in files_to_fetch(config).values() for file in files]
     if not wanted:
         return ["to download           nothing"]
     verb = "missing (offline)" if config.offline else "to download"

@@ -6,9 +6,38 @@ import platform
 import subprocess
 import sys
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
+
+
+# What requirements.txt installs, by the names under which it is imported.
+PACKAGES = (
+    "torch", "tiktoken", "pandas", "numpy", "scipy", "sklearn", "matplotlib", "tqdm", "requests", "safetensors",
+    "google_crc32c", "filelock", "psutil",
+)  # fmt: skip
+
+
+def require_packages() -> None:
+    """End the program with one line if this Python lacks what the project needs; imports nothing.
+
+    Raises:
+        SystemExit: with that line.
+    """
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        raise SystemExit(
+            f"error: {sys.executable} lacks {', '.join(missing)}; use the project's own .venv/bin/python,"
+            " or install them: python -m pip install -r requirements.txt"
+        )
+
+
+def python_command() -> str:
+    """How to call this Python again: by its path if it is that of an environment in the current folder."""
+    if sys.prefix != sys.base_prefix and Path(sys.executable).is_relative_to(Path.cwd()):
+        return str(Path(sys.executable).relative_to(Path.cwd()))
+    return "python"
 
 
 def processor_name() -> str:

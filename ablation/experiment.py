@@ -26,6 +26,7 @@ from ablation.executions import NaiveExecution, PlannedExecution
 from ablation.feature_cache import FeatureCache
 from ablation.feature_file import FeatureStorageError
 from ablation.listener import Count, Listener
+from ablation.needed_files import check_files
 from ablation.prefix_features import FeatureOptions
 from ablation.recorded_steps import RecordedUpdater, RecordingError
 from ablation.spam_data import SPLITS, data_digest, read_messages, split_messages
@@ -265,6 +266,7 @@ def _finish(device: torch.device) -> None:
 def _run(
     config: ExperimentConfig, listener: Listener, device: torch.device, started: float, cache: FeatureCache | None
 ) -> ExperimentResult:
+    check_files(config)
     if config.demo:
         listener.message(DISCLAIMER)
     messages, digest_of_data = load_messages(config, listener)

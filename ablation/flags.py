@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
+import difflib
+import os
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ablation.config import DEMO_RESULTS_DIR, FIELDS, NANO, RESULTS_DIR, ROWS, ConfigError, ExperimentConfig
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that refuses a wrong command in one line, as all else is refused, and asks about a misspelt flag."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = message.removeprefix("unrecognized arguments: ").split()
+        known = [name for action in self._actions for name in action.option_strings]
+        close = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1) if unknown else []
+        hint = f"; did you mean {close[0]}?" if close and "unrecognized" in message else ""
+        self.exit(2, f"error: {message}{hint or f'; {self.prog} --help lists all flags'}\n")
 
 
 def config_from_flags(flags: Mapping[str, str | bool], row: str | None = None) -> tuple[ExperimentConfig, list[str]]:
@@ -50,6 +64,20 @@ def config_from_flags(flags: Mapping[str, str | bool], row: str | None = None) -
     return config, ineffective_settings(config, given=flags.keys())
 
 
+def typed(settings: Mapping[str, Any]) -> str:
+    """Settings as the flags that a person types; a value that no flag can give reads ``name=value``."""
+    parts = []
+    for name, value in settings.items():
+        if value is True:
+            parts.append(f"--{name}")
+        elif value is False or value is None:
+            parts.append(f"{name}={value}")
+        else:
+            text = str(value)
+            parts.append(f'--{name} "{text}"' if " " in text else f"--{name} {text}")
+    return " ".join(parts)
+
+
 def path_problems(results_dir: str, weights_path: str | None) -> list[str]:
     """What is wrong with the paths of a command, one line per problem."""
     problems = []
@@ -57,6 +85,8 @@ def path_problems(results_dir: str, weights_path: str | None) -> list[str]:
     obstacle = next((path for path in (folder, *folder.parents) if path.exists()), None)
     if obstacle is not None and not obstacle.is_dir():
         problems.append(f"--results_dir {results_dir}: {obstacle} is a file; give a folder")
+    elif obstacle is not None and not os.access(obstacle, os.W_OK):
+        problems.append(f"--results_dir {results_dir}: {obstacle} cannot be written to; give another folder")
     if weights_path is not None and not Path(weights_path).exists():
         problems.append(f"--weights_path {weights_path}: no such file or folder; check the path")
     return problems
@@ -83,6 +113,8 @@ def ineffective_settings(config: ExperimentConfig, given: Iterable[str]) -> list
         lines.append("--feature_cache_limit has no effect without --feature_cache")
     if "weights_path" in given and "model_size" not in given and not config.demo:
         lines.append(f"--weights_path is read as {config.model_size}; give --model_size if it is another size")
+    if config.demo and "data_dir" in given:
+        lines.append("--data_dir has no effect with --demo, which has messages of its own")
     if config.demo and config.model_size != NANO and "model_size" in given:
         lines.append(f"--model_size has no effect with --demo, which uses {NANO}")
     return lines

@@ -59,7 +59,9 @@ def flags_table() -> str:
     for name, field in FIELDS.items():
         unset: dict[Any, str] = {None: "", False: "off"}
         default = unset.get(field.default, f"`{field.default}`")
-        lines.append(f"| `--{name}` | {default} | {field.metadata['help']} |")
+        choices = field.metadata["choices"]
+        among = f" ({', '.join(f'`{choice}`' for choice in choices)})" if choices else ""
+        lines.append(f"| `--{name}` | {default} | {field.metadata['help']}{among} |")
     return "\n".join(lines)
 
 

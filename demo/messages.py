@@ -10,6 +10,7 @@ small letters, exclamation marks.
 
 from __future__ import annotations
 
+import argparse
 import csv
 import math
 import random
@@ -164,6 +165,7 @@ def demo_messages() -> list[tuple[str, str]]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()  # no flags; --help must not start anything
     MESSAGES.parent.mkdir(parents=True, exist_ok=True)
     messages = demo_messages()
     with MESSAGES.open("w", encoding="utf-8", newline="") as file:

@@ -9,6 +9,7 @@ head tied to the token embeddings. One thread, so that a repetition on the same 
 
 from __future__ import annotations
 
+import argparse
 import math
 import time
 from collections.abc import Callable
@@ -135,6 +136,7 @@ def weights_file(model: GPTModel) -> bytes:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()  # no flags; --help must not start anything
     torch.set_num_threads(1)
     stream = token_stream(PRETRAINING_COUNTS, PRETRAINING_SEED)
     print(f"{sum(PRETRAINING_COUNTS.values()):,} messages, {len(stream):,} tokens, {EPOCHS} epochs")

@@ -9,6 +9,7 @@ frequent pairs the one of smaller bytes is taken, so that the result does not de
 
 from __future__ import annotations
 
+import argparse
 import base64
 import re
 from collections import Counter, defaultdict
@@ -84,6 +85,7 @@ def demo_vocabulary() -> str:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()  # no flags; --help must not start anything
     VOCABULARY.parent.mkdir(parents=True, exist_ok=True)
     VOCABULARY.write_text(demo_vocabulary(), encoding="utf-8")
     print(f"{VOCABULARY}: {TOKENS} tokens and end-of-text")

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import csv
 import os
+import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import additional_experiments
+import baselines
+import classify
+import gpt_download
+import report
+import sweep
+from ablation.config import ConfigError, ExperimentConfig
 from ablation.demo_files import DISCLAIMER, SHORT_DISCLAIMER, WEIGHTS
+from ablation.dry_run import next_command
+from ablation.flags import config_from_flags
 from ablation.results_log import CSV_NAME
 from tests.tiny import few_demo_messages
 
@@ -74,9 +84,7 @@ def test_a_demo_run_from_end_to_end(tmp_path: Path, environment: dict[str, str])
     assert "published" not in output.replace(DISCLAIMER, "")
     last = output[output.index("next, with GPT-2") :].splitlines()
     assert last[0].endswith("python additional_experiments.py --row 2")
-    assert "model.safetensors" in last[1] and last[1].endswith("(548.1 MB)")
-    assert "sms_spam_collection.zip" in last[2]
-    assert len(last) == 5 and all(line.startswith("to download") for line in last[1:])
+    assert last[1:] == ["to download, once: weights 548.1 MB, messages 0.2 MB, vocabulary 1.5 MB"]
 
     (row,) = rows(tmp_path / "results" / "demo")
     assert (row["row"], row["demo"], row["model_size"]) == ("2", "True", "gpt2-small (124M)")
@@ -99,7 +107,43 @@ def test_two_runs_two_rows(
     assert (first["seed"], second["seed"]) == ("123", "124")
     assert first["row"] == second["row"] == ""  # its own --context_length and --max_steps
     assert first["config_hash"] != second["config_hash"]
-    assert "--row 1\n" in capsys.readouterr().out
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next, ")]
+    own = "--context_length 16 --eval_iter 1 --max_steps 2"
+    assert [line.partition("additional_experiments.py ")[2] for line in said] == [own, f"{own} --seed 124"]
+    for line in said:  # it can be typed
+        additional_experiments.read_command(shlex.split(line.partition("additional_experiments.py ")[2]))
+
+
+def test_a_kept_model_names_the_command_that_uses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ablation.experiment.read_demo_messages", few_demo_messages)
+    assert additional_experiments.main([*QUICK, "--save_model", "--results_dir", str(tmp_path)]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("model kept")]
+    command = shlex.split(line.partition("classify.py ")[2])
+    assert classify.main(command) == 0
+    assert capsys.readouterr().out.startswith(("ham", "spam"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({"trainable_layers": "last_two_blocks", "weights": "random"},
+         "--weights random --trainable_layers last_two_blocks"),
+        ({"model_size": "gpt2-medium (355M)"}, "--row 6"),
+        ({"model_size": "gpt2-nano (demo)"}, "--row 1"),
+        ({"weights": "random", "trainable_layers": "all", "seed": 9}, "--row 10 --seed 9"),
+        ({"weights": "random", "emb_dim": 112, "n_heads": 7}, "--weights random --emb_dim 112 --n_heads 7"),
+        ({"weights": "random", "n_heads": 7}, ""),  # 7 heads divide the miniature's width and not GPT-2's
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_comes_next_is_the_same_experiment(flags: dict[str, Any], expected: str) -> None:
+    first, second = next_command(ExperimentConfig(demo=True, models_dir="nowhere", **flags)).splitlines()
+    assert first.partition("additional_experiments.py ")[2].replace(" --models_dir nowhere", "") == expected or (
+        expected == "" and first.endswith("additional_experiments.py --models_dir nowhere")
+    )
+    assert ("weights" in second) == ("weights" not in flags or expected == "")
 
 
 # ---- runs that are stopped ------------------------------------------------------------------------------------------
@@ -150,6 +194,49 @@ def test_refusals_and_help_import_nothing_heavy(environment: dict[str, str]) -> 
     assert done.returncode == 0, done.stderr
     assert "--demo" in done.stdout
     assert "--context_length 257: the model has 256 positions" in done.stderr
+
+
+def test_a_misspelt_flag_is_asked_about_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    for main, arguments, expected in (
+        (additional_experiments.main, ["--demo", "--sede", "5"], "did you mean --seed?"),
+        (sweep.main, ["--demo", "--rows", "1", "--", "--epochs", "5"], "did you mean --num_epochs?"),
+        (baselines.main, ["--whatever"], " --help lists all flags"),
+        (report.main, ["--result_dir", "x"], "did you mean --results_dir?"),
+        (classify.main, ["--model", "x", "--formt", "csv", "hello"], "did you mean --format?"),
+        (gpt_download.main, ["--datset"], "did you mean --dataset?"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        error = capsys.readouterr().err
+        assert stopped.value.code == 2
+        assert error.count("\n") == 1 and error.startswith("error: ") and expected in error, error
+
+
+def test_a_python_without_the_packages_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ablation.environment.PACKAGES", ("sys", "no_such_package"))
+    for main, arguments in (
+        (additional_experiments.main, ["--demo"]),
+        (sweep.main, ["--demo", "--rows", "1"]),
+        (baselines.main, ["--demo"]),
+        (report.main, []),
+        (classify.main, ["--model", "x", "hello"]),
+    ):
+        with pytest.raises(SystemExit, match=r"^error: .* lacks no_such_package; .*requirements.txt$"):
+            main(arguments)
+
+
+def test_a_results_folder_that_cannot_be_written_is_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    may_write = os.access  # root, who often runs tests, may write anywhere
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != closed and may_write(path, mode))
+    for folder in (closed, closed / "results"):
+        with pytest.raises(ConfigError, match=rf"--results_dir {folder}: {closed} cannot be written to"):
+            config_from_flags({"demo": True, "results_dir": str(folder)})
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

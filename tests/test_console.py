@@ -21,7 +21,7 @@ def test_the_published_figures_stand_beside_their_row() -> None:
     text = summary(row(), Path("results/results.csv"))
     accuracy = next(line for line in text.splitlines() if line.startswith("test accuracy"))
     assert "50.00% " in accuracy and accuracy.endswith("95.00 %")
-    assert "row appended to results/results.csv:" in text and text.endswith("seed=")
+    assert text.startswith("row appended to results/results.csv:\n  row=1 ") and "seed=\n" in text
     assert DISCLAIMER not in text
 
 

@@ -32,8 +32,8 @@ def hunks(section: str) -> list[tuple[str, str, str]]:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of what a demo run needs."""
-    for path in [*PROJECT.glob("*.py"), *PROJECT.glob("ablation/*.py"), *PROJECT.glob("data/**/*.*")]:
-        if path.is_file() and "SMSSpam" not in path.name:
+    for path in (path for pattern in ("*.py", "ablation/**/*.*", "data/**/*.*") for path in PROJECT.glob(pattern)):
+        if path.is_file() and "SMSSpam" not in path.name and path.suffix != ".pyc":
             target = tmp_path / path.relative_to(PROJECT)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
@@ -70,3 +70,6 @@ def test_an_example_works(name: str, project: Path) -> None:
     planned = losses(project, command)
     assert len(planned) == 6
     assert planned == pytest.approx(losses(project, [*command, "--execution", "naive"]), abs=1e-5)
+    command = [sys.executable, "report.py", "--results_dir", "results/demo"]
+    done = subprocess.run(command, cwd=project, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()

@@ -13,12 +13,13 @@ import pytest
 
 import baselines
 import report
-from ablation import statistics
+from ablation import results_log, statistics
 from ablation.config import ROWS, row_config
+from ablation.flags import typed
 from ablation.report.answers import Answer, answer_all, best_baseline
 from ablation.report.cells import COLUMNS, device_text, minutes_text
 from ablation.report.contents import Contents, gather
-from ablation.report.groups import flags, group_runs, nearest_row
+from ablation.report.groups import group_runs, nearest_row
 from ablation.report.markdown import report_markdown, update_readme
 from ablation.report.messages import describe_splits, letters, load_demo_messages, load_messages
 from ablation.report.questions import BEST_BASELINE, MAIN, QUESTIONS, RANDOM_TWINS
@@ -73,6 +74,51 @@ def test_bad_lines_are_named_counted_and_left_out(
     assert report.main(["--results_dir", str(tmp_path), "--data_dir", str(data)]) == 0
     assert "6 lines of the results left out" in capsys.readouterr().out
     assert "line 5: precision 'fp31'" in (tmp_path / "report" / "report.md").read_text()
+
+
+def test_results_that_cannot_be_read_leave_the_report_alone(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A damaged or missing CSV beside runs is no reason to write an empty report over a full one."""
+    make_run(tmp_path, data, row_config(1), 0.9)
+    command = ["--results_dir", str(tmp_path), "--data_dir", str(data)]
+    path, page = tmp_path / CSV_NAME, tmp_path / "report" / "report.md"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # saved by a spreadsheet
+    assert report.main(command) == 0
+    before = page.read_text()
+    assert "1 runs" in before
+    for damage in (lambda: path.write_text(path.read_text().split("\n", 1)[1]), path.unlink):
+        damage()
+        assert report.main(command) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.endswith(f"python -m ablation.results_log --rebuild {tmp_path} makes the file anew from them")
+        assert page.read_text() == before
+    assert results_log.main(["--rebuild", str(tmp_path)]) == 0
+    assert report.main(command) == 0
+
+
+def test_demo_figures_never_enter_the_readme(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(tmp_path, data, row_config(1, demo=True), 0.9, data_digest=load_demo_messages().digest)
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- results:begin -->\nreal figures\n<!-- results:end -->\n")
+    command = ["--results_dir", str(tmp_path), "--data_dir", str(data), "--update_readme", "--readme", str(readme)]
+    assert report.main(command) == 1
+    assert "holds demo runs" in capsys.readouterr().err
+    assert "real figures" in readme.read_text()
+
+
+def test_a_row_that_was_added_is_described_by_its_flags(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ROWS, 20, {"num_epochs": 2, "trainable_token_pos": "flexible"})
+    make_run(tmp_path, data, row_config(20), 0.9)
+    make_run(tmp_path / "demo", data, row_config(20, demo=True), 0.9)
+    (line,) = gather(tmp_path, data, {}).lines
+    assert (line.name, line.description, line.published) == ("20", "--trainable_token_pos flexible --num_epochs 2", {})
+    (line,) = gather(tmp_path / "demo", data, {}).lines
+    assert (line.name, line.description) == ("20", "--demo --trainable_token_pos flexible --num_epochs 2")
 
 
 def test_a_foreign_file_is_no_results_file(tmp_path: Path) -> None:
@@ -190,7 +236,7 @@ def test_other_pretrained_weights_are_left_out_random_ones_differ_by_nature(tmp_
 def test_variants_are_named_after_the_nearest_row(tmp_path: Path, data: Path) -> None:
     assert nearest_row({"weights": "random", "trainable_layers": "last_layer"}) == (3, {"weights": "random"})
     assert nearest_row({"weights": "random", "trainable_layers": "all", "num_epochs": 1}) == (10, {"num_epochs": 1})
-    assert flags({"no_padding": True, "model_size": "gpt2-xl (1558M)", "max_steps": 3}) == (
+    assert typed({"no_padding": True, "model_size": "gpt2-xl (1558M)", "max_steps": 3}) == (
         '--no_padding --model_size "gpt2-xl (1558M)" --max_steps 3'
     )
     make_run(tmp_path, data, row_config(16, weights="random"), 0.9)

@@ -47,12 +47,14 @@ def counted(values: Mapping[str, int]) -> str:
 
 
 def minutes_text(line: Line) -> str:
-    """One figure, or one per condition; which condition a single figure belongs to, the device column says."""
-    if len(line.minutes) == 1:
-        condition, minutes = next(iter(line.minutes.items()))
-        reused = " (features reused)" if "features reused" in condition else ""
-        return f"{minutes:.2f}{reused}"
-    return "; ".join(f"{minutes:.2f} ({condition})" for condition, minutes in line.minutes.items())
+    """One figure, or one per condition, by what the conditions differ in; what they share, the device column says."""
+    conditions = {condition: condition.split(", ") for condition in line.minutes}
+    shared = set.intersection(*map(set, conditions.values())) - {"features reused"} if conditions else set()
+    texts = []
+    for condition, minutes in line.minutes.items():
+        own = ", ".join(part for part in conditions[condition] if part not in shared)
+        texts.append(f"{minutes:.2f} ({own})" if own else f"{minutes:.2f}")
+    return "; ".join(texts)
 
 
 def device_text(line: Line) -> str:
@@ -160,6 +162,10 @@ def points(value: float | None) -> str:
     return NOTHING if value is None else f"{100 * value:+.2f}"
 
 
+def how_text(answer: Answer) -> str:
+    return "; ".join([answer.method, *answer.notes])
+
+
 ANSWER_COLUMNS: tuple[tuple[str, Callable[[Answer], str]], ...] = (
     ("Question", lambda answer: answer.question.text),
     ("Compared", lambda answer: answer.question.name),
@@ -174,5 +180,5 @@ ANSWER_COLUMNS: tuple[tuple[str, Callable[[Answer], str]], ...] = (
     ("p, Holm", lambda answer: p_text(answer.corrected)),
     ("p, sign flips", lambda answer: p_text(answer.sign_flip)),
     ("Could show", lambda answer: NOTHING if answer.smallest is None else f"{100 * answer.smallest:.2f}"),
-    ("How, and what to know", lambda answer: "; ".join([answer.method, *answer.notes])),
+    ("How, and what to know", how_text),
 )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablation.config import NANO, RANDOM, ROWS, row_config, variant_settings
+from ablation.config import NANO
 from ablation.demo_files import DISCLAIMER
 from ablation.report.answers import (
     DEFAULT_SEEDS,
@@ -18,8 +18,8 @@ from ablation.report.answers import (
 )
 from ablation.report.groups import Group, group_runs
 from ablation.report.messages import Messages, load_demo_messages, load_messages
-from ablation.report.questions import DEMO_QUESTIONS, MAIN, QUESTIONS, RANDOM_TWINS
-from ablation.report.results import as_row, read_results, variant_key
+from ablation.report.questions import DEMO_QUESTIONS, MAIN, QUESTIONS, RANDOM_TWINS, Question
+from ablation.report.results import as_row, read_results
 from ablation.report.table import Line, make_table
 from ablation.statistics import SEEDS_FOR_A_TEST
 
@@ -47,8 +47,12 @@ class Contents:
     def runs(self) -> int:
         return sum(len(group.runs) for group in self.groups)
 
-    def family(self, name: str) -> list[Answer]:
-        return [answer for answer in self.answers if answer.question.family == name]
+    def answered(self, family: str) -> list[Answer]:
+        return [a for a in self.answers if a.question.family == family and not a.absent]
+
+    def unanswered(self, family: str) -> list[Answer]:
+        """Those for whose questions results are absent."""
+        return [a for a in self.answers if a.question.family == family and a.absent]
 
 
 def gather(results_dir: Path, data_dir: Path, baselines: Mapping[str, str]) -> Contents:
@@ -81,20 +85,23 @@ def gather(results_dir: Path, data_dir: Path, baselines: Mapping[str, str]) -> C
     answers = [with_commands(answer, demo=is_demo) for answer in answer_all(groups, messages, questions)]
     return Contents(
         groups, lines, answers, messages, problems, notes,
-        _missing(groups, list(baselines), demo=is_demo), DISCLAIMER if is_demo else "",
+        _missing(groups, questions, list(baselines), demo=is_demo), DISCLAIMER if is_demo else "",
     )  # fmt: skip
 
 
-def _missing(groups: list[Group], baselines: list[str], *, demo: bool) -> list[tuple[str, str]]:
+def _missing(
+    groups: list[Group], questions: Sequence[Question], baselines: list[str], *, demo: bool
+) -> list[tuple[str, str]]:
     """Published rows, their twins with random weights, and baselines that the questions need and have not enough of."""
     seeds = {group.key: len(group.runs) for group in groups}
     missing = []
-    for family, overrides in ((MAIN, {}), (RANDOM_TWINS, {"weights": RANDOM})):
+    for family in (MAIN, RANDOM_TWINS):
         counts: dict[str, int] = {}
-        for row in ROWS:
-            config = row_config(row, **overrides)
-            if family == MAIN or (config.weights != row_config(row).weights and row != 18):
-                counts[str(row)] = seeds.get(variant_key(variant_settings(config)), 0)
+        for question in (question for question in questions if question.family == family):
+            for side in (question.first, question.second):
+                if (key := question.key(side)) is not None:
+                    counts[side] = seeds.get(key, 0)
+        counts = dict(sorted(counts.items(), key=lambda item: int(item[0])))
         suffix = ", random weights" if family == RANDOM_TWINS else ""
         for what, rows in (
             ("no results", [row for row, count in counts.items() if count == 0]),

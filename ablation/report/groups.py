@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ablation.config import FIELDS, RANDOM, ROWS, row_config, variant_settings
+from ablation.flags import typed
 from ablation.report.results import Run
 
 Seeds = tuple[int | None, int | None]
@@ -106,7 +107,7 @@ def configuration_name(run: Run) -> str:
     if run.row:
         return run.row
     row, changes = nearest_row(run.settings)
-    return f"{row} with {flags(changes)}"
+    return f"{row} with {typed(changes)}"
 
 
 def nearest_row(settings: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -125,17 +126,3 @@ def nearest_row(settings: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
 
     row = min(ROWS, key=lambda row: (len(changes(row)), set(changes(row)) != {"weights"}, row))
     return row, changes(row)
-
-
-def flags(settings: Mapping[str, Any]) -> str:
-    """Settings as the flags that a person types; a value that no flag can give reads ``name=value``."""
-    parts = []
-    for name, value in settings.items():
-        if value is True:
-            parts.append(f"--{name}")
-        elif value is False or value is None:
-            parts.append(f"{name}={value}")
-        else:
-            text = str(value)
-            parts.append(f'--{name} "{text}"' if " " in text else f"--{name} {text}")
-    return " ".join(parts)

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ablation.readme import replace_block
-from ablation.report.cells import ANSWER_COLUMNS, COLUMNS
+from ablation.report.answers import Answer
+from ablation.report.cells import ANSWER_COLUMNS, COLUMNS, how_text
 from ablation.report.contents import Contents
 from ablation.report.questions import MAIN, MARGIN, RANDOM_TWINS
 
@@ -40,8 +41,12 @@ def results_table(contents: Contents, titles: Sequence[str] | None = None) -> st
 
 
 def answers_table(contents: Contents, family: str) -> str:
-    rows = [[text(answer) for _, text in ANSWER_COLUMNS] for answer in contents.family(family)]
-    return markdown_table([title for title, _ in ANSWER_COLUMNS], rows)
+    rows = [[text(answer) for _, text in ANSWER_COLUMNS] for answer in contents.answered(family)]
+    return markdown_table([title for title, _ in ANSWER_COLUMNS], rows) if rows else "None is answered yet."
+
+
+def unanswered_text(answers: Sequence[Answer]) -> str:
+    return f"{len(answers)} not answered, for want of results"
 
 
 def messages_text(contents: Contents) -> str:
@@ -61,6 +66,9 @@ def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]]) -> 
     parts += ["## Table", results_table(contents) if contents.lines else "No results yet.", EXPLANATION[0]]
     for family, title in FAMILIES.items():
         parts += [f"## {title}", answers_table(contents, family)]
+        if unanswered := contents.unanswered(family):
+            lines = "\n".join(f"* {a.question.text} {how_text(a)}" for a in unanswered)
+            parts.append(f"<details><summary>{unanswered_text(unanswered)}</summary>\n\n{lines}\n\n</details>")
     parts.append(EXPLANATION[1])
     if pictures:
         parts += ["## Pictures", *(f"![{caption}]({name})\n\n{caption}" for name, caption in pictures)]

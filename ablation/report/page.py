@@ -8,9 +8,9 @@ from html import escape
 from pathlib import Path
 
 from ablation.report.answers import Answer
-from ablation.report.cells import ANSWER_COLUMNS, COLUMNS, Column
+from ablation.report.cells import ANSWER_COLUMNS, COLUMNS, NOTHING, Column, how_text
 from ablation.report.contents import Contents
-from ablation.report.markdown import EXPLANATION, FAMILIES, messages_text
+from ablation.report.markdown import EXPLANATION, FAMILIES, messages_text, unanswered_text
 from ablation.report.table import Line
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -28,7 +28,10 @@ def report_page(contents: Contents, pictures: Sequence[tuple[str, str, str]]) ->
     parts.append(f'<p class="quiet">{escape(EXPLANATION[0])}</p>')
     for family, title in FAMILIES.items():
         parts.append(f"<h2>{escape(title)}</h2>")
-        parts += [_question(answer) for answer in contents.family(family)]
+        parts += [_question(answer) for answer in contents.answered(family)]
+        if unanswered := contents.unanswered(family):
+            items = (f"{escape(answer.question.text)} {escape(how_text(answer))}" for answer in unanswered)
+            parts.append(f"<details><summary>{escape(unanswered_text(unanswered))}</summary>{_items(items)}</details>")
     parts.append(f'<p class="quiet">{escape(EXPLANATION[1])}</p>')
     if pictures:
         parts.append("<h2>Pictures</h2>")
@@ -74,7 +77,8 @@ def _order(value: float | str) -> str:
 
 def _question(answer: Answer) -> str:
     cells = {title: text(answer) for title, text in ANSWER_COLUMNS}
-    figures = " · ".join(f"{title} {cell}" for title, cell in cells.items() if title not in SHOWN_APART)
+    shown = ((title, cell) for title, cell in cells.items() if title not in SHOWN_APART and cell != NOTHING)
+    figures = " · ".join(f"{title} {cell}" for title, cell in shown)
     parts = [f"<h3>{escape(cells['Question'])}</h3>", f"<p class='quiet'>{escape(cells['Compared'])}</p>"]
     if answer.verdict:
         parts.append(f"<p class='verdict'>{escape(answer.verdict)}</p>")

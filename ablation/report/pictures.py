@@ -52,7 +52,9 @@ Drawing = Callable[[Contents], Figure | None]
 
 
 def short_name(name: str, width: int = 26) -> str:
-    """A configuration's name in lines that fit beside an axis: ``2 random, num_epochs 1``."""
+    """A configuration's name in lines that fit beside an axis: ``row 2 random, num_epochs 1``."""
+    if name[0].isdecimal():
+        name = f"row {name}"
     name = name.replace(" with --weights random", " random").replace(" with ", " ")
     return textwrap.fill(name.replace(" --", ", "), width)
 
@@ -109,7 +111,7 @@ def accuracies(contents: Contents) -> Figure | None:
         axes.plot([], [], "D", mfc="none", mec=PUBLISHED, mew=1.5, label="published (one run)")
     _name_lines(axes, lines)
     _percent_scale(axes, "x")
-    axes.set_xlabel("test accuracy, %")
+    axes.set_xlabel("test accuracy, % (logit scale)")
     figure.legend(loc="outside upper left", ncols=2)
     return figure
 
@@ -132,12 +134,12 @@ def accuracy_against_time(contents: Contents) -> Figure | None:
         heights, sign = [100 * point[1] for point in chosen], "osD^vP*X"[number % 8]
         axes.plot(times, heights, sign, color=f"C{number}", ms=5, label=condition)
         for time, (_, accuracy, name, _) in zip(times, chosen, strict=True):
-            label = short_name(name).split(",")[0]
+            label = short_name(name).split(",")[0].removeprefix("row ")
             axes.annotate(label, (time, 100 * accuracy), (4, 3), textcoords="offset points", fontsize=7)
     axes.set_xscale("log")
     axes.set_xlabel("training time, minutes")
     _percent_scale(axes, "y")
-    axes.set_ylabel("test accuracy, %")
+    axes.set_ylabel("test accuracy, % (logit scale)")
     axes.grid(alpha=0.25)
     figure.legend(loc="outside upper left", ncols=1)
     return figure
@@ -167,6 +169,7 @@ def loss_curves(contents: Contents) -> Figure | None:
     grid[0, 0].plot([], [], color=VALIDATION, label="validation loss")
     figure.legend(loc="outside upper left", ncols=2)
     figure.supxlabel("batches", fontsize=9)
+    figure.supylabel("cross-entropy loss", fontsize=9)
     return figure
 
 
@@ -196,13 +199,13 @@ def spread_over_seeds(contents: Contents) -> Figure | None:
         axes.plot([], [], "o", color=colour, ms=4, label=f"{name}, one run (stroke: mean)")
     _name_lines(axes, lines)
     _percent_scale(axes, "x")
-    axes.set_xlabel("accuracy, %")
+    axes.set_xlabel("accuracy, % (logit scale)")
     figure.legend(loc="outside upper left", ncols=2)
     return figure
 
 
 PICTURES: dict[str, tuple[str, Drawing]] = {
-    "accuracies": ("Test accuracy with 95 % intervals; the published value as a mark", accuracies),
+    "accuracies": ("Test accuracy with 95 % intervals; published values as diamonds", accuracies),
     "accuracy_time": ("Test accuracy against training time", accuracy_against_time),
     "losses": ("Loss during training: each seed thin, their mean thick", loss_curves),
     "seeds": ("Spread over seeds", spread_over_seeds),
@@ -224,7 +227,8 @@ def draw_pictures(contents: Contents, folder: Path) -> list[tuple[str, str, str]
                     stale.unlink(missing_ok=True)
                 continue
             if contents.disclaimer:
-                figure.supxlabel(textwrap.fill(contents.disclaimer, 90), fontsize="x-small")
+                below = [figure.get_supxlabel(), textwrap.fill(contents.disclaimer, 90)]
+                figure.supxlabel("\n".join(filter(None, below)), fontsize="x-small")
             figure.savefig(folder / f"{name}.png", dpi=150, facecolor="white", metadata={"Software": None})
             buffer = io.StringIO()
             figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

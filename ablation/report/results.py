@@ -141,7 +141,7 @@ def read_results(results_dir: Path) -> tuple[list[Run], list[str]]:
     path = results_dir / CSV_NAME
     if not path.exists():
         return [], []
-    lines = path.read_bytes().decode("utf-8", errors="replace").splitlines()
+    lines = path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()
     columns = next(csv.reader(lines[:1]), [])
     if "run_id" not in columns:
         return [], [f"{path}, line 1: no header of results, so nothing in the file can be read"]

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from ablation import statistics
+from ablation.config import ROWS, row_config, variant_settings
+from ablation.flags import typed
 from ablation.report.groups import Group
 from ablation.report.messages import Messages
 from ablation.report.results import PredictionsError
@@ -82,7 +84,8 @@ def make_table(
         descriptions: what a baseline is, by its name.
         demo: the runs are the demo's, beside which no published figures belong.
     """
-    published: Mapping[str, Mapping[str, str]] = published_table()
+    added = {str(row): {"flags": typed(variant_settings(row_config(row)))} for row in ROWS}
+    published: Mapping[str, Mapping[str, str]] = {**added, **published_table()}
     if demo:
         published = {row: {"flags": f"--demo {figures['flags']}".strip()} for row, figures in published.items()}
     return [_line(group, messages, published.get(group.name, {}), descriptions) for group in groups]

@@ -47,9 +47,13 @@ def describe_plan(
             lines.append(f"{run.name}: {state}")
     known = [seconds for run in to_run if (seconds := estimates.get(run.hash)) is not None]
     text = f"{len(plan)} planned, {len(done)} done, {len(to_run)} to run"
+    waiting = len(plan) - len(done) - len(to_run)
+    if waiting:
+        text += f", {waiting} failed before (--retry_failed tries again)"
     if known:
         unknown = len(to_run) - len(known)
-        text += f", about {duration(sum(known) / jobs)}" + (f" and {unknown} of unknown length" if unknown else "")
+        text += f", about {duration(sum(known) / jobs)}"
+        text += f", and {unknown} runs of unknown length" if unknown else ""
     return "\n".join([*lines, text])
 
 
