@@ -35,8 +35,8 @@ def check_files(config: ExperimentConfig) -> None:
     flags = ["--dataset"] * dataset + ["--vocabulary"] * vocabulary
     flags += ["--models_dir", config.models_dir] * (size or vocabulary) + ["--data_dir", config.data_dir] * dataset
     command = shlex.join(["python", "gpt_download.py", *([config.model_in_use] * size), *flags])
-    paths = (f"{kind} ({files[0][0]})" for kind, files in lacking.items())
+    places = (f"{kind} (in {files[0][0].parent})" for kind, files in lacking.items())
     raise DownloadError(
-        f"--offline forbids fetching what is missing, {', '.join(paths)};"
-        f" run on a connected machine, and copy what it fetched: {command}"
+        f"--offline forbids fetching what is missing, {', '.join(places)};"
+        f" run on a connected machine and copy what it fetched: {command}"
     )

@@ -25,6 +25,7 @@ from ablation.config import ConfigError, ExperimentConfig
 from ablation.demo_files import DISCLAIMER, SHORT_DISCLAIMER, WEIGHTS
 from ablation.dry_run import next_command
 from ablation.flags import config_from_flags
+from ablation.needed_files import check_files
 from ablation.results_log import CSV_NAME
 from tests.tiny import few_demo_messages
 
@@ -144,6 +145,30 @@ def test_what_comes_next_is_the_same_experiment(flags: dict[str, Any], expected:
         expected == "" and first.endswith("additional_experiments.py --models_dir nowhere")
     )
     assert ("weights" in second) == ("weights" not in flags or expected == "")
+
+
+def test_an_offline_run_names_all_it_lacks_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("TIKTOKEN_CACHE_DIR", raising=False)
+    folders = ["--models_dir", str(tmp_path / "m"), "--data_dir", str(tmp_path / "d")]
+    for flags, lacking in (
+        ([], ["weights", "messages", "vocabulary"]),
+        (["--weights", "random"], ["messages", "vocabulary"]),
+        (["--demo"], []),
+    ):
+        command = ["--offline", "--results_dir", str(tmp_path / "r"), *folders, *flags]
+        if not lacking:
+            check_files(additional_experiments.read_command(command)[0])
+            continue
+        assert additional_experiments.main(command) == 1
+        (line,) = errors(capsys.readouterr().err)
+        assert [kind for kind in ("weights", "messages", "vocabulary") if f"{kind} (in " in line] == lacking
+        fetching = shlex.split(line.partition("python gpt_download.py ")[2])
+        wanted = gpt_download.parse_arguments(fetching)
+        assert (wanted.size is not None, wanted.dataset, wanted.vocabulary) == ("weights" in lacking, True, True)
+        assert (wanted.models_dir, wanted.data_dir) == (tmp_path / "m", tmp_path / "d")
+        assert not (tmp_path / "r").exists()
 
 
 # ---- runs that are stopped ------------------------------------------------------------------------------------------

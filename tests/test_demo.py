@@ -8,6 +8,8 @@ import dataclasses
 import hashlib
 import math
 import statistics
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -335,3 +337,14 @@ def test_what_trains_and_pretraining_matter() -> None:
     everything = mean_test_accuracy(5)
     assert everything >= mean_test_accuracy(3) + 5
     assert everything >= mean_test_accuracy(10) + 3
+
+
+@pytest.mark.parametrize("module", ["messages", "vocabulary", "pretraining"])
+@pytest.mark.parametrize(("flag", "status"), [("--help", 0), ("--output", 2)])
+def test_flags_of_the_makers_start_nothing(module: str, flag: str, status: int) -> None:
+    """Pretraining takes minutes, and each of them writes over a file of the repository."""
+    before = [path.stat().st_mtime_ns for path in (MESSAGES, VOCABULARY, WEIGHTS)]
+    command = [sys.executable, "-m", f"demo.{module}", flag]
+    done = subprocess.run(command, cwd=MESSAGES.parents[2], capture_output=True, text=True, timeout=60)
+    assert done.returncode == status, done.stderr
+    assert [path.stat().st_mtime_ns for path in (MESSAGES, VOCABULARY, WEIGHTS)] == before
