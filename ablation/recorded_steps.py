@@ -8,6 +8,7 @@ of the same shapes can share a recording: where messages are seen at different l
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -66,7 +67,7 @@ class CudaGraphs:
 
 
 class RecordedUpdater(Updater):
-    """As :class:`Updater`, to the last bit, from recordings as far as shapes allow.
+    """What :class:`Updater` does, from recordings as far as shapes allow.
 
     Args:
         optimizer: one that works wholly on the device.
@@ -83,7 +84,7 @@ class RecordedUpdater(Updater):
         super().__init__(execution, optimizer, config)
         self._planned = execution
         self._recorder = new_recorder() if execution.has_one_length("train") else None
-        self._computed: dict[int, int] = {}  # per number of messages, how often computed
+        self._computed: Counter[int] = Counter()  # per number of messages, how many steps
         self._recorded: dict[int, tuple[dict[str, Tensor], Callable[[], None]]] = {}
         for group in optimizer.param_groups:
             group["capturable"] = True
@@ -95,8 +96,8 @@ class RecordedUpdater(Updater):
         indices = torch.cat(batches)
         inputs = {**self._planned.inputs("train", indices), "labels": self._planned.labels("train", indices)}
         count = len(indices)
-        if self._computed.get(count, 0) < COMPUTED_FIRST:
-            self._computed[count] = self._computed.get(count, 0) + 1
+        if self._computed[count] < COMPUTED_FIRST:
+            self._computed[count] += 1
             with self._recorder.aside():
                 self._compute(inputs)
             return

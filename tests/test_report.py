@@ -262,6 +262,7 @@ def test_demo_runs_alone_are_reported_as_their_rows_beside_no_published_figures(
     markdown = report_markdown(gathered, [])
     assert "not GPT-2 and not the SMS Spam Collection" in markdown
     assert "96.63" not in markdown  # row 1's published training accuracy
+    assert "| Published |" not in markdown and "| Device |" in markdown  # a column without anything is left out
     assert "Is GPT-2 medium better" not in markdown  # one model stands for all sizes
     assert "GPT-2 XL" not in markdown
     assert "rows that name a larger GPT-2 ran with gpt2-nano" in markdown

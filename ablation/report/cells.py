@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ablation.report.answers import Answer
@@ -146,6 +146,11 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("Inside", "whether the published figure lies inside our 95 % interval", inside_text, inside_text),
 )
+
+
+def filled_columns(lines: Sequence[Line]) -> list[Column]:
+    """The columns in which any line has something to say."""
+    return [column for column in COLUMNS if any(column.text(line) != NOTHING for line in lines)]
 
 
 # ---- answers --------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ablation.readme import replace_block
 from ablation.report.answers import Answer
-from ablation.report.cells import ANSWER_COLUMNS, COLUMNS, how_text
+from ablation.report.cells import ANSWER_COLUMNS, filled_columns, how_text
 from ablation.report.contents import Contents
 from ablation.report.questions import MAIN, MARGIN, RANDOM_TWINS
 
@@ -35,7 +35,7 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def results_table(contents: Contents, titles: Sequence[str] | None = None) -> str:
-    columns = [column for column in COLUMNS if titles is None or column.title in titles]
+    columns = [column for column in filled_columns(contents.lines) if titles is None or column.title in titles]
     rows = [[column.text(line) for column in columns] for line in contents.lines]
     return markdown_table([column.title for column in columns], rows)
 

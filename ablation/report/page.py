@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from ablation.report.answers import Answer
-from ablation.report.cells import ANSWER_COLUMNS, COLUMNS, NOTHING, Column, how_text
+from ablation.report.cells import ANSWER_COLUMNS, NOTHING, Column, filled_columns, how_text
 from ablation.report.contents import Contents
 from ablation.report.markdown import EXPLANATION, FAMILIES, messages_text, unanswered_text
 from ablation.report.table import Line
@@ -49,11 +49,12 @@ def _items(items: Iterable[str]) -> str:
 
 
 def _table(lines: Sequence[Line]) -> str:
+    columns = filled_columns(lines)
     header = "".join(
         f'<th scope="col"><button type="button" title="{escape(column.meaning)}">{escape(column.title)}</button></th>'
-        for column in COLUMNS
+        for column in columns
     )
-    rows = "".join(f"<tr>{''.join(_cell(column, line) for column in COLUMNS)}</tr>\n" for line in lines)
+    rows = "".join(f"<tr>{''.join(_cell(column, line) for column in columns)}</tr>\n" for line in lines)
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Table of results"><table class="sortable">'
         f"<thead><tr>{header}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>"
