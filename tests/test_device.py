@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from ablation.batches import send
 from ablation.classifier import RandomWeights
 from ablation.execution_plan import make_setup
 from ablation.executions import NaiveExecution, PlannedExecution
@@ -19,6 +21,7 @@ from ablation.listener import Listener
 from ablation.prefix_features import FeatureOptions
 from ablation.training import cross_entropy
 from tests.test_executions import CASES
+from tests.test_recorded_steps import tensors
 from tests.tiny import SHAPE, make_messages, tiny_config
 
 META = torch.device("meta")
@@ -43,6 +46,32 @@ def test_a_step_reads_nothing_back(case: dict[str, Any], kind: str) -> None:
         cross_entropy(logits, execution.labels("train", batch), config).backward(retain_graph=True)
     optimizer.step()
     optimizer.zero_grad()
+
+
+class DeviceAlone(TorchDispatchMode):
+    """Refuses every operation that touches a tensor elsewhere: a CUDA graph cannot hold a copy from the host."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        touched = tensors([*args, *(kwargs or {}).values(), out])
+        found = {tensor.device for tensor in touched}
+        assert found <= {META}, (func, found)
+        return out
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_behind_its_inputs_a_step_stays_on_the_device(case: dict[str, Any]) -> None:
+    config = tiny_config(**case)
+    messages = make_messages(config)
+    setup = make_setup(config, RandomWeights(SHAPE, config.seed), messages, META)
+    execution = PlannedExecution(setup, FeatureOptions(feature_stages(messages, config), memory=10**9))
+    execution.prepare(0, Listener())
+    indices = torch.arange(8)
+    inputs, labels = execution.inputs("train", indices), execution.labels("train", indices)
+    with DeviceAlone():
+        cross_entropy(execution.suffix(inputs), labels, config).backward()
+    with pytest.raises(AssertionError), DeviceAlone():
+        send(indices, META)
 
 
 def test_reading_a_value_would_raise() -> None:
