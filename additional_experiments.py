@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -64,7 +65,7 @@ def run(config: ExperimentConfig, *, force: bool) -> None:
     print(summary(row, Path(config.results_dir) / CSV_NAME))
     if config.save_model:
         folder = Path(config.results_dir) / RUNS_FOLDER / row["run_id"]
-        print(f'model kept; to use it: {python_command()} classify.py --model {folder} "a message"')
+        print(f'model kept; to use it: {python_command()} classify.py --model {shlex.quote(str(folder))} "a message"')
     if config.demo:
         print(next_command(config))
 
@@ -95,20 +96,13 @@ def main(arguments: list[str] | None = None) -> int:
         return fail(["interrupted: nothing was appended to the results"], status=130)
     except ConfigError as error:
         return fail(error.problems, status=2)
-    except expected_failures() as error:
+    except Exception as error:
+        from ablation.experiment import EXPECTED_FAILURES
+
+        if not isinstance(error, EXPECTED_FAILURES):
+            raise
         return fail([str(error)], status=1)
     return 0
-
-
-def expected_failures() -> tuple[type[Exception], ...]:
-    """What can go wrong in a run for reasons outside the code, each with a message that stands by itself."""
-    from ablation.downloads import DownloadError
-    from ablation.experiment import RunError
-    from ablation.results_log import ResultsError
-    from ablation.spam_data import DataError
-    from ablation.weights import WeightsError
-
-    return DataError, WeightsError, DownloadError, ResultsError, RunError
 
 
 def fail(lines: list[str] | tuple[str, ...], status: int) -> int:

@@ -28,6 +28,7 @@ from ablation.downloads import (
     store,
     to_stderr,
 )
+from ablation.environment import require_packages
 from ablation.flags import Parser
 
 SOURCES = ("huggingface", "openai")
@@ -200,6 +201,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fetch what is asked for. Returns the exit status: 0, or 1 with one line of reason; 2 for a wrong command."""
     wanted = parse_arguments(arguments)
+    require_packages()
     options = FetchOptions(offline=wanted.offline, trust_new_hash=wanted.trust_new_hash)
     try:
         if wanted.dataset:

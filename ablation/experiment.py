@@ -29,7 +29,8 @@ from ablation.listener import Count, Listener
 from ablation.needed_files import check_files
 from ablation.prefix_features import FeatureOptions
 from ablation.recorded_steps import RecordedUpdater, RecordingError
-from ablation.spam_data import SPLITS, data_digest, read_messages, split_messages
+from ablation.results_log import ResultsError
+from ablation.spam_data import SPLITS, DataError, data_digest, read_messages, split_messages
 from ablation.training import History, Updater, count_correct, predict, train
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ DEFAULT_FEATURE_MEMORY = 2 * GIGABYTE
 
 class RunError(Exception):
     """The run cannot go on; the message says in one line what failed and what to do."""
+
+
+# What can go wrong in a run for reasons outside the code, each with a message that stands by itself.
+EXPECTED_FAILURES = (DataError, weight_files.WeightsError, gpt_download.DownloadError, ResultsError, RunError)
 
 
 @dataclass

@@ -92,6 +92,12 @@ def path_problems(results_dir: str, weights_path: str | None) -> list[str]:
     return problems
 
 
+def _seen_at_different_lengths(config: ExperimentConfig) -> bool:
+    if config.disable_causal_mask:
+        return config.no_padding
+    return config.trainable_token_pos == "flexible" or (config.no_padding and config.trainable_token_pos == "last")
+
+
 def ineffective_settings(config: ExperimentConfig, given: Iterable[str]) -> list[str]:
     """One line for each setting among ``given`` that changes nothing in this configuration."""
     given = set(given)
@@ -109,6 +115,8 @@ def ineffective_settings(config: ExperimentConfig, given: Iterable[str]) -> list
             for name in ("feature_cache", "feature_memory")
             if name in given
         )
+    if "execution" in given and config.execution == "recorded" and _seen_at_different_lengths(config):
+        lines.append("--execution recorded has no effect where messages are seen at different lengths: as planned")
     if "feature_cache_limit" in given and config.feature_cache is None:
         lines.append("--feature_cache_limit has no effect without --feature_cache")
     if "weights_path" in given and "model_size" not in given and not config.demo:

@@ -38,5 +38,5 @@ def check_files(config: ExperimentConfig) -> None:
     places = (f"{kind} (in {files[0][0].parent})" for kind, files in lacking.items())
     raise DownloadError(
         f"--offline forbids fetching what is missing, {', '.join(places)};"
-        f" run on a connected machine and copy what it fetched: {command}"
+        f" run on a connected machine, and copy what it fetched to these folders: {command}"
     )

@@ -55,19 +55,26 @@ class CudaGraphs:
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         graph = torch.cuda.CUDAGraph()
+        cause: BaseException | None = None  # what ends a recording fails, too, if the work has, and says less
         try:
             with torch.cuda.graph(graph, stream=self._stream):
-                work()
-        except torch.OutOfMemoryError:
-            raise
+                try:
+                    work()
+                except RuntimeError as error:
+                    cause = error
+                    raise
         except RuntimeError as error:
-            reason = str(error).partition("\n")[0]
-            raise RecordingError(f"a training step cannot be recorded ({reason}); give --execution planned") from error
+            cause = cause or error
+            if isinstance(cause, torch.OutOfMemoryError):
+                raise cause from None
+            reason = str(cause).partition("\n")[0]
+            raise RecordingError(f"a training step cannot be recorded ({reason}); give --execution planned") from cause
         return graph.replay
 
 
 class RecordedUpdater(Updater):
-    """What :class:`Updater` does, from recordings as far as shapes allow.
+    """What :class:`Updater` does, from recordings as far as shapes allow; up to rounding where the planned execution
+    would cut the batches between two updates into several.
 
     Args:
         optimizer: one that works wholly on the device.
@@ -86,8 +93,6 @@ class RecordedUpdater(Updater):
         self._recorder = new_recorder() if execution.has_one_length("train") else None
         self._computed: Counter[int] = Counter()  # per number of messages, how many steps
         self._recorded: dict[int, tuple[dict[str, Tensor], Callable[[], None]]] = {}
-        for group in optimizer.param_groups:
-            group["capturable"] = True
 
     def __call__(self, batches: list[Tensor]) -> None:
         if self._recorder is None:
@@ -103,11 +108,21 @@ class RecordedUpdater(Updater):
             return
         if count not in self._recorded:
             places = {name: value.clone() for name, value in inputs.items()}
-            self._recorded[count] = places, self._recorder.record(partial(self._compute, places))
+            with self._capturable():
+                self._recorded[count] = places, self._recorder.record(partial(self._compute, places))
         places, replay = self._recorded[count]
         for name, place in places.items():
             place.copy_(inputs[name])
         replay()
+
+    @contextmanager
+    def _capturable(self) -> Iterator[None]:
+        """The optimizer asks to be told that it is recorded, and only then. (The fused one computes the same.)"""
+        for group in self._optimizer.param_groups:
+            group["capturable"] = True
+        yield
+        for group in self._optimizer.param_groups:
+            group["capturable"] = False
 
     def _compute(self, inputs: dict[str, Tensor]) -> None:
         size = self._config.batch_size

@@ -16,9 +16,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from ablation.config import FIELDS, ExperimentConfig, config_hash, row_number
+from ablation.environment import require_packages
 from ablation.listener import Count
 
 CSV_NAME, RUNS_FOLDER, RUN_JSON = "results.csv", "runs", "run.json"
@@ -120,6 +119,8 @@ def append_row(results_dir: Path, record: Mapping[str, Any]) -> None:
     path = results_dir / CSV_NAME
     try:
         results_dir.mkdir(parents=True, exist_ok=True)
+        from filelock import FileLock
+
         with FileLock(f"{path}.lock").acquire(poll_interval=LOCK_POLL_SECONDS):
             columns = _prepare_file(path)
             with path.open("ab", buffering=0) as file:
@@ -211,6 +212,8 @@ def rebuild(results_dir: Path) -> int:
             ) from None
     records.sort(key=lambda record: (record["timestamp_utc"], record["run_id"]))
     lines = [format_row({column: column for column in COLUMNS}, COLUMNS), *(format_row(r, COLUMNS) for r in records)]
+    from filelock import FileLock
+
     path = results_dir / CSV_NAME
     with FileLock(f"{path}.lock").acquire(poll_interval=LOCK_POLL_SECONDS):
         replace_file(path, "".join(lines))
@@ -221,6 +224,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 2 or arguments[0] != "--rebuild":
         print("usage: python -m ablation.results_log --rebuild RESULTS_DIR", file=sys.stderr)
         return 2
+    require_packages()
     try:
         rows = rebuild(Path(arguments[1]))
     except ResultsError as error:

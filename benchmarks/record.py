@@ -37,18 +37,22 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def environment(folder: Path) -> dict[str, Any]:
-    """The machine, the versions, the commit, and the commands that the record comes from, the latest last."""
+    """The machine, the versions, and the commands that the record comes from, each with its commit, the latest last."""
     import safetensors
 
-    command = " ".join(["python", *sys.argv])
-    earlier = [line for line in _read(folder / ENVIRONMENT).get("commands", []) if line != command]
+    stamp = environment_stamp("cpu")
+    part = {
+        "command": " ".join(["python", *sys.argv]),
+        "git_commit": stamp.pop("git_commit"),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "load_average_5_minutes": os.getloadavg()[1],  # much above what the benchmark takes: others were at work
+    }
+    earlier = [entry for entry in _read(folder / ENVIRONMENT).get("parts", []) if entry["command"] != part["command"]]
     return {
-        **environment_stamp("cpu"),
+        **stamp,
         "cores": os.cpu_count(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "system": f"{platform.system()} {platform.release()}",
         "safetensors_version": safetensors.__version__,
-        "load_average_5_minutes": os.getloadavg()[1],  # much above what the benchmark takes: others were at work
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "commands": [*earlier, command],
+        "parts": [*earlier, part],
     }

@@ -21,6 +21,7 @@ import classify
 import gpt_download
 import report
 import sweep
+from ablation import results_log
 from ablation.config import ConfigError, ExperimentConfig
 from ablation.demo_files import DISCLAIMER, SHORT_DISCLAIMER, WEIGHTS
 from ablation.dry_run import next_command
@@ -247,6 +248,8 @@ def test_a_python_without_the_packages_is_told_so(
         (baselines.main, ["--demo"]),
         (report.main, []),
         (classify.main, ["--model", "x", "hello"]),
+        (gpt_download.main, ["--dataset"]),
+        (results_log.main, ["--rebuild", "results"]),
     ):
         with pytest.raises(SystemExit, match=r"^error: .* lacks no_such_package; .*requirements.txt$"):
             main(arguments)

@@ -136,6 +136,7 @@ def test_a_configuration_made_in_code_is_checked_too() -> None:
         ({"no_padding": True, "batch_size": "1", "context_length": "7"}, "--context_length has no effect"),
         ({"feature_cache": "somewhere", "execution": "naive"}, "--feature_cache has no effect with --execution naive"),
         ({"feature_cache_limit": "3"}, "--feature_cache_limit has no effect without --feature_cache"),
+        ({"execution": "recorded", "trainable_token_pos": "flexible"}, "--execution recorded has no effect where"),
     ],
 )
 def test_settings_without_effect_are_warned_of(flags: dict[str, str | bool], expected: str) -> None:

@@ -60,7 +60,7 @@ class DeviceAlone(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_behind_its_inputs_a_step_stays_on_the_device(case: dict[str, Any]) -> None:
+def test_loss_and_gradients_are_computed_on_the_device_alone(case: dict[str, Any]) -> None:
     config = tiny_config(**case)
     messages = make_messages(config)
     setup = make_setup(config, RandomWeights(SHAPE, config.seed), messages, META)

@@ -1,4 +1,4 @@
-"""Recorded steps leave the same parameters as computed ones, to the last bit.
+"""Recorded steps leave the same parameters as computed ones, to the last bit where both take a batch at once.
 
 A CUDA graph repeats operations on fixed memory, without the Python that chose them. Here a tape does the same with any
 device's operations, so that whatever a step would have to decide anew shows up as a difference.
@@ -22,9 +22,10 @@ from ablation.config import ExperimentConfig
 from ablation.execution_plan import make_setup
 from ablation.executions import PlannedExecution
 from ablation.experiment import feature_stages
+from ablation.flags import ineffective_settings
 from ablation.listener import Listener
 from ablation.prefix_features import FeatureOptions
-from ablation.recorded_steps import COMPUTED_FIRST, RecordedUpdater, Recorder
+from ablation.recorded_steps import COMPUTED_FIRST, CudaGraphs, RecordedUpdater, Recorder, RecordingError
 from ablation.training import History, Updater, make_optimizer, train
 from tests.test_executions import CASES, config_of
 from tests.tiny import SHAPE, make_execution, make_messages, tiny_config
@@ -157,6 +158,15 @@ def test_messages_of_different_lengths_are_computed_at_every_step(settings: dict
     assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_a_flag_that_records_nothing_is_warned_of(case: dict[str, Any]) -> None:
+    config = config_of({**case, "execution": "recorded"})
+    execution = make_execution(config, make_messages(config), "planned")
+    assert isinstance(execution, PlannedExecution)
+    warned = any("recorded has no effect" in line for line in ineffective_settings(config, ["execution"]))
+    assert warned is not execution.has_one_length("train")
+
+
 def test_the_tape_repeats_operations_and_not_decisions() -> None:
     """Or the tests above could not fail: what Python chose while recording stays chosen."""
     chosen, place, out = [2.0], torch.tensor([1.0]), torch.zeros(1)
@@ -172,11 +182,53 @@ def test_the_tape_repeats_operations_and_not_decisions() -> None:
     assert out == 6  # from the new value in place, by the old choice
 
 
+class FakeGraph:
+    """In place of ``torch.cuda.graph``: leaving a recording whose work has failed fails with words of its own."""
+
+    def __init__(self, graph: object, stream: object) -> None: ...
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type | None, *rest: object) -> None:
+        if kind is not None:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected", "words"),
+    [
+        (RuntimeError("a copy from the host\nand more"), RecordingError, r"recorded \(a copy from the host\); give"),
+        (torch.OutOfMemoryError("2 GB are not there"), torch.OutOfMemoryError, "2 GB are not there"),
+    ],
+    ids=["operation", "memory"],
+)
+def test_a_failed_recording_says_what_failed_first(
+    raised: Exception, expected: type[Exception], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: None)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: None)
+    monkeypatch.setattr(torch.cuda, "graph", FakeGraph)
+
+    def work() -> None:
+        raise raised
+
+    with pytest.raises(expected, match=words):
+        CudaGraphs().record(work)
+
+
+ON_CUDA: dict[str, dict[str, Any]] = {
+    **STATIC,
+    "bf16": {"precision": "bf16"},
+    "two recordings": {"accumulation_steps": 4, "num_epochs": 5},
+}
+
+
 @pytest.mark.gpu
-@pytest.mark.parametrize("case", STATIC.values(), ids=STATIC.keys())
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("case", ON_CUDA.values(), ids=ON_CUDA.keys())
 def test_cuda_graphs_leave_the_same_parameters(case: dict[str, Any]) -> None:
     """Needs a CUDA device: ``python -m pytest -m gpu``."""
-    config = config_of({**case, "num_epochs": 2, "learning_rate": 1e-3})
+    config = config_of({"num_epochs": 2, "learning_rate": 1e-3, **case})
     trained = []
     for new_updater in (Updater, RecordedUpdater):
         messages = make_messages(config)
@@ -185,7 +237,8 @@ def test_cuda_graphs_leave_the_same_parameters(case: dict[str, Any]) -> None:
         execution.prepare(0, Listener())
         loaders = make_loaders(messages, config.batch_size)
         history = train(execution, loaders, config, Listener(), new_updater=new_updater)
-        trained.append((execution.trained_parameters(history.updates), history))
+        parameters = {name: p.detach().cpu() for name, p in execution.model.named_parameters() if p.requires_grad}
+        trained.append((parameters, history))
     for left, right in zip(trained[0][1].evaluations, trained[1][1].evaluations, strict=True):
         assert left.train_loss == pytest.approx(right.train_loss, abs=1e-5)
     for name, value in trained[0][0].items():

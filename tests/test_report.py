@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -314,6 +315,23 @@ def test_mixed_devices_are_named_in_the_cell(tmp_path: Path, data: Path) -> None
     (line,) = contents(tmp_path, data).lines
     assert device_text(line) == "2 mixed: A ×2, NVIDIA B ×1"
     assert minutes_text(line) == "0.50 (A, 2 threads); 2.00 (NVIDIA B)"
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "2.50 (2 threads)"),
+        ({"execution": "naive", "threads": 1}, "2.50 (1 thread, naive)"),
+        ({"device_name": "NVIDIA H100", "execution": "recorded"}, "2.50 (recorded)"),
+        ({"device_name": "NVIDIA H100"}, "2.50"),
+        ({"features": "reused"}, "2.50 (2 threads, features reused)"),
+    ],
+    ids=str,
+)
+def test_minutes_say_under_which_conditions(tmp_path: Path, data: Path, changes: dict[str, Any], text: str) -> None:
+    make_run(tmp_path, data, row_config(1), 0.9, **changes)
+    (line,) = contents(tmp_path, data).lines
+    assert minutes_text(line) == text
 
 
 def test_precisions_never_share_a_line(tmp_path: Path, data: Path) -> None:

@@ -47,12 +47,11 @@ def counted(values: Mapping[str, int]) -> str:
 
 
 def minutes_text(line: Line) -> str:
-    """One figure, or one per condition, by what the conditions differ in; what they share, the device column says."""
-    conditions = {condition: condition.split(", ") for condition in line.minutes}
-    shared = set.intersection(*map(set, conditions.values())) - {"features reused"} if conditions else set()
+    """One figure per condition: threads, features, execution. The one device of a line, the device column says."""
+    said = set(line.devices) if len(line.devices) == 1 else set()
     texts = []
     for condition, minutes in line.minutes.items():
-        own = ", ".join(part for part in conditions[condition] if part not in shared)
+        own = ", ".join(part for part in condition.split(", ") if part not in said)
         texts.append(f"{minutes:.2f} ({own})" if own else f"{minutes:.2f}")
     return "; ".join(texts)
 

@@ -51,7 +51,6 @@ def with_absolute_paths(config: ExperimentConfig) -> ExperimentConfig:
 
 def run_on_node(config: ExperimentConfig, forced: bool) -> dict[str, Any]:
     """What a task does: run, and bring home the row and the files, or the reason why there are none."""
-    import additional_experiments
     from ablation import experiment
     from ablation.run_folder import describe_result
 
@@ -61,7 +60,7 @@ def run_on_node(config: ExperimentConfig, forced: bool) -> dict[str, Any]:
         row, further, files = describe_result(experiment.run_experiment(config))
     except ConfigError as error:
         return {"status": SKIPPED, "message": str(error)}
-    except additional_experiments.expected_failures() as error:
+    except experiment.EXPECTED_FAILURES as error:
         return {"status": FAILED, "message": str(error)}
     return {"status": FINISHED, "row": row, "further": further, "files": files}
 
