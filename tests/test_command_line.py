@@ -25,8 +25,10 @@ from ablation import results_log
 from ablation.config import ConfigError, ExperimentConfig
 from ablation.demo_files import DISCLAIMER, SHORT_DISCLAIMER, WEIGHTS
 from ablation.dry_run import next_command
+from ablation.environment import PACKAGES
 from ablation.flags import config_from_flags
 from ablation.needed_files import check_files
+from ablation.published_files import vocabulary_files
 from ablation.results_log import CSV_NAME
 from tests.tiny import few_demo_messages
 
@@ -238,6 +240,12 @@ def test_a_misspelt_flag_is_asked_about_in_one_line(capsys: pytest.CaptureFixtur
         assert error.count("\n") == 1 and error.startswith("error: ") and expected in error, error
 
 
+def test_the_packages_looked_for_are_those_of_the_requirements() -> None:
+    named = [line.partition("==")[0] for line in (PROJECT / "requirements.txt").read_text().split()]
+    imported = {"scikit-learn": "sklearn"}
+    assert sorted(imported.get(name, name.replace("-", "_")) for name in named) == sorted(PACKAGES)
+
+
 def test_a_python_without_the_packages_is_told_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -310,9 +318,12 @@ BAD_DATA = {
 
 @pytest.mark.parametrize("name", BAD_DATA)
 def test_bad_data_leaves_the_results_alone(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     content, message = BAD_DATA[name]
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
+    for file in vocabulary_files():  # nothing is missing; the messages are read before the vocabulary
+        (tmp_path / file.name).touch()
     (tmp_path / "SMSSpamCollection.tsv").write_text(content)
     results = tmp_path / "results" / CSV_NAME
     results.parent.mkdir()
