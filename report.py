@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ablation.environment import require_packages
 from ablation.flags import Parser
+from ablation.words import plural
 from baselines import BASELINES
 
 REPORT_FOLDER = "report"
@@ -58,10 +59,10 @@ def make_report(results_dir: Path, data_dir: Path, readme: Path | None) -> list[
     lines = [contents.disclaimer] if contents.disclaimer else []
     lines += [*contents.notes, *contents.problems]
     if contents.problems:
-        count = len(contents.problems)
-        lines.append(f"{count} line{'' if count == 1 else 's'} of the results left out")
+        lines.append(f"{plural(len(contents.problems), 'line')} of the results left out")
     lines += [f"{what}: {command}" for what, command in contents.missing]
-    lines.append(f"{contents.runs} runs, {len(contents.lines)} configurations: {folder / 'report.html'}")
+    runs, configurations = plural(contents.runs, "run"), plural(len(contents.lines), "configuration")
+    lines.append(f"{runs}, {configurations}: {folder / 'report.html'}")
     return lines
 
 

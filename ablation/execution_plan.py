@@ -18,6 +18,7 @@ from ablation.classifier import WeightSource, build_classifier
 from ablation.config import ExperimentConfig
 from ablation.token_position import READOUTS
 from ablation.trainable_layers import first_trainable_block
+from ablation.words import plural
 from previous_chapters import GPTModel
 
 
@@ -57,7 +58,7 @@ class ExecutionPlan:
         last = self.n_blocks - 1
         lengths = torch.cat(list(self.visible.values())).tolist()
         span = f"{max(lengths)}" if len(set(lengths)) == 1 else f"{min(lengths)} to {max(lengths)}"
-        size = f"{len(lengths):,} messages × {span} position{'' if span == '1' else 's'}"
+        size = f"{plural(len(lengths), 'message')} × {span} position{'' if span == '1' else 's'}"
         read_at = "every position" if self.pooled else "1 position"
         if self.first_block == self.n_blocks:
             return f"plan: {_blocks(0, last)} frozen, computed once over {size}; classifier on 1 vector per message"

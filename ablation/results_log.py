@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,12 @@ def format_row(record: Mapping[str, Any], columns: Iterable[str]) -> str:
 # ---- the CSV ---------------------------------------------------------------------------------------------------------
 
 
+def _one_writer_at_a_time(path: Path) -> AbstractContextManager[object]:
+    from filelock import FileLock  # only here, so that a Python without it can be told what it lacks
+
+    return FileLock(f"{path}.lock").acquire(poll_interval=LOCK_POLL_SECONDS)
+
+
 def append_row(results_dir: Path, record: Mapping[str, Any]) -> None:
     """Append one row to ``results.csv`` under a lock, whole or not at all.
 
@@ -119,9 +126,7 @@ def append_row(results_dir: Path, record: Mapping[str, Any]) -> None:
     path = results_dir / CSV_NAME
     try:
         results_dir.mkdir(parents=True, exist_ok=True)
-        from filelock import FileLock
-
-        with FileLock(f"{path}.lock").acquire(poll_interval=LOCK_POLL_SECONDS):
+        with _one_writer_at_a_time(path):
             columns = _prepare_file(path)
             with path.open("ab", buffering=0) as file:
                 _write_whole(file.fileno(), format_row(record, columns).encode())
@@ -212,10 +217,8 @@ def rebuild(results_dir: Path) -> int:
             ) from None
     records.sort(key=lambda record: (record["timestamp_utc"], record["run_id"]))
     lines = [format_row({column: column for column in COLUMNS}, COLUMNS), *(format_row(r, COLUMNS) for r in records)]
-    from filelock import FileLock
-
     path = results_dir / CSV_NAME
-    with FileLock(f"{path}.lock").acquire(poll_interval=LOCK_POLL_SECONDS):
+    with _one_writer_at_a_time(path):
         replace_file(path, "".join(lines))
     return len(records)
 

@@ -87,7 +87,7 @@ def test_results_that_cannot_be_read_leave_the_report_alone(
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # saved by a spreadsheet
     assert report.main(command) == 0
     before = page.read_text()
-    assert "1 runs" in before
+    assert "1 run." in before
     for damage in (lambda: path.write_text(path.read_text().split("\n", 1)[1]), path.unlink):
         damage()
         assert report.main(command) == 1
@@ -197,7 +197,7 @@ def test_runs_on_other_messages_are_never_compared(tmp_path: Path, data: Path) -
     groups, notes = group_runs(read_results(tmp_path)[0])
     assert {group.name: [seed for seed, _ in group.runs] for group in groups} == {"1": [1, 2], "2": [1]}
     assert len(notes) == 1
-    assert "1 runs on other messages (data digest cccccccc" in notes[0]
+    assert "1 run on other messages (data digest cccccccc" in notes[0]
     gathered = contents(tmp_path, data)
     assert answer(gathered, "1", "2").seeds == 1
 
@@ -223,7 +223,7 @@ def test_a_repeated_seed_counts_once_and_the_newest_wins(tmp_path: Path, data: P
     make_run(tmp_path, data, row_config(1, seed=4), 0.9, minute=1, device_name="old")
     groups, notes = group_runs(read_results(tmp_path)[0])
     assert [dict(group.values("device_name")) for group in groups] == [{"new": 1}]
-    assert "1: 1 runs were repeated" in notes[0]
+    assert "1: 1 run repeated later" in notes[0]
 
 
 def test_other_pretrained_weights_are_left_out_random_ones_differ_by_nature(tmp_path: Path, data: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from ablation.config import FIELDS, RANDOM, ROWS, row_config, variant_settings
 from ablation.flags import typed
 from ablation.report.results import Run
+from ablation.words import plural
 
 Seeds = tuple[int | None, int | None]
 
@@ -62,8 +63,8 @@ def group_runs(runs: Iterable[Run], data_digest: str | None = None) -> tuple[lis
     for digest, count in digests.items():
         if digest != data_digest:
             notes.append(
-                f"{count} runs on other messages (data digest {digest[:8]}, this report is on {str(data_digest)[:8]}):"
-                " never compared, left out"
+                f"{plural(count, 'run')} on other messages (data digest {digest[:8]}, this report is on"
+                f" {str(data_digest)[:8]}): never compared, left out"
             )
     by_key: dict[str, list[Run]] = {}
     for run in runs:
@@ -82,7 +83,7 @@ def group_runs(runs: Iterable[Run], data_digest: str | None = None) -> tuple[lis
             group.runs[run.seeds] = run
         group.runs = dict(sorted(group.runs.items(), key=lambda item: tuple(-1 if s is None else s for s in item[0])))
         if repeats:
-            notes.append(f"{group.name}: {repeats} runs were repeated later with the same seed; the newest counts")
+            notes.append(f"{group.name}: {plural(repeats, 'run')} repeated later with the same seed; the newest counts")
         groups.append(group)
     return sorted(groups, key=_position), notes
 

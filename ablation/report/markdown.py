@@ -10,6 +10,7 @@ from ablation.report.answers import Answer
 from ablation.report.cells import ANSWER_COLUMNS, filled_columns, how_text
 from ablation.report.contents import Contents
 from ablation.report.questions import MAIN, MARGIN, RANDOM_TWINS
+from ablation.words import plural
 
 README_BLOCK = "results"  # between <!-- results:begin --> and <!-- results:end -->
 README_COLUMNS = ("Row", "Setting", "Runs", "Test %", "Test, 95 %", "New, letters %", "Minutes", "Device", "Published")
@@ -62,7 +63,7 @@ def messages_text(contents: Contents) -> str:
 
 def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]]) -> str:
     """The whole report; ``pictures`` are (file name, what it shows)."""
-    parts = ["# Results", contents.disclaimer, f"{contents.runs} runs. {messages_text(contents)}".strip()]
+    parts = ["# Results", contents.disclaimer, f"{plural(contents.runs, 'run')}. {messages_text(contents)}".strip()]
     parts += ["## Table", results_table(contents) if contents.lines else "No results yet.", EXPLANATION[0]]
     for family, title in FAMILIES.items():
         parts += [f"## {title}", answers_table(contents, family)]

@@ -12,6 +12,7 @@ from ablation.report.cells import ANSWER_COLUMNS, NOTHING, Column, filled_column
 from ablation.report.contents import Contents
 from ablation.report.markdown import EXPLANATION, FAMILIES, messages_text, unanswered_text
 from ablation.report.table import Line
+from ablation.words import plural
 
 TEMPLATE = Path(__file__).with_name("page.html")
 WRAPPED = ("Row", "Setting", "Device")
@@ -23,7 +24,7 @@ def report_page(contents: Contents, pictures: Sequence[tuple[str, str, str]]) ->
     parts = ["<h1>Spam-classifier ablations: results</h1>"]
     if contents.disclaimer:
         parts.append(f"<p><strong>{escape(contents.disclaimer)}</strong></p>")
-    parts.append(f"<p>{contents.runs} runs. {escape(messages_text(contents))}</p>")
+    parts.append(f"<p>{plural(contents.runs, 'run')}. {escape(messages_text(contents))}</p>")
     parts += ["<h2>Table</h2>", _table(contents.lines) if contents.lines else "<p>No results yet.</p>"]
     parts.append(f'<p class="quiet">{escape(EXPLANATION[0])}</p>')
     for family, title in FAMILIES.items():

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from ablation.sweep.outcome import DONE_BEFORE, FAILED, FINISHED, SKIPPED, Outcome
 from ablation.sweep.plan import PlannedRun
+from ablation.words import plural
 
 MOST_SEEDS_NAMED = 12
 
@@ -53,7 +54,7 @@ def describe_plan(
     if known:
         unknown = len(to_run) - len(known)
         text += f", about {duration(sum(known) / jobs)}"
-        text += f", and {unknown} runs of unknown length" if unknown else ""
+        text += f", and {plural(unknown, 'run')} of unknown length" if unknown else ""
     return "\n".join([*lines, text])
 
 
