@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ablation.config import FIELDS, ROWS, ConfigError, ExperimentConfig
+from ablation.config.experiment import FIELDS, ConfigError, ExperimentConfig
+from ablation.config.flags import Parser, config_from_flags
+from ablation.config.rows import ROWS
 from ablation.environment import python_command, require_packages
-from ablation.flags import Parser, config_from_flags
 
 COMMAND_OPTIONS = ("row", "dry_run", "force")
 
@@ -53,10 +54,11 @@ def read_command(arguments: list[str] | None = None) -> tuple[ExperimentConfig, 
 
 def run(config: ExperimentConfig, *, force: bool) -> None:
     """Run, append the row, show it."""
-    from ablation import experiment, run_folder
-    from ablation.console import Console, summary
-    from ablation.dry_run import next_command
-    from ablation.results_log import CSV_NAME, RUNS_FOLDER
+    from ablation.results import run_folder
+    from ablation.results.log import CSV_NAME, RUNS_FOLDER
+    from ablation.run import experiment
+    from ablation.run.console import Console, summary
+    from ablation.run.dry_run import next_command
 
     device = experiment.resolve_device(config)
     if not force:
@@ -87,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, interrupt)
     try:
         if options.get("dry_run"):
-            from ablation.dry_run import describe
+            from ablation.run.dry_run import describe
 
             print(describe(config))
         else:
@@ -97,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ConfigError as error:
         return fail(error.problems, status=2)
     except Exception as error:
-        from ablation.experiment import EXPECTED_FAILURES
+        from ablation.run.experiment import EXPECTED_FAILURES
 
         if not isinstance(error, EXPECTED_FAILURES):
             raise

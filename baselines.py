@@ -21,9 +21,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablation.config import DEMO_RESULTS_DIR, RESULTS_DIR
+from ablation.config.experiment import DEMO_RESULTS_DIR, RESULTS_DIR
+from ablation.config.flags import Parser
 from ablation.environment import require_packages
-from ablation.flags import Parser
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,11 +124,12 @@ def run_baseline(name: str, splits: Splits, results_dir: Path, *, demo: bool = F
     """
     import sklearn
 
-    from ablation import environment, results_log
-    from ablation.demo_files import DISCLAIMER, SHORT_DISCLAIMER
+    from ablation import environment
+    from ablation.data.demo import DISCLAIMER, SHORT_DISCLAIMER
+    from ablation.data.spam import data_digest
     from ablation.listener import Count
-    from ablation.run_folder import PREDICTIONS_CSV, predictions_csv, with_note, write_run
-    from ablation.spam_data import data_digest
+    from ablation.results import log as results_log
+    from ablation.results.run_folder import PREDICTIONS_CSV, predictions_csv, with_note, write_run
 
     baseline = BASELINES[name]
     started = time.perf_counter()
@@ -219,9 +220,9 @@ def load_splits(options: argparse.Namespace) -> Splits:
     Raises:
         DataError, DownloadError: they cannot be had or used.
     """
-    from ablation.demo_files import read_demo_messages
-    from ablation.spam_data import read_messages, split_messages
-    from gpt_download import fetch_dataset
+    from ablation.data.demo import read_demo_messages
+    from ablation.data.spam import read_messages, split_messages
+    from ablation.files.fetch import fetch_dataset
 
     if options.demo:
         return split_messages(read_demo_messages())
@@ -239,10 +240,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
 
     require_packages()
-    from ablation.demo_files import DISCLAIMER
-    from ablation.results_log import CSV_NAME, ResultsError
-    from ablation.spam_data import DataError
-    from gpt_download import DownloadError
+    from ablation.data.demo import DISCLAIMER
+    from ablation.data.spam import DataError
+    from ablation.files.download import DownloadError
+    from ablation.results.log import CSV_NAME, ResultsError
 
     results_dir = options.results_dir or Path(DEMO_RESULTS_DIR if options.demo else RESULTS_DIR)
     try:

@@ -22,13 +22,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablation.config import DEVICES, NANO, RANDOM, ExperimentConfig
+from ablation.config.experiment import DEVICES, RANDOM, ExperimentConfig
+from ablation.config.flags import Parser
+from ablation.config.shapes import NANO
+from ablation.data.lines import Line, groups, read_lines
 from ablation.environment import require_packages
-from ablation.flags import Parser
-from ablation.message_lines import Line, groups, read_lines
 
 if TYPE_CHECKING:
-    from ablation.trained_classifier import Answer, SavedRun, TrainedClassifier
+    from ablation.run.trained_classifier import Answer, SavedRun, TrainedClassifier
     from previous_chapters import GPTModel
 
 AT_A_TIME = 512  # messages in memory; enough for batches of similar length
@@ -82,7 +83,7 @@ FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {"text": as_text, "csv": a
 
 def answer_lines(classifier: TrainedClassifier, lines: Iterator[Line]) -> Iterator[tuple[Line, Answer | None]]:
     """Each line with its answer, in order; None beside a line that has a problem."""
-    from ablation.trained_classifier import MessageError, check_message
+    from ablation.run.trained_classifier import MessageError, check_message
 
     for group in groups(lines, AT_A_TIME):
         checked = []
@@ -101,8 +102,8 @@ def answer_lines(classifier: TrainedClassifier, lines: Iterator[Line]) -> Iterat
 
 def open_saved(saved: SavedRun, options: argparse.Namespace) -> TrainedClassifier:
     """The classifier of a run, its base weights found where the run found them."""
-    from ablation.experiment import open_tokenizer, resolve_device
-    from ablation.trained_classifier import TrainedClassifier
+    from ablation.run.experiment import open_tokenizer, resolve_device
+    from ablation.run.trained_classifier import TrainedClassifier
 
     config = run_config(saved, options)
     device = resolve_device(config)
@@ -123,9 +124,9 @@ def run_config(saved: SavedRun, options: argparse.Namespace) -> ExperimentConfig
 
 def joined_model(saved: SavedRun, options: argparse.Namespace) -> GPTModel:
     """The trained parameters joined to the base weights."""
-    from ablation.experiment import open_weights
     from ablation.listener import Listener
-    from ablation.trained_classifier import join, needs_base
+    from ablation.run.experiment import open_weights
+    from ablation.run.trained_classifier import join, needs_base
 
     base = open_weights(run_config(saved, options), Listener()) if needs_base(saved) else None
     return join(saved, base)
@@ -136,7 +137,7 @@ def write_checkpoint(saved: SavedRun, options: argparse.Namespace) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from ablation.trained_classifier import book_checkpoint
+    from ablation.run.trained_classifier import book_checkpoint
 
     target = Path(options.merge_lora)
     state = book_checkpoint(joined_model(saved, options))
@@ -243,12 +244,12 @@ def main(arguments: list[str] | None = None) -> int:
     import torch
 
     from ablation.allocator import keep_freed_memory
-    from ablation.config import ConfigError
-    from ablation.demo_files import DISCLAIMER
-    from ablation.downloads import DownloadError
-    from ablation.spam_data import DataError
-    from ablation.trained_classifier import ClassifierError, read_saved_run
-    from ablation.weights import WeightsError
+    from ablation.config.experiment import ConfigError
+    from ablation.data.demo import DISCLAIMER
+    from ablation.data.spam import DataError
+    from ablation.files.download import DownloadError
+    from ablation.model.weights import WeightsError
+    from ablation.run.trained_classifier import ClassifierError, read_saved_run
 
     try:
         saved = read_saved_run(options.model)

@@ -1,7 +1,7 @@
 """Low-rank adaptation (LoRA, Hu et al. 2021): a trainable term of low rank beside every frozen linear layer.
 
 As in the published script, the term is ``alpha · x A B`` (not divided by the rank), every ``Linear`` is wrapped, the
-classifier included, and the classifier's own weights stay trainable (see ``ablation/trainable_layers.py``).
+classifier included, and the classifier's own weights stay trainable (see ``ablation/methods/layers.py``).
 """
 
 from __future__ import annotations

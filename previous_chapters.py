@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ablation.config import ModelShape
+from ablation.config.shapes import ModelShape
 
 LAYER_NORM_EPS = 1e-5
 

@@ -11,8 +11,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from ablation.config.flags import Parser
 from ablation.environment import require_packages
-from ablation.flags import Parser
 from ablation.words import plural
 from baselines import BASELINES
 
@@ -35,7 +35,7 @@ def make_report(results_dir: Path, data_dir: Path, readme: Path | None) -> list[
     from ablation.report.page import report_page
     from ablation.report.pictures import draw_pictures
     from ablation.report.table import table_csv
-    from ablation.results_log import CSV_NAME, RUN_JSON, RUNS_FOLDER, ResultsError
+    from ablation.results.log import CSV_NAME, RUN_JSON, RUNS_FOLDER, ResultsError
 
     contents = gather(results_dir, data_dir, {name: baseline.description for name, baseline in BASELINES.items()})
     if readme is not None and contents.disclaimer:
@@ -44,7 +44,7 @@ def make_report(results_dir: Path, data_dir: Path, readme: Path | None) -> list[
         reason = contents.problems[0] if contents.problems else f"{results_dir / CSV_NAME} holds no run"
         raise ResultsError(
             f"{reason}, though {results_dir / RUNS_FOLDER} has some;"
-            f" python -m ablation.results_log --rebuild {results_dir} makes the file anew from them"
+            f" python -m ablation.results.log --rebuild {results_dir} makes the file anew from them"
         )
     folder = results_dir / REPORT_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit status 0 for a written report, even of nothing; 1 for a failure; 2 for a wrong command."""
     options = make_parser().parse_args(arguments)
     require_packages()
-    from ablation.results_log import ResultsError
+    from ablation.results.log import ResultsError
 
     if not options.results_dir.is_dir():
         print(f"error: --results_dir {options.results_dir}: no such folder; give that of results.csv", file=sys.stderr)

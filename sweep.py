@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import additional_experiments
-from ablation.config import ROWS, ConfigError, ExperimentConfig
+from ablation.config.experiment import ConfigError, ExperimentConfig
+from ablation.config.flags import Parser
+from ablation.config.rows import ROWS
 from ablation.environment import require_packages
-from ablation.flags import Parser
 from ablation.sweep.plan import PlannedRun, make_plan, parse_numbers, parse_shard, shard_of
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _interrupt(signal_number: int, frame: object) -> NoReturn:
 
 def run_plan(plan: list[PlannedRun], options: argparse.Namespace, flags: list[str]) -> int:
     """Sort out what is done, run the rest, sum up."""
-    from ablation.results_log import ResultsError
+    from ablation.results.log import ResultsError
     from ablation.sweep.outcome import DONE_BEFORE, FAILED, Outcome
     from ablation.sweep.progress import Progress, describe_plan, summary
     from ablation.sweep.state import Digests, estimate_all, failure_of, finished_runs, result_of
@@ -229,7 +230,7 @@ def _run(
         yield from engine.run_all(plan)
         return
 
-    from ablation import experiment
+    from ablation.run import experiment
     from ablation.sweep.local import LocalEngine, default_threads
 
     device = experiment.resolve_device(config)
@@ -253,7 +254,7 @@ def _device_name(config: ExperimentConfig, earlier: Sequence[object]) -> str:
     if not earlier:
         return ""
     from ablation.environment import device_name
-    from ablation.experiment import resolve_device
+    from ablation.run.experiment import resolve_device
 
     return device_name(resolve_device(config).type)
 

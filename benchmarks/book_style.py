@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ablation.config import ExperimentConfig
-from ablation.execution_plan import Setup
-from ablation.executions import NaiveExecution
+from ablation.config.experiment import ExperimentConfig
+from ablation.execution.executions import NaiveExecution
+from ablation.execution.plan import Setup
 from previous_chapters import GPTModel, LayerNorm, MultiHeadAttention
 
 

@@ -24,13 +24,13 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 from torch.profiler import ProfilerActivity, profile  # noqa: E402
 
-from ablation import experiment  # noqa: E402
 from ablation.allocator import keep_freed_memory  # noqa: E402
-from ablation.classifier import build_classifier  # noqa: E402
-from ablation.config import ExperimentConfig  # noqa: E402
+from ablation.config.experiment import ExperimentConfig  # noqa: E402
 from ablation.listener import Listener  # noqa: E402
-from ablation.trained_classifier import SavedRun, TrainedClassifier, join  # noqa: E402
-from ablation.weights import open_weights  # noqa: E402
+from ablation.model.classifier import build_classifier  # noqa: E402
+from ablation.model.weights import open_weights  # noqa: E402
+from ablation.run import experiment  # noqa: E402
+from ablation.run.trained_classifier import SavedRun, TrainedClassifier, join  # noqa: E402
 from benchmarks.load_weights import write_random_weights  # noqa: E402
 from benchmarks.operations import blocks_gflop, sgemm_rate  # noqa: E402
 from benchmarks.record import write_record  # noqa: E402

@@ -27,7 +27,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from ablation.config import MODEL_SHAPES, ModelShape, canonical_model_size  # noqa: E402
+from ablation.config.shapes import MODEL_SHAPES, ModelShape, canonical_model_size  # noqa: E402
 from benchmarks.record import write_record  # noqa: E402
 
 WARM_REPEATS = 3
@@ -78,7 +78,7 @@ def in_process(task: str, file: Path, size: str) -> dict[str, float]:
 def load(file: Path, shape: ModelShape) -> dict[str, float]:
     import torch
 
-    from ablation.weights import WithoutDraws, load_into, open_weights
+    from ablation.model.weights import WithoutDraws, load_into, open_weights
     from previous_chapters import GPTModel
 
     before, began = anonymous_memory(), time.perf_counter()
@@ -99,7 +99,7 @@ def load(file: Path, shape: ModelShape) -> dict[str, float]:
 
 
 def digest(file: Path, shape: ModelShape) -> dict[str, float]:
-    from ablation.weights import open_weights
+    from ablation.model.weights import open_weights
 
     began = time.perf_counter()
     open_weights(file, shape).digest()
@@ -107,7 +107,7 @@ def digest(file: Path, shape: ModelShape) -> dict[str, float]:
 
 
 def blocks(file: Path, shape: ModelShape) -> dict[str, float]:
-    from ablation.weights import open_weights
+    from ablation.model.weights import open_weights
 
     before, began = peak_memory(), time.perf_counter()
     weights = open_weights(file, shape)

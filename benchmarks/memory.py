@@ -22,7 +22,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from ablation.config import row_config  # noqa: E402
+from ablation.config.rows import row_config  # noqa: E402
 from benchmarks.load_weights import megabytes, write_random_weights  # noqa: E402
 from benchmarks.memory_sampler import MemorySampler  # noqa: E402
 from benchmarks.record import earlier_results, write_record  # noqa: E402
@@ -159,13 +159,13 @@ def run(task: Task, file: Path) -> None:
     """What ``run_experiment`` does, with a shorter model and made-up messages; tells its phases."""
     import torch
 
-    from ablation import experiment
-    from ablation.batches import encode_messages, make_loaders
-    from ablation.execution_plan import make_setup
+    from ablation.data.encode import encode_messages, make_loaders
+    from ablation.data.spam import SPLITS
+    from ablation.execution.plan import make_setup
     from ablation.listener import Listener
-    from ablation.spam_data import SPLITS
-    from ablation.training import predict, train
-    from ablation.weights import open_weights
+    from ablation.model.weights import open_weights
+    from ablation.run import experiment
+    from ablation.run.training import predict, train
 
     def phase(name: str) -> None:
         print(f"phase: {name}", flush=True)

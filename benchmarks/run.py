@@ -34,17 +34,18 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 
-from ablation import experiment  # noqa: E402
 from ablation.allocator import keep_freed_memory  # noqa: E402
-from ablation.batches import EncodedMessages, make_loaders  # noqa: E402
-from ablation.config import MODEL_CONTEXT_LENGTH, ExperimentConfig, row_config  # noqa: E402
-from ablation.execution_plan import ExecutionPlan, Setup, make_setup  # noqa: E402
-from ablation.executions import NaiveExecution, PlannedExecution  # noqa: E402
-from ablation.feature_cache import FeatureCache  # noqa: E402
+from ablation.config.experiment import MODEL_CONTEXT_LENGTH, ExperimentConfig  # noqa: E402
+from ablation.config.rows import row_config  # noqa: E402
+from ablation.data.encode import EncodedMessages, make_loaders  # noqa: E402
+from ablation.execution.executions import NaiveExecution, PlannedExecution  # noqa: E402
+from ablation.execution.feature_cache import FeatureCache  # noqa: E402
+from ablation.execution.features import FeatureOptions  # noqa: E402
+from ablation.execution.plan import ExecutionPlan, Setup, make_setup  # noqa: E402
 from ablation.listener import Count, Evaluation, Listener  # noqa: E402
-from ablation.prefix_features import FeatureOptions  # noqa: E402
-from ablation.training import make_optimizer, train  # noqa: E402
-from ablation.weights import open_weights  # noqa: E402
+from ablation.model.weights import open_weights  # noqa: E402
+from ablation.run import experiment  # noqa: E402
+from ablation.run.training import make_optimizer, train  # noqa: E402
 from benchmarks.book_style import BookStyleExecution, plain_adamw  # noqa: E402
 from benchmarks.load_weights import write_random_weights  # noqa: E402
 from benchmarks.memory_sampler import MemorySampler  # noqa: E402

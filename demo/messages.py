@@ -19,8 +19,8 @@ from collections.abc import Callable, Collection
 from functools import cache
 from pathlib import Path
 
-from ablation.demo_files import MESSAGES
-from ablation.spam_data import LABELS
+from ablation.data.demo import MESSAGES
+from ablation.data.spam import LABELS
 
 TEXTS = Path(__file__).parent / "texts"
 MESSAGES_SEED = 1

@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ablation.config import ALL_SHAPES, NANO, ModelShape
-from ablation.demo_files import WEIGHTS, load_demo_tokenizer
+from ablation.config.shapes import ALL_SHAPES, NANO, ModelShape
+from ablation.data.demo import WEIGHTS, load_demo_tokenizer
 from demo.messages import demo_messages, write_messages
 from previous_chapters import GPTModel
 

@@ -16,7 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
 
-from ablation.demo_files import VOCABULARY, WORD_PATTERN
+from ablation.data.demo import VOCABULARY, WORD_PATTERN
 from demo.messages import demo_messages, write_messages
 
 TOKENS = 1999  # the end-of-text token is the 2,000th

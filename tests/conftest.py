@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-DATA = Path(__file__).parent / "data"
+FIXTURES = Path(__file__).parent / "fixtures"
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and what they start would inherit that.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -48,4 +48,4 @@ def real_vocabulary() -> Path:
 
 @pytest.fixture(scope="session")
 def parameter_counts() -> dict[str, Any]:
-    return json.loads((DATA / "parameter_counts.json").read_text())
+    return json.loads((FIXTURES / "parameter_counts.json").read_text())

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ablation import statistics
+from ablation.report import significance as statistics
 from ablation.report.groups import Group, Seeds
 from ablation.report.messages import Messages
 from ablation.report.questions import BEST_BASELINE, MARGIN, RANDOM_TWINS, Question
-from ablation.report.results import Predictions, PredictionsError
+from ablation.results.read import Predictions, PredictionsError
 
 DEFAULT_SEEDS = "123-132"  # ten: the fewest with which the sign-flip test can say anything
 NO_SEED: Seeds = (None, None)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablation.config import NANO
-from ablation.demo_files import DISCLAIMER
+from ablation.config.shapes import NANO
+from ablation.data.demo import DISCLAIMER
 from ablation.report.answers import (
     DEFAULT_SEEDS,
     Answer,
@@ -19,9 +19,9 @@ from ablation.report.answers import (
 from ablation.report.groups import Group, group_runs
 from ablation.report.messages import Messages, load_demo_messages, load_messages
 from ablation.report.questions import DEMO_QUESTIONS, MAIN, QUESTIONS, RANDOM_TWINS, Question
-from ablation.report.results import as_row, read_results
+from ablation.report.significance import SEEDS_FOR_A_TEST
 from ablation.report.table import Line, make_table
-from ablation.statistics import SEEDS_FOR_A_TEST
+from ablation.results.read import as_row, read_results
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ablation.config import FIELDS, RANDOM, ROWS, row_config, variant_settings
-from ablation.flags import typed
-from ablation.report.results import Run
+from ablation.config.experiment import FIELDS, RANDOM, variant_settings
+from ablation.config.flags import typed
+from ablation.config.rows import ROWS, row_config
+from ablation.results.read import Run
 from ablation.words import plural
 
 Seeds = tuple[int | None, int | None]
@@ -20,7 +21,7 @@ class Group:
     """All runs of one configuration on the same messages and weights, one per seed.
 
     Attributes:
-        key: the configuration (:func:`ablation.report.results.variant_key`).
+        key: the configuration (:func:`ablation.results.read.variant_key`).
         name: what a reader calls it: "1", "B3", "2 with --weights random".
         runs: by seed and order seed, the newest where a seed was run twice.
     """

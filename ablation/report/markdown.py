@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ablation.readme import replace_block
 from ablation.report.answers import Answer
 from ablation.report.cells import ANSWER_COLUMNS, filled_columns, how_text
 from ablation.report.contents import Contents
 from ablation.report.questions import MAIN, MARGIN, RANDOM_TWINS
+from ablation.report.readme import replace_block
 from ablation.words import plural
 
 README_BLOCK = "results"  # between <!-- results:begin --> and <!-- results:end -->

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ablation.demo_files import read_demo_messages
-from ablation.spam_data import DATA_FILE, DataError, data_digest, read_messages, split_messages
+from ablation.data.demo import read_demo_messages
+from ablation.data.spam import DATA_FILE, DataError, data_digest, read_messages, split_messages
 
 
 def letters(text: str) -> str:

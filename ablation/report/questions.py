@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ablation.config import RANDOM, row_config, variant_settings
-from ablation.report.results import variant_key
+from ablation.config.experiment import RANDOM, variant_settings
+from ablation.config.rows import row_config
+from ablation.results.read import variant_key
 
 MARGIN = 0.02  # accuracies that differ by up to two points, six messages of 300, serve a reader equally well
 BEST_BASELINE = "baseline"

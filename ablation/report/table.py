@@ -7,19 +7,20 @@ import io
 import statistics as plain
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ablation import statistics
-from ablation.config import ROWS, row_config, variant_settings
-from ablation.flags import typed
+from ablation.config.experiment import variant_settings
+from ablation.config.flags import typed
+from ablation.config.rows import ROWS, row_config
+from ablation.environment import PROJECT
+from ablation.report import significance as statistics
 from ablation.report.groups import Group
 from ablation.report.messages import Messages
-from ablation.report.results import PredictionsError
+from ablation.results.read import PredictionsError
 
-PUBLISHED_TABLE = Path(__file__).resolve().parents[2] / "data" / "published_table.csv"
+PUBLISHED_TABLE = PROJECT / "data" / "published_table.csv"
 ACCURACIES = {"training": "train", "validation": "validation", "test": "test"}  # name in tables: name of the split
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from ablation.environment import PROJECT
 from ablation.sweep.outcome import DONE_BEFORE, FAILED, FINISHED, SKIPPED, Outcome
 from ablation.sweep.plan import PlannedRun, feature_group
 from ablation.sweep.state import failure_of, log_of
@@ -27,7 +28,7 @@ try:
 except ImportError:  # Windows: two sweeps at once may do a run twice there
     fcntl = None  # type: ignore[assignment]
 
-RUNNER = Path(__file__).resolve().parents[2] / "additional_experiments.py"
+RUNNER = PROJECT / "additional_experiments.py"
 PAUSE = 0.1  # seconds between two looks at the processes
 PATIENCE = 30.0  # seconds that an interrupted run has to end
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ablation.config import RANDOM, ConfigError, ExperimentConfig, config_hash
+from ablation.config.experiment import RANDOM, ConfigError, ExperimentConfig, config_hash
 
 ReadCommand = Callable[[list[str]], ExperimentConfig]
 

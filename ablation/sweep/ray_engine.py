@@ -14,14 +14,13 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ablation.config import ConfigError, ExperimentConfig
-from ablation.environment import git_commit
-from ablation.run_folder import write_run
+from ablation.config.experiment import ConfigError, ExperimentConfig
+from ablation.environment import PROJECT, git_commit
+from ablation.results.run_folder import write_run
 from ablation.sweep.outcome import FAILED, FINISHED, SKIPPED, Outcome
 from ablation.sweep.plan import PlannedRun
 from ablation.sweep.state import failure_of
 
-PROJECT = Path(__file__).resolve().parents[2]
 FEATURES_FOLDER = "features"
 RETRIES = 5  # of a run whose worker or node died
 # What a node has no use for, or fetches for itself.
@@ -51,8 +50,8 @@ def with_absolute_paths(config: ExperimentConfig) -> ExperimentConfig:
 
 def run_on_node(config: ExperimentConfig, forced: bool) -> dict[str, Any]:
     """What a task does: run, and bring home the row and the files, or the reason why there are none."""
-    from ablation import experiment
-    from ablation.run_folder import describe_result
+    from ablation.results.run_folder import describe_result
+    from ablation.run import experiment
 
     try:
         if not forced:

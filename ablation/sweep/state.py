@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ablation.config import PRETRAINED, ExperimentConfig, variant_settings
-from ablation.report.results import Run, read_results, variant_key
-from ablation.spam_data import DATA_FILE, DataError, data_digest, read_messages, split_messages
+from ablation.config.experiment import PRETRAINED, ExperimentConfig, variant_settings
+from ablation.data.spam import DATA_FILE, DataError, data_digest, read_messages, split_messages
+from ablation.results.read import Run, read_results, variant_key
 from ablation.sweep.plan import PlannedRun, feature_group
 
 LOGS_FOLDER = "sweep"  # below the results: a log per run that is under way, and one per run that failed
@@ -45,18 +45,19 @@ class Digests:
 
 
 def _digest_of_weights(config: ExperimentConfig) -> str | None:
-    import gpt_download
-    from ablation.weights import WeightsError, open_weights
+    from ablation.files import fetch
+    from ablation.files.download import DownloadError
+    from ablation.model.weights import WeightsError, open_weights
 
     try:
         if config.weights_path is not None:
             path = Path(config.weights_path)
         else:
-            path = gpt_download.fetch_weights(
+            path = fetch.fetch_weights(
                 config.model_size, Path(config.models_dir), offline=True, trust_new_hash=config.trust_new_hash
             )
         return open_weights(path, config.shape).digest()
-    except (gpt_download.DownloadError, WeightsError, OSError):
+    except (DownloadError, WeightsError, OSError):
         return None  # the run itself will say what is wrong
 
 

@@ -1,0 +1,130 @@
+"""From the flags of a command to a configuration; whatever is wrong with the command is found together."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ablation.config.experiment import DEMO_RESULTS_DIR, FIELDS, RESULTS_DIR, ConfigError, ExperimentConfig
+from ablation.config.rows import ROWS
+from ablation.config.shapes import NANO
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that refuses a wrong command in one line, as all else is refused, and asks about a misspelt flag."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = message.removeprefix("unrecognized arguments: ").split()
+        known = [name for action in self._actions for name in action.option_strings]
+        close = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1) if unknown else []
+        hint = f"; did you mean {close[0]}?" if close and "unrecognized" in message else ""
+        self.exit(2, f"error: {message}{hint or f'; {self.prog} --help lists all flags'}\n")
+
+
+def config_from_flags(flags: Mapping[str, str | bool], row: str | None = None) -> tuple[ExperimentConfig, list[str]]:
+    """Build the configuration of one command.
+
+    Args:
+        flags: the flags that were given, by field name; strings as typed, ``True`` for a switch.
+        row: the value of ``--row`` as typed; the given flags override the row's.
+
+    Returns:
+        The configuration, and one line for each setting that was given but has no effect.
+
+    Raises:
+        ConfigError: all problems of the command together.
+    """
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    if row is not None:
+        if row.isdecimal() and int(row) in ROWS:
+            values.update(ROWS[int(row)])
+        else:
+            problems.append(f"--row {row}: the published table has rows {min(ROWS)} to {max(ROWS)}; give one of them")
+    for name, text in flags.items():
+        if isinstance(text, bool):
+            values[name] = text
+            continue
+        try:
+            values[name] = FIELDS[name].metadata["parse"](text)
+        except ValueError as error:
+            problems.append(f"--{name} {shlex.quote(text)}: {error}")
+            values.pop(name, None)  # checked on with the default, so that the other problems are found too
+    try:
+        config = ExperimentConfig(**values)
+    except ConfigError as error:
+        problems.extend(error.problems)
+    default_dir = DEMO_RESULTS_DIR if values.get("demo") else RESULTS_DIR
+    problems.extend(path_problems(values.get("results_dir", default_dir), values.get("weights_path")))
+    if problems:
+        raise ConfigError(problems)
+    return config, ineffective_settings(config, given=flags.keys())
+
+
+def typed(settings: Mapping[str, Any]) -> str:
+    """Settings as the flags that a person types; a value that no flag can give reads ``name=value``."""
+    parts = []
+    for name, value in settings.items():
+        if value is True:
+            parts.append(f"--{name}")
+        elif value is False or value is None:
+            parts.append(f"{name}={value}")
+        else:
+            text = str(value)
+            parts.append(f'--{name} "{text}"' if " " in text else f"--{name} {text}")
+    return " ".join(parts)
+
+
+def path_problems(results_dir: str, weights_path: str | None) -> list[str]:
+    """What is wrong with the paths of a command, one line per problem."""
+    problems = []
+    folder = Path(results_dir).absolute()
+    obstacle = next((path for path in (folder, *folder.parents) if path.exists()), None)
+    if obstacle is not None and not obstacle.is_dir():
+        problems.append(f"--results_dir {results_dir}: {obstacle} is a file; give a folder")
+    elif obstacle is not None and not os.access(obstacle, os.W_OK):
+        problems.append(f"--results_dir {results_dir}: {obstacle} cannot be written to; give another folder")
+    if weights_path is not None and not Path(weights_path).exists():
+        problems.append(f"--weights_path {weights_path}: no such file or folder; check the path")
+    return problems
+
+
+def _seen_at_different_lengths(config: ExperimentConfig) -> bool:
+    if config.disable_causal_mask:
+        return config.no_padding
+    return config.trainable_token_pos == "flexible" or (config.no_padding and config.trainable_token_pos == "last")
+
+
+def ineffective_settings(config: ExperimentConfig, given: Iterable[str]) -> list[str]:
+    """One line for each setting among ``given`` that changes nothing in this configuration."""
+    given = set(given)
+    lines = []
+    for name in ("lora_rank", "lora_alpha"):
+        if name in given and not config.uses_lora:
+            lines.append(
+                f"--{name} has no effect with --trainable_layers {config.trainable_layers}; add --trainable_layers lora"
+            )
+    if "context_length" in given and config.no_padding:
+        lines.append("--context_length has no effect with --no_padding, which pads and cuts nothing")
+    if config.execution == "naive":
+        lines.extend(
+            f"--{name} has no effect with --execution naive, which keeps no features"
+            for name in ("feature_cache", "feature_memory")
+            if name in given
+        )
+    if "execution" in given and config.execution == "recorded" and _seen_at_different_lengths(config):
+        lines.append("--execution recorded has no effect where messages are seen at different lengths: as planned")
+    if "feature_cache_limit" in given and config.feature_cache is None:
+        lines.append("--feature_cache_limit has no effect without --feature_cache")
+    if "weights_path" in given and "model_size" not in given and not config.demo:
+        lines.append(f"--weights_path is read as {config.model_size}; give --model_size if it is another size")
+    if config.demo and "data_dir" in given:
+        lines.append("--data_dir has no effect with --demo, which has messages of its own")
+    if config.demo and config.model_size != NANO and "model_size" in given:
+        lines.append(f"--model_size has no effect with --demo, which uses {NANO}")
+    return lines

@@ -1,0 +1,153 @@
+"""Messages as token ids, and batches of them in the published order.
+
+The order of every random draw is part of the experiment; see :func:`make_loaders`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import environ
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ablation.config.experiment import LONGEST_TRAINING_EXAMPLE, MODEL_CONTEXT_LENGTH, ExperimentConfig
+from ablation.data.spam import DataError
+
+if TYPE_CHECKING:
+    import tiktoken
+
+# ---- tokens ----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    before = environ.get(name)
+    environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del environ[name]
+        else:
+            environ[name] = before
+
+
+def load_tokenizer(vocabulary_dir: Path) -> tiktoken.Encoding:
+    """GPT-2's byte-pair encoding from a folder in tiktoken's cache layout; opens no connection if it is complete."""
+    import tiktoken
+
+    with _environment("TIKTOKEN_CACHE_DIR", str(vocabulary_dir)):
+        return tiktoken.get_encoding("gpt2")
+
+
+@dataclass(frozen=True)
+class EncodedMessages:
+    """The messages of one split as token ids.
+
+    Attributes:
+        tokens: (N, W) ids, real tokens first, pads behind them.
+        lengths: (N,) number of real tokens; a token that happens to be the pad token counts as real.
+        labels: (N,) 0 ham, 1 spam.
+        padded: whether a message is seen at the full width W, or, without padding, at its own length.
+    """
+
+    tokens: Tensor
+    lengths: Tensor
+    labels: Tensor
+    padded: bool
+
+    def widths(self) -> Tensor:
+        """(N,) number of positions at which each message enters the model."""
+        return torch.full_like(self.lengths, self.tokens.shape[1]) if self.padded else self.lengths
+
+    def batch(self, indices: Tensor) -> Tensor:
+        """The token ids (B, T) of some messages; without padding T is the length of the longest among them."""
+        tokens = self.tokens[indices]
+        return tokens if self.padded else tokens[:, : int(self.lengths[indices].max())]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def encode_splits(
+    splits: dict[str, pd.DataFrame], tokenizer: tiktoken.Encoding, config: ExperimentConfig
+) -> dict[str, EncodedMessages]:
+    """Tokenise the splits and pad or cut them as the configuration says.
+
+    Special tokens are not interpreted: a message that contains ``<|endoftext|>`` contains those thirteen characters.
+
+    Raises:
+        DataError: without padding, a message is longer than the model's context.
+    """
+    token_lists = {name: tokenizer.encode_ordinary_batch(list(split["Text"])) for name, split in splits.items()}
+    if config.no_padding:
+        width = max(len(tokens) for lists in token_lists.values() for tokens in lists)
+        if width > config.shape.context_length:
+            raise DataError(
+                f"a message has {width} tokens, the model reads {config.shape.context_length};"
+                " --no_padding cuts nothing, so leave it out"
+            )
+    elif config.context_length == LONGEST_TRAINING_EXAMPLE:
+        width = min(max(map(len, token_lists["train"])), config.shape.context_length)
+    elif config.context_length == MODEL_CONTEXT_LENGTH:
+        width = config.shape.context_length
+    else:
+        width = int(config.context_length)
+    return {
+        name: encode_messages(
+            token_lists[name], split["Label"].tolist(), width, tokenizer.eot_token, padded=not config.no_padding
+        )
+        for name, split in splits.items()
+    }
+
+
+def encode_messages(
+    token_lists: list[list[int]], labels: list[int], width: int, pad_token: int, *, padded: bool
+) -> EncodedMessages:
+    """Put token lists into one matrix of the given width, longer ones cut, shorter ones padded on the right."""
+    tokens = torch.full((len(token_lists), width), pad_token)
+    for row, ids in zip(tokens, token_lists, strict=True):
+        kept = ids[:width]
+        row[: len(kept)] = torch.tensor(kept)
+    lengths = torch.tensor([min(len(ids), width) for ids in token_lists])
+    return EncodedMessages(tokens, lengths, torch.tensor(labels), padded)
+
+
+def send(indices: Tensor, device: torch.device) -> Tensor:
+    """Indices on the device, without waiting for what it still has to compute. (A plain ``to`` waits, on CUDA.)"""
+    return indices.to(device, non_blocking=True)
+
+
+# ---- batches ---------------------------------------------------------------------------------------------------------
+
+
+def make_loaders(messages: dict[str, EncodedMessages], batch_size: int) -> dict[str, DataLoader]:
+    """Loaders over the *indices* of each split's messages.
+
+    They are real ``DataLoader``s, because every pass over one draws from PyTorch's global generator, also a pass over
+    an unshuffled one: only so do the batches hold the same messages as in the published script. The training loader
+    shuffles and drops a last partial batch; the others keep order and rest.
+
+    Raises:
+        DataError: the training split has less than one batch.
+    """
+    if batch_size > len(messages["train"]):
+        raise DataError(
+            f"--batch_size {batch_size}: the training split has {len(messages['train'])} messages; give that or less"
+        )
+    return {
+        name: DataLoader(
+            range(len(split)),  # type: ignore[arg-type]  # a range is a map-style data set
+            batch_size=batch_size,
+            shuffle=name == "train",
+            drop_last=name == "train",
+        )
+        for name, split in messages.items()
+    }

@@ -1,0 +1,69 @@
+"""Where the embeddings train: only the rows that occur need gradients and moments.
+
+AdamW works element by element, so that leaving the other rows out changes nothing for these. A row that occurs in no
+message has a zero gradient at every step: its moments stay zero, and each update only decays it by the same factor. So
+its value is known without computing it, and is filled in when the parameters are asked for. (A row that occurs only in
+validation or test decays too, and matters: it counts as occurring.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from ablation.config.experiment import ExperimentConfig
+from ablation.data.encode import EncodedMessages
+from ablation.model.classifier import WeightSource
+from previous_chapters import GPTModel
+
+
+@dataclass(frozen=True)
+class OccurringRows:
+    """Rows (sorted) of the token and the position embedding that any message touches."""
+
+    tokens: Tensor
+    positions: Tensor
+
+    def renumber(self, messages: dict[str, EncodedMessages]) -> dict[str, EncodedMessages]:
+        """The messages with each token id replaced by its row's place among the occurring ones."""
+        return {
+            name: replace(split, tokens=torch.searchsorted(self.tokens, split.tokens))
+            for name, split in messages.items()
+        }
+
+
+def occurring_rows(messages: dict[str, EncodedMessages]) -> OccurringRows:
+    """All token ids in the messages, pads included, and all positions up to the widest."""
+    tokens = torch.cat([split.tokens.flatten() for split in messages.values()]).unique()
+    width = max(split.tokens.shape[1] for split in messages.values())
+    return OccurringRows(tokens, torch.arange(width))
+
+
+def keep_occurring(model: GPTModel, weights: WeightSource, rows: OccurringRows, device: torch.device) -> None:
+    """Replace the model's trainable embeddings by the rows that occur."""
+    for name, wanted in (("tok_emb", rows.tokens), ("pos_emb", rows.positions)):
+        dtype = getattr(model, name).weight.dtype
+        kept = weights.tensor(f"{name}.weight")[wanted].to(device, dtype)
+        setattr(model, name, nn.Embedding.from_pretrained(kept, freeze=False))
+
+
+def whole_embeddings(
+    trained: dict[str, Tensor], weights: WeightSource, rows: OccurringRows, config: ExperimentConfig, updates: int
+) -> dict[str, Tensor]:
+    """The trained embeddings with all rows: those that occur as trained, the others decayed as often as updated.
+
+    Args:
+        trained: trained parameters by name, the embeddings with their occurring rows only.
+        updates: how often the optimizer has stepped.
+
+    Returns:
+        ``tok_emb.weight`` and ``pos_emb.weight`` in full.
+    """
+    decay = (1 - config.learning_rate * config.weight_decay) ** updates
+    whole = {}
+    for name, occurring in (("tok_emb.weight", rows.tokens), ("pos_emb.weight", rows.positions)):
+        whole[name] = weights.tensor(name) * decay
+        whole[name][occurring] = trained[name].to(whole[name].dtype)
+    return whole

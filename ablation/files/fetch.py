@@ -1,0 +1,155 @@
+"""GPT-2's weights, its vocabulary and the SMS Spam Collection, verified, from whichever address works."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Unpack
+
+from ablation.config.shapes import canonical_model_size
+from ablation.files import published
+from ablation.files.download import (
+    DownloadError,
+    FetchOptions,
+    NoAddressError,
+    fetch,
+    member_of_zip,
+    missing_offline,
+    sha256_of,
+    store,
+    to_stderr,
+)
+
+SOURCES = ("huggingface", "openai")
+MODELS_DIR, DATA_DIR = Path("models"), Path("data")
+
+
+def fetch_weights(
+    size: str,
+    models_dir: Path = MODELS_DIR,
+    source: str = "huggingface",
+    **options: Unpack[FetchOptions],
+) -> Path:
+    """The verified weights of one size: a safetensors file, or the folder of a TensorFlow checkpoint.
+
+    `source` comes first; if no address of Hugging Face works, OpenAI's checkpoint of the same model is fetched, and
+    one that is already there is used. Both hold the same numbers (see the weights' digest).
+
+    Raises:
+        ValueError: an unknown size or source.
+        DownloadError: the files cannot be had.
+    """
+    size = canonical_model_size(size)
+    if source not in SOURCES:
+        raise ValueError(f"unknown source {source!r}: choose one of {', '.join(SOURCES)}")
+    if source == "openai":
+        return _fetch_checkpoint(size, models_dir, options)
+    report = options.get("report", to_stderr)
+    wanted, folder = published.safetensors_file(size), published.weights_folder(size, models_dir, "huggingface")
+    if not (folder / wanted.name).exists() and published.has_checkpoint(size, models_dir):
+        report(f"{folder / wanted.name} is not there: using {published.weights_folder(size, models_dir, 'openai')}")
+        return _fetch_checkpoint(size, models_dir, options)
+    try:
+        return fetch(wanted, folder, how_to_fetch=_command(size, "--models_dir", models_dir), **options)
+    except NoAddressError as failure:
+        report(f"{failure}; trying OpenAI's checkpoint of the same model")
+        try:
+            return _fetch_checkpoint(size, models_dir, options)
+        except NoAddressError as second:
+            how = _command(size, "--models_dir", models_dir)
+            raise NoAddressError(
+                f"{failure}; {second}; check the connection, give --weights_path,"
+                f" or run {how} on a connected machine and copy {models_dir} here"
+            ) from None
+
+
+def _fetch_checkpoint(size: str, models_dir: Path, options: FetchOptions) -> Path:
+    folder = published.weights_folder(size, models_dir, "openai")
+    how = _command(size, "--source", "openai", "--models_dir", models_dir)
+    index, data = published.checkpoint_files(size)
+
+    def check_index(path: Path) -> None:
+        from ablation.files.tf_checkpoint import WeightsError, read_index
+
+        try:
+            read_index(path)
+        except WeightsError as error:
+            raise DownloadError(str(error)) from None
+
+    def check_data(path: Path) -> None:
+        from ablation.files.tf_checkpoint import Checkpoint, WeightsError
+
+        try:
+            Checkpoint(folder / index.name, path).verify()
+        except WeightsError as error:
+            raise DownloadError(str(error)) from None
+
+    # Where no hash is known, the checksums within the files are the proof.
+    fetch(index, folder, how_to_fetch=how, check=None if index.sha256 else check_index, **options)
+    fetch(data, folder, how_to_fetch=how, check=None if data.sha256 else check_data, **options)
+    return folder
+
+
+def fetch_dataset(data_dir: Path = DATA_DIR, **options: Unpack[FetchOptions]) -> Path:
+    """The `SMSSpamCollection.tsv` that is there, or the verified one out of the published archive.
+
+    A file with other bytes is left alone, with a line that says so: it may be a data set of the user's own, or differ
+    in line ends only. Whether it can be used is for its reader to say (`ablation.data.spam.read_messages`).
+
+    Raises:
+        DownloadError: it cannot be had.
+    """
+    target = data_dir / published.DATASET_NAME
+    trust, report = options.get("trust_new_hash", False), options.get("report", to_stderr)
+    if target.exists():
+        digest = sha256_of(target)
+        if digest != published.DATASET_SHA256:
+            expected = f"SHA-256 {digest}, expected {published.DATASET_SHA256}"
+            report(f"{target} is not the published file ({expected}); left as it is")
+        return target
+    how = _command("--dataset", "--data_dir", data_dir)
+    if options.get("offline") and not (data_dir / published.DATASET_ARCHIVE.name).exists():
+        raise DownloadError(missing_offline(target, how))
+
+    def content(archive: Path) -> bytes:
+        wanted = (published.DATASET_MEMBER, published.DATASET_SHA256)
+        return member_of_zip(archive, *wanted, trust_new_hash=trust, report=report)
+
+    def check(archive: Path) -> None:
+        content(archive)
+
+    with _remedy(how, data_dir):
+        archive = fetch(published.DATASET_ARCHIVE, data_dir, check=check, how_to_fetch=how, **options)
+    store(content(archive), target)
+    return target
+
+
+def fetch_vocabulary(models_dir: Path = MODELS_DIR, **options: Unpack[FetchOptions]) -> Path:
+    """The folder (TIKTOKEN_CACHE_DIR, else `models_dir/tiktoken`) that holds GPT-2's vocabulary as tiktoken caches it.
+
+    Raises:
+        DownloadError: it cannot be had.
+    """
+    folder = published.vocabulary_folder(models_dir)
+    how = _command("--vocabulary", "--models_dir", models_dir)
+    for wanted in published.vocabulary_files():
+        with _remedy(how, folder):
+            fetch(wanted, folder, how_to_fetch=how, **options)
+    return folder
+
+
+@contextmanager
+def _remedy(how_to_fetch: str, folder: Path) -> Iterator[None]:
+    """Says what to do where no address works."""
+    try:
+        yield
+    except NoAddressError as failure:
+        raise NoAddressError(
+            f"{failure}; check the connection, or run {how_to_fetch} on a connected machine and copy {folder} here"
+        ) from None
+
+
+def _command(*arguments: object) -> str:
+    return shlex.join(["python", "gpt_download.py", *map(str, arguments)])

@@ -1,0 +1,189 @@
+"""What is published where: addresses, sizes and hashes of GPT-2's weights, its vocabulary, and the data set.
+
+Hashes and sizes were collected from public projects that use the same files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablation.config.shapes import canonical_model_size
+from ablation.files.transfer import WantedFile
+
+OPENAI = "https://openaipublic.blob.core.windows.net/gpt-2"
+BOOK_MIRROR = "https://f001.backblazeb2.com/file/LLMs-from-scratch"
+CHECKPOINT_BASES = (f"{OPENAI}/models", f"{BOOK_MIRROR}/gpt2")
+
+
+@dataclass(frozen=True)
+class Release:
+    """Where one size of GPT-2 is published. Sizes in bytes; ``computed`` ones follow from the shapes."""
+
+    huggingface_name: str
+    revision: str
+    safetensors_bytes: int
+    safetensors_sha256: str
+    openai_name: str
+    checkpoint_bytes: int
+    checkpoint_index_bytes: int
+    computed: bool = False
+    checkpoint_sha256: str | None = None
+    checkpoint_index_sha256: str | None = None
+
+
+RELEASES = {
+    "gpt2-small (124M)": Release(
+        "gpt2",
+        "607a30d783dfa663caf39e06633721c8d4cfcd7e",
+        548105171,
+        "248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707",
+        "124M",
+        497759232,
+        5215,
+        checkpoint_sha256="2060c885360cc0cf41d7a6dbc4d24b5127aae20260c8b5ae521b5a6578407118",
+        checkpoint_index_sha256="71916f763f9746f9b2a06b12d91996cf1084ae008d0424543d39391c5f2dc687",
+    ),
+    "gpt2-medium (355M)": Release(
+        "gpt2-medium",
+        "6dcaa7a952f72f9298047fd5137cd6e4f05f41da",
+        1519984962,
+        "fc5a354a19255ad494f3d71549390baca1ccf61d1d822b9408971705c687c9cd",
+        "355M",
+        1419292672,
+        10399,
+    ),
+    "gpt2-large (774M)": Release(
+        "gpt2-large",
+        "32b71b12589c2f8d625668d2335a01cac3249519",
+        3247159078,
+        "5f47f3e12f91cd33b662ce7e433b6150ad5512b5884a2cee961b50e9c3bbebce",
+        "774M",
+        3096120320,
+        15535,
+        computed=True,
+    ),
+    "gpt2-xl (1558M)": Release(
+        "gpt2-xl",
+        "15ea56dee5df4983c59b2538573817e1667135e2",
+        6431829960,
+        "0f8b28eb05a8075f48b61b6f35332978c74fc7763fa9fb4051a1c30511736a6a",
+        "1558M",
+        6230444800,
+        20724,
+        computed=True,
+    ),
+}
+
+DATASET_ARCHIVE = WantedFile(
+    "sms_spam_collection.zip",
+    (
+        "https://archive.ics.uci.edu/static/public/228/sms+spam+collection.zip",
+        f"{BOOK_MIRROR}/sms%2Bspam%2Bcollection.zip",
+    ),
+    size=203415,
+    sha256="1587ea43e58e82b14ff1f5425c88e17f8496bfcdb67a583dbff9eefaf9963ce3",
+    size_is_exact=False,  # archives elsewhere differ; the member's hash decides
+)
+DATASET_MEMBER, DATASET_NAME = "SMSSpamCollection", "SMSSpamCollection.tsv"
+DATASET_SHA256 = "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"
+
+VOCABULARY_HASHES = {
+    "vocab.bpe": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
+    "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
+}
+VOCABULARY_BYTES = {"vocab.bpe": 456318, "encoder.json": 1042301}
+HUGGINGFACE_VOCABULARY_NAMES = {
+    "vocab.bpe": "merges.txt",
+    "encoder.json": "vocab.json",
+}  # the same bytes, by hash
+
+
+# ---- what of it is wanted --------------------------------------------------------------------------------------------
+
+
+def huggingface_address(name: str, revision: str, file: str) -> str:
+    """Address of one file of a pinned revision; HF_ENDPOINT replaces the host, for users of a mirror."""
+    host = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    return f"{host.rstrip('/')}/openai-community/{name}/resolve/{revision}/{file}"
+
+
+def safetensors_file(size: str) -> WantedFile:
+    release = RELEASES[size]
+    return WantedFile(
+        "model.safetensors",
+        (huggingface_address(release.huggingface_name, release.revision, "model.safetensors"),),
+        release.safetensors_bytes,
+        release.safetensors_sha256,
+        size_is_exact=not release.computed,
+    )
+
+
+def checkpoint_files(size: str) -> tuple[WantedFile, WantedFile]:
+    """Index table and data shard of OpenAI's TensorFlow checkpoint; its CRCs prove what has no hash."""
+    release = RELEASES[size]
+    exact = not release.computed
+
+    def addresses(file: str) -> tuple[str, ...]:
+        return tuple(f"{base}/{release.openai_name}/{file}" for base in CHECKPOINT_BASES)
+
+    index, data = "model.ckpt.index", "model.ckpt.data-00000-of-00001"
+    return (
+        WantedFile(
+            index, addresses(index), release.checkpoint_index_bytes, release.checkpoint_index_sha256, exact
+        ),
+        WantedFile(data, addresses(data), release.checkpoint_bytes, release.checkpoint_sha256, exact),
+    )
+
+
+def vocabulary_files() -> tuple[WantedFile, ...]:
+    """GPT-2's merges and token ids under tiktoken's own names, the SHA-1 of the addresses that it would ask."""
+    release = RELEASES["gpt2-small (124M)"]
+    files = []
+    for name, sha256 in VOCABULARY_HASHES.items():
+        official = f"{OPENAI}/encodings/main/{name}"
+        mirror = huggingface_address(
+            release.huggingface_name, release.revision, HUGGINGFACE_VOCABULARY_NAMES[name]
+        )
+        cache_name = hashlib.sha1(official.encode(), usedforsecurity=False).hexdigest()
+        files.append(WantedFile(cache_name, (official, mirror), VOCABULARY_BYTES[name], sha256))
+    return tuple(files)
+
+
+def weights_folder(size: str, models_dir: Path, source: str) -> Path:
+    release = RELEASES[size]
+    return models_dir / (release.huggingface_name if source == "huggingface" else release.openai_name)
+
+
+def vocabulary_folder(models_dir: Path) -> Path:
+    return Path(os.environ.get("TIKTOKEN_CACHE_DIR") or models_dir / "tiktoken")
+
+
+def wanted_files(
+    size: str | None = None,
+    *,
+    source: str = "huggingface",
+    models_dir: Path,
+    data_dir: Path | None = None,
+    vocabulary: bool = False,
+) -> list[tuple[Path, WantedFile]]:
+    """What would be fetched: path and manifest entry of each file that is not there. Opens no file, no connection."""
+    wanted: list[tuple[Path, WantedFile]] = []
+    if size is not None:
+        size = canonical_model_size(size)
+        files = checkpoint_files(size) if source == "openai" else (safetensors_file(size),)
+        if not has_checkpoint(size, models_dir):
+            wanted += [(weights_folder(size, models_dir, source) / file.name, file) for file in files]
+    if data_dir is not None and not (data_dir / DATASET_NAME).exists():
+        wanted.append((data_dir / DATASET_ARCHIVE.name, DATASET_ARCHIVE))
+    if vocabulary:
+        wanted += [(vocabulary_folder(models_dir) / file.name, file) for file in vocabulary_files()]
+    return [(path, file) for path, file in wanted if not path.exists()]
+
+
+def has_checkpoint(size: str, models_dir: Path) -> bool:
+    """Whether both files of a size's TensorFlow checkpoint are there."""
+    folder = weights_folder(size, models_dir, "openai")
+    return all((folder / file.name).exists() for file in checkpoint_files(size))

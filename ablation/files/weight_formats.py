@@ -1,0 +1,133 @@
+"""The kinds of file that weights come in: names, shapes, and tensors on demand; knows nothing of GPT-2.
+
+Nothing here holds on to tensors: each `read` maps the file anew, and the mapping ends with the last tensor of it.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ablation.files.tf_checkpoint import Checkpoint, WeightsError
+
+STATE_DICT_ENDINGS = (".pth", ".pt", ".bin")
+
+
+class WeightsFile(Protocol):
+    """An opened file: `shapes` by the file's own names, and `read` for some of the tensors, as stored."""
+
+    paths: tuple[Path, ...]  # the first is the one that holds the numbers
+    shapes: dict[str, tuple[int, ...]]
+
+    def read(self, names: Iterable[str]) -> dict[str, Tensor]: ...
+
+
+def open_file(path: Path) -> WeightsFile:
+    """Open a safetensors file, a PyTorch state dict, or the folder of one of these or of a TensorFlow checkpoint.
+
+    Raises:
+        WeightsError: no such file, another kind of file, or a damaged one.
+    """
+    if not path.exists():
+        raise WeightsError(f"no weights at {path.absolute()}: check the path")
+    if path.is_dir():
+        return _open_folder(path)
+    if path.suffix == ".safetensors":
+        return SafetensorsFile(path)
+    if path.suffix in STATE_DICT_ENDINGS:
+        return StateDictFile(path)
+    if path.suffix == ".index":
+        return CheckpointFiles(path)
+    raise WeightsError(
+        f"{path} is no weights file by its name: give a .safetensors, a {' or '.join(STATE_DICT_ENDINGS)},"
+        " or the folder of a TensorFlow checkpoint"
+    )
+
+
+def _open_folder(folder: Path) -> WeightsFile:
+    if (folder / "model.safetensors").exists():
+        return SafetensorsFile(folder / "model.safetensors")
+    found = sorted(folder.glob("*.index"))
+    if len(found) != 1:
+        raise WeightsError(f"{folder} holds no model.safetensors and {len(found)} *.index files, expected one")
+    return CheckpointFiles(found[0])
+
+
+class SafetensorsFile:
+    """Tensors are views of a private mapping: no copy, and writing to them leaves the file alone."""
+
+    def __init__(self, path: Path) -> None:
+        self.paths: tuple[Path, ...] = (path,)
+        with self._opened() as file:
+            names = list(file.keys())
+            self.shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}  # from the header only
+
+    def read(self, names: Iterable[str]) -> dict[str, Tensor]:
+        with self._opened() as file:
+            return {name: file.get_tensor(name) for name in names}
+
+    def _opened(self) -> Any:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            return safe_open(self.paths[0], framework="pt")
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(
+                f"{self.paths[0]} is no intact safetensors file ({_one_line(error)}); delete it and fetch it again"
+            ) from None
+
+
+class StateDictFile:
+    """A dictionary of tensors by `torch.save`, as such or under "model_state_dict"; nothing else in it is run."""
+
+    def __init__(self, path: Path) -> None:
+        self.paths: tuple[Path, ...] = (path,)
+        self.shapes = {name: tuple(tensor.shape) for name, tensor in self._loaded().items()}
+
+    def read(self, names: Iterable[str]) -> dict[str, Tensor]:
+        loaded = self._loaded()
+        return {name: loaded[name].detach() for name in names}
+
+    def _loaded(self) -> dict[str, Tensor]:
+        path = self.paths[0]
+        try:
+            try:
+                found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            except RuntimeError:  # saved before PyTorch 1.6: cannot be mapped, and is read as a whole each time
+                found = torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            culprit = re.search(r"GLOBAL (\S+)", str(error))
+            reason = f"it asks for {culprit[1]}" if culprit else "it is damaged, or holds more than tensors"
+            raise WeightsError(f"{path} is refused: {reason}; give a file of tensors only") from None
+        except Exception as error:  # a damaged pickle may raise anything
+            raise WeightsError(f"{path} is no intact state dict ({_one_line(error)})") from None
+        if isinstance(found, dict) and "model_state_dict" in found:  # as the book saves models while training
+            found = found["model_state_dict"]
+        if not isinstance(found, dict) or not all(
+            isinstance(name, str) and isinstance(value, Tensor) for name, value in found.items()
+        ):
+            raise WeightsError(f"{path} holds no state dict: expected a dictionary of tensors by name")
+        return found
+
+
+class CheckpointFiles:
+    """A TensorFlow checkpoint; each tensor's checksum is checked whenever it is read."""
+
+    def __init__(self, index: Path) -> None:
+        data = index.with_name(f"{index.stem}.data-00000-of-00001")
+        self.paths: tuple[Path, ...] = (data, index)
+        self.checkpoint = Checkpoint(index, data)
+        self.shapes = {name: entry.shape for name, entry in self.checkpoint.entries.items()}
+
+    def read(self, names: Iterable[str]) -> dict[str, Tensor]:
+        return {name: torch.from_numpy(array) for name, array in self.checkpoint.read(names).items()}
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

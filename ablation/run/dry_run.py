@@ -1,0 +1,92 @@
+"""What a command would do, without doing it: nothing is loaded, fetched or written."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+
+from ablation.config.experiment import (
+    FIELDS,
+    RESULTS_DIR,
+    ConfigError,
+    ExperimentConfig,
+    config_hash,
+    identity,
+    variant_settings,
+)
+from ablation.config.flags import typed
+from ablation.config.rows import row_config, row_number
+from ablation.config.shapes import NANO
+from ablation.data.demo import DISCLAIMER
+from ablation.environment import python_command
+from ablation.files.needed import files_to_fetch
+from ablation.model.classifier import build_classifier, count_parameters
+from ablation.run.experiment import GIGABYTE, estimate_memory, resolve_device
+
+
+def describe(config: ExperimentConfig) -> str:
+    """The resolved configuration, parameter counts, memory and files to fetch, as lines for a person.
+
+    Raises:
+        ConfigError: the device asked for is not there.
+    """
+    device = resolve_device(config)
+    total, trainable = count_parameters(build_classifier(config, config.shape))
+    memory, shape = estimate_memory(config, device), config.shape
+    row = row_number(config)
+    settings = ", ".join(f"{name} {value}" for name, value in variant_settings(config).items()) or "none"
+    return "\n".join(
+        [
+            f"row                   {row or 'none of the published ones'}",
+            f"differs from row 1    {settings}",
+            f"seed                  {config.seed} (order {config.effective_order_seed})",
+            f"model                 {config.model_in_use}: {shape.n_layers} blocks of width {shape.emb_dim} with"
+            f" {shape.n_heads} heads, {shape.context_length} positions, {shape.vocab_size:,} tokens",
+            f"parameters            {total:,}, of which {trainable:,} train (LoRA's are extra)"
+            if config.uses_lora
+            else f"parameters            {total:,}, of which {trainable:,} train",
+            f"device                {device}, {config.precision}, {config.execution} execution",
+            f"memory                {memory.needed / GIGABYTE:.2f} GB for weights, gradients and moments;"
+            f" {memory.free / GIGABYTE:.1f} GB free"
+            + ("; would be refused without --force" if memory.needed > memory.free else ""),
+            f"configuration hash    {config_hash(config)}",
+            f"results               {config.results_dir}",
+            *_downloads(config),
+            *([DISCLAIMER] if config.demo else []),
+        ]
+    )
+
+
+def next_command(config: ExperimentConfig) -> str:
+    """What to try after a demo run: the same with GPT-2 and the real messages, and what that will download."""
+    settings = {name: value for name, value in identity(config).items() if name != "demo"}
+    row = row_number(config)
+    if row is not None:
+        settings = {"row": row, **{name: settings[name] for name in ("seed", "order_seed") if name in settings}}
+    size = row_config(1).model_size if config.model_size == NANO else config.model_size
+    try:
+        real = replace(config, demo=False, results_dir=RESULTS_DIR, model_size=size, weights_path=None)
+    except ConfigError:  # a shape for the miniature alone
+        real, settings = row_config(1, models_dir=config.models_dir, data_dir=config.data_dir), {}
+    folders = [f"--{name} {shlex.quote(getattr(config, name))}" for name in ("models_dir", "data_dir")
+               if getattr(config, name) != FIELDS[name].default]  # fmt: skip
+    command = " ".join([python_command(), "additional_experiments.py", typed(settings), *folders])
+    sizes = {kind: sum(file.size or 0 for _, file in files) / 1e6 for kind, files in files_to_fetch(real).items()}
+    parts = ", ".join(f"{kind} {size:.1f} MB" for kind, size in sizes.items())
+    return "\n".join(
+        [
+            f"next, with GPT-2 and the SMS Spam Collection: {' '.join(command.split())}",
+            f"to download, once: {parts or 'nothing'}",
+        ]
+    )
+
+
+def _downloads(config: ExperimentConfig) -> list[str]:
+    wanted = [file for files in files_to_fetch(config).values() for file in files]
+    if not wanted:
+        return ["to download           nothing"]
+    verb = "missing (offline)" if config.offline else "to download"
+    return [
+        f"{verb:22}{path} from {file.addresses[0]}" + (f" ({file.size / 1e6:.1f} MB)" if file.size else "")
+        for path, file in wanted
+    ]

@@ -1,0 +1,165 @@
+"""The published training loop and its evaluations, over any execution. Knows no flags and no files.
+
+What is computed may be planned in any way that gives the same numbers; the order of draws from PyTorch's global
+generator, one or two per pass over a loader, is the published script's and decides which messages share a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ablation.config.experiment import ExperimentConfig
+from ablation.listener import Count, Evaluation, Listener
+
+
+class Execution(Protocol):
+    """How logits come about. ``joins_batches`` says whether several batches are cheaper together than one by one."""
+
+    joins_batches: bool
+
+    def logits(self, split: str, batches: Sequence[Tensor]) -> list[Tensor]:
+        """For each batch of message indices (B,), the classifier's logits (B, 2)."""
+        ...
+
+    def labels(self, split: str, indices: Tensor) -> Tensor:
+        """The labels (B,) of some messages, on the device of the logits."""
+        ...
+
+    def trainable_parameters(self) -> list[torch.nn.Parameter]: ...
+
+
+@dataclass
+class History:
+    """What training left behind besides the parameters."""
+
+    evaluations: list[Evaluation] = field(default_factory=list)
+    epoch_counts: list[tuple[Count, Count]] = field(default_factory=list)  # (training, validation) after each epoch
+    steps: int = 0
+    updates: int = 0
+    examples_seen: int = 0
+
+
+def make_optimizer(parameters: list[torch.nn.Parameter], config: ExperimentConfig) -> torch.optim.Optimizer:
+    """AdamW over everything that trains, biases and norms decayed too; fused where this build of PyTorch has it."""
+    adamw = partial(torch.optim.AdamW, parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    try:
+        return adamw(fused=True)
+    except RuntimeError:
+        return adamw()
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, config: ExperimentConfig) -> Tensor:
+    return F.cross_entropy(logits, labels, ignore_index=config.ignore_index)
+
+
+def loss_of_batches(logits: Iterable[Tensor], labels: Iterable[Tensor], config: ExperimentConfig) -> Tensor:
+    """The sum of the batches' losses, each divided by ``accumulation_steps``."""
+    losses = [cross_entropy(*pair, config) for pair in zip(logits, labels, strict=True)]
+    return torch.stack(losses).sum() / config.accumulation_steps
+
+
+@torch.inference_mode()
+def mean_loss(execution: Execution, split: str, loader: DataLoader, config: ExperimentConfig) -> float:
+    """Mean of the batch losses over the first ``eval_iter`` batches of one pass (fewer if there are fewer)."""
+    batches = list(islice(loader, config.eval_iter))
+    losses = [
+        cross_entropy(logits, execution.labels(split, batch), config)
+        for logits, batch in zip(execution.logits(split, batches), batches, strict=True)
+    ]
+    return float(torch.stack(losses).double().mean())
+
+
+@torch.inference_mode()
+def predict(
+    execution: Execution, split: str, loader: DataLoader, max_batches: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """The first ``max_batches`` batches of one pass (all by default): message indices (N,) and their logits (N, 2)."""
+    batches = list(islice(loader, max_batches))
+    return torch.cat(batches), torch.cat(execution.logits(split, batches))
+
+
+def count_correct(execution: Execution, split: str, indices: Tensor, logits: Tensor) -> Count:
+    """How many of the messages have their label's logit as the larger one."""
+    return Count(int((logits.argmax(-1) == execution.labels(split, indices)).sum()), len(indices))
+
+
+class Updater:
+    """One update of the parameters from the batches since the last one."""
+
+    def __init__(self, execution: Execution, optimizer: torch.optim.Optimizer, config: ExperimentConfig) -> None:
+        self._execution, self._optimizer, self._config = execution, optimizer, config
+
+    def __call__(self, batches: list[Tensor]) -> None:
+        """Add up the gradients of some batches (B,) of training messages, and let the optimizer step."""
+        execution = self._execution
+        for group in [batches] if execution.joins_batches else [[batch] for batch in batches]:
+            labels = [execution.labels("train", batch) for batch in group]
+            loss_of_batches(execution.logits("train", group), labels, self._config).backward()
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+
+
+def train(
+    execution: Execution,
+    loaders: dict[str, DataLoader],
+    config: ExperimentConfig,
+    listener: Listener,
+    new_optimizer: Callable[[list[torch.nn.Parameter], ExperimentConfig], torch.optim.Optimizer] = make_optimizer,
+    new_updater: Callable[[Any, torch.optim.Optimizer, ExperimentConfig], Updater] = Updater,
+) -> History:
+    """Train for the configured epochs or exactly ``max_steps`` batches, evaluating as the published script does.
+
+    Steps count batches from 0 over all epochs. The optimizer steps on every ``accumulation_steps``-th batch of an epoch
+    and on its last. The gradients of the batches between two updates are computed when the second is due, because the
+    parameters do not change in between.
+    """
+    torch.manual_seed(config.effective_order_seed)
+    optimizer = new_optimizer(execution.trainable_parameters(), config)
+    update = new_updater(execution, optimizer, config)
+    history = History()
+    batches_per_epoch = len(loaders["train"])
+    total_steps = min(config.num_epochs * batches_per_epoch, config.max_steps or float("inf"))
+    listener.work_started("training", int(total_steps), "batch")
+    for epoch in range(config.num_epochs):
+        waiting: list[Tensor] = []
+        for number, batch in enumerate(loaders["train"], start=1):
+            is_last = number == batches_per_epoch or history.steps + 1 == total_steps
+            update_due = is_last or number % config.accumulation_steps == 0
+            waiting.append(batch)
+            if update_due:
+                update(waiting)
+                waiting = []
+                history.updates += 1
+            history.examples_seen += len(batch)
+            listener.work_advanced(1)
+            if history.steps % config.eval_freq == 0:
+                evaluation = Evaluation(
+                    epoch + 1,
+                    history.steps,
+                    mean_loss(execution, "train", loaders["train"], config),
+                    mean_loss(execution, "validation", loaders["validation"], config),
+                )
+                history.evaluations.append(evaluation)
+                listener.evaluated(evaluation)
+            history.steps += 1
+            if is_last:
+                break
+        train_count, validation_count = (
+            count_correct(execution, split, *predict(execution, split, loaders[split], config.eval_iter))
+            for split in ("train", "validation")
+        )
+        history.epoch_counts.append((train_count, validation_count))
+        listener.epoch_ended(epoch + 1, train_count, validation_count)
+        if history.steps == total_steps:
+            break
+    listener.work_ended()
+    return history

@@ -1,0 +1,188 @@
+"""The configuration: rows, flags, checks, hash."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ablation.config import experiment as c
+from ablation.config.experiment import ConfigError, ExperimentConfig, config_hash
+from ablation.config.flags import config_from_flags
+from ablation.config.rows import ROWS, row_config, row_number
+from ablation.methods.layers import TRAINABLE_LAYERS
+from ablation.model.readout import READOUTS
+from additional_experiments import read_command
+from lora import LORA_LAYERS
+
+PUBLISHED = Path(__file__).parents[2] / "data" / "published_table.csv"
+
+
+def published_rows() -> list[dict[str, str]]:
+    with PUBLISHED.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_published_command_line_is_its_row() -> None:
+    rows = published_rows()
+    assert [int(row["row"]) for row in rows] == list(ROWS)
+    for row in rows:
+        number = int(row["row"])
+        config, warnings, _ = read_command(shlex.split(row["flags"]))
+        assert config == row_config(number), number
+        assert warnings == []
+        assert row_number(config) == number
+        assert read_command(["--row", row["row"]])[0] == config
+
+
+def test_rows_agree_with_the_other_columns_of_the_published_table() -> None:
+    for row in published_rows():
+        config = row_config(int(row["row"]))
+        assert config.model_size == row["model_size"]
+        assert config.weights == row["weights"]
+        assert row["trainable_token_pos"].startswith(("flexible", config.trainable_token_pos)) or "flexible" in row[
+            "context_length"
+        ]
+        assert config.trainable_layers == row["trainable_layers"].lower()
+
+
+def test_given_flags_override_the_row() -> None:
+    config, _, _ = read_command(["--row", "8", "--seed", "124", "--model_size", "124M"])
+    assert (config.model_size, config.seed) == ("gpt2-small (124M)", 124)
+    assert row_number(config) == 1
+
+
+def test_names_offered_are_the_registries_keys() -> None:
+    assert set(c.TRAINABLE_LAYERS) == set(TRAINABLE_LAYERS)
+    assert set(c.LORA_POLICIES) == set(LORA_LAYERS)
+    assert set(c.TOKEN_POSITIONS) == set(READOUTS)
+
+
+@pytest.mark.parametrize("name", ["gpt2-xl (1558M)", "gpt2-xl", "1558M", "GPT2-XL", "1558m"])
+def test_short_model_names(name: str) -> None:
+    assert c.canonical_model_size(name) == "gpt2-xl (1558M)"
+
+
+REFUSED: list[tuple[dict[str, str | bool], str]] = [
+    ({"model_size": "gpt2-huge"}, "--model_size gpt2-huge: .*gpt2-small"),
+    ({"model_size": "gpt2 huge"}, "--model_size 'gpt2 huge': "),
+    ({"trainable_layers": "lastblock"}, "--trainable_layers lastblock: did you mean last_block"),
+    ({"trainable_token_pos": "middle"}, "--trainable_token_pos middle: choose one of first, last, flexible"),
+    ({"no_padding": True}, "--no_padding with --batch_size 8: .*--batch_size 1"),
+    ({"context_length": "0"}, "--context_length 0: "),
+    ({"context_length": "-5"}, "--context_length -5: "),
+    ({"context_length": "1025"}, "--context_length 1025: the model has 1024 positions"),
+    ({"context_length": "long"}, "--context_length long: .*longest_training_example"),
+    ({"lora_rank": "0"}, "--lora_rank 0: .*at least 1"),
+    ({"lora_alpha": "0"}, "--lora_alpha 0: "),
+    ({"num_epochs": "0"}, "--num_epochs 0: "),
+    ({"batch_size": "0"}, "--batch_size 0: "),
+    ({"accumulation_steps": "0"}, "--accumulation_steps 0: "),
+    ({"max_steps": "0"}, "--max_steps 0: "),
+    ({"eval_freq": "0"}, "--eval_freq 0: "),
+    ({"seed": "-1"}, "--seed -1: "),
+    ({"seed": "1.5"}, "--seed 1.5: give a whole number"),
+    ({"seed": str(2**64)}, f"--seed {2**64}: "),
+    ({"learning_rate": "0"}, "--learning_rate 0: give a positive number"),
+    ({"learning_rate": "nan"}, "--learning_rate nan: "),
+    ({"learning_rate": "fast"}, "--learning_rate fast: "),
+    ({"weight_decay": "-0.1"}, "--weight_decay -0.1: "),
+    ({"ignore_index": "0"}, "--ignore_index 0: .*labels"),
+    ({"ignore_index": "1"}, "--ignore_index 1: .*labels"),
+    ({"n_layers": "3"}, "--n_layers 3: .*--weights random"),
+    ({"emb_dim": "96"}, "--emb_dim 96: .*--weights random"),
+    ({"weights": "random", "emb_dim": "64", "n_heads": "5"}, "--n_heads 5: does not divide the width 64"),
+    ({"average_embeddings": True, "trainable_token_pos": "first"}, "--average_embeddings with .* first"),
+    ({"weights": "random", "weights_path": __file__}, "--weights_path .*: contradicts --weights random"),
+    ({"weights_path": "/nowhere/at/all"}, "--weights_path /nowhere/at/all: no such file"),
+    ({"results_dir": f"{__file__}/below"}, "--results_dir .*: .* is a file"),
+    ({"precision": "fp8"}, "--precision fp8: choose one of"),
+]
+
+
+@pytest.mark.parametrize(("flags", "message"), REFUSED, ids=[" ".join(flags) for flags, _ in REFUSED])
+def test_bad_values_are_refused(flags: dict[str, str | bool], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        config_from_flags(flags)
+    assert len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize("row", ["0", "20", "-1", "one"])
+def test_rows_outside_the_table_are_refused(row: str) -> None:
+    with pytest.raises(ConfigError, match=f"--row {row}: .*1 to 19"):
+        config_from_flags({}, row)
+
+
+def test_all_problems_of_one_command_together() -> None:
+    flags: dict[str, str | bool] = {"lora_rank": "0", "no_padding": True, "seed": "-1", "n_layers": "3"}
+    with pytest.raises(ConfigError) as caught:
+        config_from_flags(flags, "20")
+    assert len(caught.value.problems) == 5
+
+
+def test_a_configuration_made_in_code_is_checked_too() -> None:
+    with pytest.raises(ConfigError, match="--no_padding"):
+        ExperimentConfig(no_padding=True)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({"lora_rank": "16"}, "--lora_rank has no effect"),
+        ({"lora_alpha": "16"}, "--lora_alpha has no effect"),
+        ({"no_padding": True, "batch_size": "1", "context_length": "7"}, "--context_length has no effect"),
+        ({"feature_cache": "somewhere", "execution": "naive"}, "--feature_cache has no effect with --execution naive"),
+        ({"feature_cache_limit": "3"}, "--feature_cache_limit has no effect without --feature_cache"),
+        ({"execution": "recorded", "trainable_token_pos": "flexible"}, "--execution recorded has no effect where"),
+    ],
+)
+def test_settings_without_effect_are_warned_of(flags: dict[str, str | bool], expected: str) -> None:
+    _, warnings = config_from_flags(flags)
+    assert len(warnings) == 1
+    assert warnings[0].startswith(expected)
+
+
+def test_hash_of_row_1_is_stable() -> None:
+    """Results of earlier versions are found again by this value: it must not change."""
+    assert config_hash(ExperimentConfig()) == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+
+
+def other_value(field: dataclasses.Field[Any]) -> Any:
+    special = {"model_size": "gpt2-xl (1558M)", "context_length": 50, "weights": "random", "weights_path": __file__}
+    if field.name in special:
+        return special[field.name]
+    if isinstance(field.default, bool):
+        return not field.default
+    choices = {"trainable_layers": "all", "trainable_token_pos": "first", "precision": "bf16", "device": "cpu"}
+    if isinstance(field.default, str):
+        return choices.get(field.name, "naive" if field.name == "execution" else "elsewhere")
+    return 24 if field.default is None else field.default + 1  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("field", c.FIELDS.values(), ids=c.FIELDS.keys())
+def test_hash_covers_what_defines_the_experiment_and_nothing_else(field: dataclasses.Field[Any]) -> None:
+    base: dict[str, Any] = {}
+    if field.name in c.SHAPE_OVERRIDES:
+        base = {"weights": "random"}
+    if field.name in ("lora_rank", "lora_alpha"):
+        base = {"trainable_layers": "lora"}
+    if field.name == "no_padding":
+        base = {"batch_size": 1}
+    changed = ExperimentConfig(**{**base, field.name: other_value(field)})
+    same_hash = config_hash(changed) == config_hash(ExperimentConfig(**base))
+    assert same_hash == (not field.metadata["identity"])
+
+
+def test_hash_ignores_settings_without_effect() -> None:
+    assert config_hash(ExperimentConfig(lora_rank=4)) == config_hash(ExperimentConfig())
+    assert config_hash(ExperimentConfig(order_seed=123)) == config_hash(ExperimentConfig())
+    assert config_hash(ExperimentConfig(order_seed=5)) != config_hash(ExperimentConfig())
+
+
+def test_row_number_ignores_seeds_and_paths_only() -> None:
+    assert row_number(row_config(14, seed=7, results_dir="elsewhere", device="cpu")) == 14
+    assert row_number(row_config(14, num_epochs=4)) is None

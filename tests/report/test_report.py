@@ -1,0 +1,569 @@
+"""The report on made-up results whose truth is known: what it reads, leaves out, compares and says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import baselines
+import report
+from ablation.config.flags import typed
+from ablation.config.rows import ROWS, row_config
+from ablation.data.spam import read_messages, split_messages
+from ablation.report import significance as statistics
+from ablation.report.answers import Answer, answer_all, best_baseline
+from ablation.report.cells import COLUMNS, device_text, minutes_text
+from ablation.report.contents import Contents, gather
+from ablation.report.groups import group_runs, nearest_row
+from ablation.report.markdown import report_markdown, update_readme
+from ablation.report.messages import describe_splits, letters, load_demo_messages, load_messages
+from ablation.report.questions import BEST_BASELINE, MAIN, QUESTIONS, RANDOM_TWINS
+from ablation.results import log as results_log
+from ablation.results.log import CSV_NAME
+from ablation.results.read import PredictionsError, read_results
+from tests.support.made_up_results import made_up_messages, make_results, make_run
+
+PROJECT = Path(report.__file__).parent
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+DESCRIPTIONS = {name: baseline.description for name, baseline in baselines.BASELINES.items()}
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_up_messages(tmp_path_factory.mktemp("messages"), 747)
+
+
+def contents(results: Path, data: Path) -> Contents:
+    return gather(results, data, DESCRIPTIONS)
+
+
+def answer(gathered: Contents, first: str, second: str, family: str = MAIN) -> Answer:
+    wanted = first, second, family
+    return next(a for a in gathered.answers if (a.question.first, a.question.second, a.question.family) == wanted)
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------
+
+
+def test_bad_lines_are_named_counted_and_left_out(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_results(tmp_path, data, {1: 0.95}, range(6))
+    path = tmp_path / CSV_NAME
+    header, *lines = path.read_text().splitlines()
+    columns = header.split(",")
+    lines[1] = lines[1][:100]
+    lines[2] = "this, that"
+    lines[3] = lines[3].replace("fp32", "fp31")
+    test_correct = columns.index("test_correct")
+    fields = lines[4].split(",")
+    fields[test_correct] = "301"
+    lines[4] = ",".join(fields)
+    lines[5] = lines[5].replace("0.1", "0.2")  # edited by hand: the hash is another's
+    path.write_bytes("\n".join([header, *lines, "\0\xff garbage"]).encode("latin-1") + b"\n")
+    runs, problems = read_results(tmp_path)
+    assert [run.seeds[0] for run in runs] == [0]
+    assert [problem.split(": ")[0].rpartition(" ")[2] for problem in problems] == ["3", "4", "5", "6", "7", "8"]
+    reasons = ("values for", "2 values", "precision 'fp31'", "301 of 300", "config_hash is not", "1 values")
+    assert all(reason in problem for reason, problem in zip(reasons, problems, strict=True))
+    assert report.main(["--results_dir", str(tmp_path), "--data_dir", str(data)]) == 0
+    assert "6 lines of the results left out" in capsys.readouterr().out
+    assert "line 5: precision 'fp31'" in (tmp_path / "report" / "report.md").read_text()
+
+
+def test_results_that_cannot_be_read_leave_the_report_alone(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A damaged or missing CSV beside runs is no reason to write an empty report over a full one."""
+    make_run(tmp_path, data, row_config(1), 0.9)
+    command = ["--results_dir", str(tmp_path), "--data_dir", str(data)]
+    path, page = tmp_path / CSV_NAME, tmp_path / "report" / "report.md"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # saved by a spreadsheet
+    assert report.main(command) == 0
+    before = page.read_text()
+    assert "1 run." in before
+    for damage in (lambda: path.write_text(path.read_text().split("\n", 1)[1]), path.unlink):
+        damage()
+        assert report.main(command) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.endswith(f"python -m ablation.results.log --rebuild {tmp_path} makes the file anew from them")
+        assert page.read_text() == before
+    assert results_log.main(["--rebuild", str(tmp_path)]) == 0
+    assert report.main(command) == 0
+
+
+def test_demo_figures_never_enter_the_readme(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(tmp_path, data, row_config(1, demo=True), 0.9, data_digest=load_demo_messages().digest)
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- results:begin -->\nreal figures\n<!-- results:end -->\n")
+    command = ["--results_dir", str(tmp_path), "--data_dir", str(data), "--update_readme", "--readme", str(readme)]
+    assert report.main(command) == 1
+    assert "holds demo runs" in capsys.readouterr().err
+    assert "real figures" in readme.read_text()
+
+
+def test_a_row_that_was_added_is_described_by_its_flags(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ROWS, 20, {"num_epochs": 2, "trainable_token_pos": "flexible"})
+    make_run(tmp_path, data, row_config(20), 0.9)
+    make_run(tmp_path / "demo", data, row_config(20, demo=True), 0.9)
+    (line,) = gather(tmp_path, data, {}).lines
+    assert (line.name, line.description, line.published) == ("20", "--trainable_token_pos flexible --num_epochs 2", {})
+    (line,) = gather(tmp_path / "demo", data, {}).lines
+    assert (line.name, line.description) == ("20", "--demo --trainable_token_pos flexible --num_epochs 2")
+
+
+def test_a_foreign_file_is_no_results_file(tmp_path: Path) -> None:
+    (tmp_path / CSV_NAME).write_text("name,age\nx,3\n")
+    runs, problems = read_results(tmp_path)
+    assert runs == []
+    assert "line 1: no header of results" in problems[0]
+
+
+def test_a_run_id_cannot_lead_out_of_the_results(tmp_path: Path, data: Path) -> None:
+    make_run(tmp_path, data, row_config(1), 0.9)
+    path = tmp_path / CSV_NAME
+    run_id = read_results(tmp_path)[0][0]["run_id"]
+    path.write_text(path.read_text().replace(run_id, "../../elsewhere"))
+    assert "no name of a folder" in read_results(tmp_path)[1][0]
+
+
+def test_columns_of_a_newer_version_are_no_obstacle(tmp_path: Path, data: Path) -> None:
+    make_run(tmp_path, data, row_config(3), 0.9)
+    path = tmp_path / CSV_NAME
+    header, line = path.read_text().splitlines()
+    path.write_text(f"novelty,{header}\n7,{line}\n")
+    assert [run.row for run in read_results(tmp_path)[0]] == ["3"]
+
+
+def test_predictions_that_contradict_the_line_are_refused(tmp_path: Path, data: Path) -> None:
+    make_run(tmp_path, data, row_config(1), 0.9)
+    run = read_results(tmp_path)[0][0]
+    assert run.predictions("test").correct.sum() == run.counts["test"].correct
+    path = run.folder / "predictions.csv"
+    whole = path.read_text().splitlines()
+    for text, words in (
+        ("\n".join(whole[:-1]), "the results say"),
+        ("split,index\ntest,0\n", "columns"),
+        ("\n".join(line.replace("test,0,", "test,x,") for line in whole), "not readable"),
+        (None, "missing"),
+    ):
+        path.unlink() if text is None else path.write_text(text)
+        with pytest.raises(PredictionsError, match=words):
+            read_results(tmp_path)[0][0].predictions("test")
+
+
+# ---- messages --------------------------------------------------------------------------------------------------------
+
+
+def test_letters_ignore_case_digits_and_signs() -> None:
+    assert letters("WIN £1000 now!") == letters("win 2,000 NOW") == "winnow"
+
+
+def test_duplicates_and_clusters() -> None:
+    def frame(*texts: str) -> pd.DataFrame:
+        return pd.DataFrame({"Label": [0] * len(texts), "Text": texts})
+
+    splits = {"train": frame("a 1", "b"), "validation": frame("c"), "test": frame("A 2", "b", "d", "D!", "e")}
+    messages = describe_splits(splits)
+    assert messages.in_training["verbatim"].tolist() == [False, True, False, False, False]
+    assert messages.in_training["letters"].tolist() == [True, True, False, False, False]
+    assert messages.clusters["test"].tolist() == [0, 1, 2, 2, 3]
+
+
+def test_published_test_split_repeats_36_training_messages_54_by_letters(real_data_dir: Path) -> None:
+    messages, _ = load_messages(real_data_dir)
+    assert messages is not None
+    assert {sense: int(known.sum()) for sense, known in messages.in_training.items()} == {"verbatim": 36, "letters": 54}
+    assert len(set(messages.clusters["test"])) == 286
+
+
+# ---- groups ----------------------------------------------------------------------------------------------------------
+
+
+def test_runs_on_other_messages_are_never_compared(tmp_path: Path, data: Path) -> None:
+    make_results(tmp_path, data, {1: 0.95}, (1, 2))
+    make_results(tmp_path, data, {2: 0.7}, (1,))
+    make_run(tmp_path, data, row_config(2, seed=2), 0.9, data_digest="c" * 64)
+    groups, notes = group_runs(read_results(tmp_path)[0])
+    assert {group.name: [seed for seed, _ in group.runs] for group in groups} == {"1": [1, 2], "2": [1]}
+    assert len(notes) == 1
+    assert "1 run on other messages (data digest cccccccc" in notes[0]
+    gathered = contents(tmp_path, data)
+    assert answer(gathered, "1", "2").seeds == 1
+
+
+def test_messages_at_hand_decide_which_runs_count(tmp_path: Path, data: Path) -> None:
+    for seed in range(3):
+        make_run(tmp_path, data, row_config(1, seed=seed), 0.9, data_digest="c" * 64)
+    make_run(tmp_path, data, row_config(1, seed=5), 0.9)
+    assert [line.seeds for line in contents(tmp_path, data).lines] == [["5"]]
+    without = gather(tmp_path, tmp_path / "nowhere", DESCRIPTIONS)
+    assert [line.seeds for line in without.lines] == [["0", "1", "2"]]
+
+
+def test_messages_of_another_experiment_are_not_used(tmp_path: Path, data: Path) -> None:
+    make_run(tmp_path, data, row_config(1), 0.9, data_digest="c" * 64)
+    gathered = contents(tmp_path, data)
+    assert gathered.messages is None
+    assert "are not those of the results" in gathered.notes[0]
+
+
+def test_a_repeated_seed_counts_once_and_the_newest_wins(tmp_path: Path, data: Path) -> None:
+    make_run(tmp_path, data, row_config(1, seed=4), 0.9, minute=5, device_name="new")
+    make_run(tmp_path, data, row_config(1, seed=4), 0.9, minute=1, device_name="old")
+    groups, notes = group_runs(read_results(tmp_path)[0])
+    assert [dict(group.values("device_name")) for group in groups] == [{"new": 1}]
+    assert "1: 1 run repeated later" in notes[0]
+
+
+def test_other_pretrained_weights_are_left_out_random_ones_differ_by_nature(tmp_path: Path, data: Path) -> None:
+    make_results(tmp_path, data, {1: 0.9, 10: 0.9}, (1, 2, 3))
+    make_run(tmp_path, data, row_config(1, seed=4), 0.9, weights_digest="f" * 64)
+    groups, notes = group_runs(read_results(tmp_path)[0])
+    assert [len(group.runs) for group in groups] == [3, 3]
+    assert "weights ffffffff" in notes[0]
+
+
+def test_variants_are_named_after_the_nearest_row(tmp_path: Path, data: Path) -> None:
+    assert nearest_row({"weights": "random", "trainable_layers": "last_layer"}) == (3, {"weights": "random"})
+    assert nearest_row({"weights": "random", "trainable_layers": "all", "num_epochs": 1}) == (10, {"num_epochs": 1})
+    assert typed({"no_padding": True, "model_size": "gpt2-xl (1558M)", "max_steps": 3}) == (
+        '--no_padding --model_size "gpt2-xl (1558M)" --max_steps 3'
+    )
+    make_run(tmp_path, data, row_config(16, weights="random"), 0.9)
+    assert [group.name for group in group_runs(read_results(tmp_path)[0])[0]] == ["16 with --weights random"]
+
+
+def test_demo_runs_alone_are_reported_as_their_rows_beside_no_published_figures(tmp_path: Path, data: Path) -> None:
+    demo = load_demo_messages()
+    for seed in (1, 2):
+        for row, accuracy in ((1, 0.9), (2, 0.7), (6, 0.9)):
+            make_run(tmp_path, data, row_config(row, seed=seed, demo=True), accuracy, data_digest=demo.digest)
+    gathered = gather(tmp_path, data, {"B1": "majority class"})
+    assert [(line.name, line.published) for line in gathered.lines] == [("1", {}), ("2", {}), ("6", {})]
+    assert gathered.messages is not None and gathered.messages.digest == demo.digest
+    first_token = next(answer for answer in gathered.answers if answer.question.name == "row 1 and row 2")
+    assert first_token.difference is not None
+    assert all("--demo" in command for _, command in gathered.missing)
+    unanswered = [found for found in gathered.answers if found.absent]
+    assert {"baseline", "3"} <= {side for found in unanswered for side in found.absent}
+    for found in unanswered:
+        commands = found.notes[-1].split("; ")
+        assert all(command.startswith(("python sweep.py --demo", "python baselines.py --demo")) for command in commands)
+    markdown = report_markdown(gathered, [])
+    assert "not GPT-2 and not the SMS Spam Collection" in markdown
+    assert "96.63" not in markdown  # row 1's published training accuracy
+    assert "| Published |" not in markdown and "| Device |" in markdown  # a column without anything is left out
+    assert "Is GPT-2 medium better" not in markdown  # one model stands for all sizes
+    assert "GPT-2 XL" not in markdown
+    assert "rows that name a larger GPT-2 ran with gpt2-nano" in markdown
+
+
+def test_among_real_runs_a_demo_is_a_variant(tmp_path: Path, data: Path) -> None:
+    make_run(tmp_path, data, row_config(2, seed=1), 0.7)
+    make_run(tmp_path, data, row_config(2, seed=1, demo=True), 0.7)
+    names = [line.name for line in gather(tmp_path, data, {}).lines]
+    assert names == ["2", "2 with --demo"]
+
+
+# ---- table -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_line_of_the_table_by_hand(tmp_path: Path, data: Path) -> None:
+    make_results(tmp_path, data, {2: 0.75}, range(123, 127))
+    gathered = contents(tmp_path, data)
+    (line,) = gathered.lines
+    runs, _ = read_results(tmp_path)
+    accuracies = [run.counts["test"].correct / 300 for run in runs]
+    assert line.accuracies["test"].mean == pytest.approx(np.mean(accuracies))
+    assert line.accuracies["test"].deviation == pytest.approx(np.std(accuracies, ddof=1))
+    splits = split_messages(read_messages(data / "SMSSpamCollection.tsv", trust_new_hash=True))
+    new = ~splits["test"]["Text"].isin(splits["train"]["Text"]).to_numpy()
+    correct = np.array([run.predictions("test").correct for run in runs])
+    assert line.unseen["verbatim"] == (pytest.approx(correct[:, new].mean()), new.sum())
+    assert gathered.messages is not None
+    interval = statistics.accuracy_interval(correct, gathered.messages.clusters["test"])
+    assert line.intervals["test"] == pytest.approx(interval)
+    assert line.published["test"] == 0.75
+    assert line.inside["test"] == (interval[0] <= 0.75 <= interval[1])
+
+
+def test_one_run_has_wilsons_interval_even_without_predictions(tmp_path: Path, data: Path) -> None:
+    make_run(tmp_path, data, row_config(1), 0.95)
+    run = read_results(tmp_path)[0][0]
+    expected = statistics.wilson_interval(run.counts["test"].correct, 300)
+    assert contents(tmp_path, data).lines[0].intervals["test"] == pytest.approx(expected)
+    (run.folder / "predictions.csv").unlink()
+    gathered = contents(tmp_path, data)
+    assert gathered.lines[0].intervals["test"] == pytest.approx(expected)
+    assert any("predictions.csv: missing" in note for note in gathered.notes)
+
+
+def test_mixed_devices_are_named_in_the_cell(tmp_path: Path, data: Path) -> None:
+    for seed, device in enumerate(("A", "A", "NVIDIA B")):
+        make_run(tmp_path, data, row_config(1, seed=seed), 0.95, device_name=device, training_minutes=float(seed))
+    (line,) = contents(tmp_path, data).lines
+    assert device_text(line) == "2 mixed: A ×2, NVIDIA B ×1"
+    assert minutes_text(line) == "0.50 (A, 2 threads); 2.00 (NVIDIA B)"
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "2.50 (2 threads)"),
+        ({"execution": "naive", "threads": 1}, "2.50 (1 thread, naive)"),
+        ({"device_name": "NVIDIA H100", "execution": "recorded"}, "2.50 (recorded)"),
+        ({"device_name": "NVIDIA H100"}, "2.50"),
+        ({"features": "reused"}, "2.50 (2 threads, features reused)"),
+    ],
+    ids=str,
+)
+def test_minutes_say_under_which_conditions(tmp_path: Path, data: Path, changes: dict[str, Any], text: str) -> None:
+    make_run(tmp_path, data, row_config(1), 0.9, **changes)
+    (line,) = contents(tmp_path, data).lines
+    assert minutes_text(line) == text
+
+
+def test_precisions_never_share_a_line(tmp_path: Path, data: Path) -> None:
+    make_run(tmp_path, data, row_config(1), 0.95)
+    make_run(tmp_path, data, row_config(1, precision="bf16", seed=124), 0.95)
+    lines = contents(tmp_path, data).lines
+    assert [(line.name, device_text(line)) for line in lines] == [
+        ("1", "Some CPU"),
+        ("1 with --precision bf16", "Some CPU, bf16"),
+    ]
+
+
+def test_every_cell_has_a_text_with_little_and_with_much(tmp_path: Path, data: Path) -> None:
+    make_results(tmp_path, data, {1: 0.95, 3: 0.7}, (1, 2))
+    make_run(tmp_path, data, row_config(2, weights="random"), 0.6)
+    for line in contents(tmp_path, data).lines + gather(tmp_path, tmp_path / "nowhere", {}).lines:
+        assert all(column.text(line) for column in COLUMNS)
+
+
+# ---- questions -------------------------------------------------------------------------------------------------------
+
+
+def test_the_declared_families() -> None:
+    declared = [(q.first, q.second) for q in QUESTIONS if q.family == MAIN and not q.identity]
+    numbers = "1-2 1-3 1-4 1-5 4-5 1-6 1-7 1-8 1-10 5-10 5-11 9-12 1-13 1-14 1-15 15-16 1-16 1-17 1-19"
+    expected = [tuple(pair.split("-")) for pair in numbers.split()]
+    assert declared == [*expected, (BEST_BASELINE, "1"), (BEST_BASELINE, "4")]
+    assert [(q.first, q.second) for q in QUESTIONS if q.identity] == [("1", "18")]
+    twins = [(q.first, q.second) for q in QUESTIONS if q.family == RANDOM_TWINS]
+    assert twins == [pair for pair in declared if "10" not in pair]
+    assert all(q.key(q.second) != q.key(q.first) for q in QUESTIONS if not q.identity)
+    assert {int(side) for q in QUESTIONS for side in (q.first, q.second) if side != BEST_BASELINE} == set(ROWS)
+
+
+def test_one_seed_is_compared_by_mcnemar(tmp_path: Path, data: Path) -> None:
+    make_results(tmp_path, data, {1: 0.95, 2: 0.75}, (123,))
+    first, second = (run.predictions("test").correct for run in read_results(tmp_path)[0])
+    gathered = answer(contents(tmp_path, data), "1", "2")
+    b, c = int((second > first).sum()), int((first > second).sum())
+    assert gathered.p == statistics.exact_mcnemar(b, c)
+    assert gathered.method == f"exact McNemar, {b} against {c} messages"
+    assert gathered.corrected == pytest.approx(min(1, 21 * statistics.exact_mcnemar(b, c)))
+    assert gathered.verdict.startswith("row 1 is better than row 2 by")
+    assert "another seed may say otherwise" in gathered.notes[0]
+
+
+@pytest.mark.parametrize("seeds", [2, 5])
+def test_two_to_five_seeds_give_figures_and_no_verdict(tmp_path: Path, data: Path, seeds: int) -> None:
+    make_results(tmp_path, data, {1: 0.95, 2: 0.75}, range(seeds))
+    found = answer(contents(tmp_path, data), "1", "2")
+    assert (found.seeds, found.p, found.corrected, found.verdict) == (seeds, None, None, "")
+    assert found.difference == pytest.approx(-0.2, abs=0.06)
+    assert found.interval is not None
+
+
+def test_six_seeds_give_a_verdict_ten_the_sign_flips(tmp_path: Path, data: Path) -> None:
+    make_results(tmp_path, data, {1: 0.95, 2: 0.75}, range(6))
+    gathered = contents(tmp_path, data)
+    found = answer(gathered, "1", "2")
+    first, second = (np.array([r.predictions("test").correct for r in g.runs.values()]) for g in gathered.groups)
+    assert gathered.messages is not None
+    expected = statistics.paired_comparison(second, first, gathered.messages.clusters["test"])
+    assert found.p is not None
+    assert found.p == pytest.approx(expected.p_value())
+    assert found.corrected == pytest.approx(min(1, 21 * found.p))
+    assert found.interval == pytest.approx(expected.interval())
+    assert found.sign_flip is None
+    assert found.verdict.startswith("row 1 is better than row 2 by")
+    make_results(tmp_path, data, {1: 0.95, 2: 0.75}, range(6, 10))
+    assert answer(contents(tmp_path, data), "1", "2").sign_flip == 2 / 2**10
+
+
+def test_only_common_seeds_are_compared(tmp_path: Path, data: Path) -> None:
+    make_results(tmp_path, data, {1: 0.95}, (1, 2, 3))
+    make_results(tmp_path, data, {2: 0.75}, (3, 4))
+    assert answer(contents(tmp_path, data), "1", "2").seeds == 1
+    make_results(tmp_path, data, {3: 0.75}, (9,))
+    found = answer(contents(tmp_path, data), "1", "3")
+    assert (found.seeds, found.method) == (0, "the two have no seed in common")
+    assert found.notes == ("python sweep.py --rows 1,3 --seeds 123-132",)
+
+
+def test_missing_predictions_say_why_there_is_no_comparison(tmp_path: Path, data: Path) -> None:
+    make_results(tmp_path, data, {1: 0.95, 2: 0.75}, (1,))
+    (read_results(tmp_path)[0][0].folder / "predictions.csv").unlink()
+    found = answer(contents(tmp_path, data), "1", "2")
+    assert found.method.startswith("not compared: ")
+    assert "predictions.csv: missing" in found.method
+    assert found.p is None
+
+
+def test_random_twins_are_asked_by_themselves(tmp_path: Path, data: Path) -> None:
+    make_results(tmp_path, data, {1: 0.95, 2: 0.75}, range(6), weights="random")
+    gathered = contents(tmp_path, data)
+    assert answer(gathered, "1", "2").method == "no results of row 1 and row 2"
+    found = answer(gathered, "1", "2", RANDOM_TWINS)
+    assert found.p is not None
+    assert found.corrected == pytest.approx(min(1, 19 * found.p))
+
+
+def test_all_layers_with_random_weights_are_row_10(tmp_path: Path, data: Path) -> None:
+    make_results(tmp_path, data, {10: 0.93}, (1,))
+    make_results(tmp_path, data, {1: 0.8}, (1,), weights="random")
+    assert answer(contents(tmp_path, data), "1", "5", RANDOM_TWINS).seeds == 1
+
+
+def test_ignore_index_is_an_identity_check(tmp_path: Path, data: Path) -> None:
+    for seed in (1, 2):
+        for row in (1, 18):
+            make_run(tmp_path, data, row_config(row, seed=seed), 0.95)
+    assert "identical to the last bit in 0 of 2" in answer(contents(tmp_path, data), "1", "18").verdict
+    runs, _ = read_results(tmp_path)
+    by = {(run.row, run.seeds[0]): run.folder / "predictions.csv" for run in runs}
+    lines = (tmp_path / CSV_NAME).read_text().splitlines()
+    for seed in (1, 2):
+        by["18", seed].write_text(by["1", seed].read_text())
+    counts = [lines[0].split(",").index(f"{split}_correct") for split in ("validation", "test")]
+    rows = [line.split(",") for line in lines]
+    for seed in (1, 2):
+        for position in counts:
+            rows[2 * seed][position] = rows[2 * seed - 1][position]
+    (tmp_path / CSV_NAME).write_text("\n".join(map(",".join, rows)) + "\n")
+    found = answer(contents(tmp_path, data), "1", "18")
+    assert found.verdict == "identical to the last bit in 2 of 2 common seeds"
+    assert found.p is None
+
+
+def test_the_baseline_best_on_validation_stands_against_each_seed(tmp_path: Path, data: Path) -> None:
+    make_results(tmp_path, data, {1: 0.7}, range(6))
+    command = ["--data_dir", str(data), "--results_dir", str(tmp_path), "--offline", "--trust_new_hash"]
+    assert baselines.main(command) == 0
+    gathered = contents(tmp_path, data)
+    best = best_baseline({group.key: group for group in gathered.groups})
+    assert best is not None
+    validation = {g.name: g.first.counts["validation"].accuracy for g in gathered.groups if g.is_baseline}
+    assert validation[best.name] == max(validation.values())
+    found = answer(gathered, BEST_BASELINE, "1")
+    assert found.seeds == 6
+    assert found.verdict.startswith("the baseline is better than row 1 by")
+    assert f"the baseline is {best.name}" in found.notes
+
+
+def test_different_devices_are_noted(tmp_path: Path, data: Path) -> None:
+    make_run(tmp_path, data, row_config(1), 0.95, device_name="A")
+    make_run(tmp_path, data, row_config(2), 0.75, device_name="B", torch_version="3")
+    notes = answer(contents(tmp_path, data), "1", "2").notes
+    assert "different devices: A, B" in notes
+    assert "different versions of PyTorch: 2.13.0, 3" in notes
+
+
+def test_an_unanswered_question_counts_as_p_one() -> None:
+    assert all(a.corrected is None and a.verdict == "" for a in answer_all([], None, QUESTIONS))
+
+
+# ---- the command -----------------------------------------------------------------------------------------------------
+
+
+def test_no_results_make_a_report_that_says_what_to_run(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report.main(["--results_dir", str(tmp_path), "--data_dir", str(data)]) == 0
+    out = capsys.readouterr().out
+    assert "python sweep.py --rows 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19 --seeds 123-132\n" in out
+    assert "python baselines.py --rows B1,B2,B3\n" in out
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "No results yet." in text
+    assert (tmp_path / "report" / "report.html").exists()
+
+
+def test_missing_data_is_said_with_the_way_out(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_results(tmp_path, data, {1: 0.95, 2: 0.75}, range(6))
+    assert report.main(["--results_dir", str(tmp_path), "--data_dir", str(tmp_path / "nowhere")]) == 0
+    assert "python gpt_download.py --dataset --data_dir" in capsys.readouterr().out
+    assert answer(gather(tmp_path, tmp_path / "nowhere", {}), "1", "2").p is not None
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report.main(["--results_dir", str(tmp_path / "reslts")]) == 2
+    assert "no such folder" in capsys.readouterr().err
+    assert not (tmp_path / "reslts").exists()
+
+
+def test_outputs_and_the_readme(tmp_path: Path, data: Path) -> None:
+    results, readme = tmp_path / "results", tmp_path / "README.md"
+    make_results(results, data, {1: 0.95, 2: 0.75, 16: 0.98}, range(6))
+    readme.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nend\n")
+    command = ["--results_dir", str(results), "--data_dir", str(data), "--update_readme", "--readme", str(readme)]
+    assert report.main(command) == 0
+    names = ("accuracies", "accuracy_time", "losses", "seeds")
+    pictures = [f"{name}.{kind}" for name in names for kind in ("png", "svg")]
+    written = sorted(path.name for path in (results / "report").iterdir())
+    assert written == sorted([*pictures, "report.html", "report.md", "table.csv"])
+    assert sum(path.stat().st_size for path in (results / "report").iterdir()) < 2_000_000
+    text = readme.read_text()
+    assert text.startswith(f"# Title\n\n{BEGIN}\n")
+    assert text.endswith(f"{END}\n\nend\n")
+    assert "old" not in text
+    assert "| 16 | --trainable_token_pos flexible | 6 |" in text
+    table = pd.read_csv(results / "report" / "table.csv")
+    assert table["configuration"].tolist() == [1, 2, 16]
+    assert table["runs"].tolist() == [6, 6, 6]
+    before = {path.name: path.read_bytes() for path in (results / "report").iterdir()}
+    assert report.main(command) == 0
+    assert before == {path.name: path.read_bytes() for path in (results / "report").iterdir()}
+
+
+@pytest.mark.parametrize("text", ["", BEGIN, f"{END} {BEGIN}", f"{BEGIN}{END}{BEGIN}"])
+def test_a_readme_without_markers_is_left_alone(tmp_path: Path, text: str) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(text)
+    with pytest.raises(ValueError, match="once each and in this order"):
+        update_readme(readme, "block")
+    assert readme.read_text() == text
+
+
+def test_a_message_cannot_write_html(tmp_path: Path, data: Path) -> None:
+    make_run(tmp_path, data, row_config(1), 0.95, device_name="<script>alert(1)</script>")
+    assert report.main(["--results_dir", str(tmp_path), "--data_dir", str(data)]) == 0
+    assert "<script>alert" not in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_the_report_never_imports_torch(tmp_path: Path, data: Path) -> None:
+    make_results(tmp_path, data, {1: 0.95}, (1, 2))
+    command = f"import sys, report; report.main(['--results_dir', {str(tmp_path)!r}, '--data_dir', {str(data)!r}]);"
+    program = f"{command} sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=True, capture_output=True, timeout=100)
+
+
+@pytest.mark.slow
+def test_nineteen_rows_and_ten_seeds_take_seconds(tmp_path: Path, data: Path) -> None:
+    make_results(tmp_path, data, dict.fromkeys(ROWS, 0.95), range(123, 133))
+    started = time.perf_counter()
+    assert report.main(["--results_dir", str(tmp_path), "--data_dir", str(data)]) == 0
+    assert time.perf_counter() - started < 30

@@ -1,0 +1,410 @@
+"""Sweeps: the plan, resuming, the local engine with a stand-in for the runner, and small real runs."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import sweep
+from ablation.config.experiment import ConfigError
+from ablation.config.rows import ROWS, row_config
+from ablation.results.log import CSV_NAME
+from ablation.results.read import read_results
+from ablation.run import experiment
+from ablation.sweep import local, plan, state
+from tests.support.made_up_results import made_up_messages, make_results, make_run
+
+PROJECT = Path(sweep.__file__).parent
+READ = sweep.read_configuration
+
+# Stands in for additional_experiments.py: behaves as tests/…/behaviour says, by seed, and appends a row like it.
+RUNNER = '''
+import os, sys, time
+sys.path.insert(0, {project!r})
+from datetime import UTC, datetime
+from pathlib import Path
+import additional_experiments
+from ablation.listener import Count
+from ablation.results.log import append_row, config_fields, count_fields
+
+config, _, _ = additional_experiments.read_command(sys.argv[1:])
+folder = Path({folder!r})
+with (folder / "started").open("a") as file:
+    file.write(f"{{config.seed}} {{os.getpid()}} {{config.threads}} {{config.feature_cache}}\\n")
+behaviour = folder / f"behaviour-{{config.seed}}"
+if behaviour.exists():
+    exec(behaviour.read_text())
+counts = count_fields({{split: Count(9, 10) for split in ("train", "validation", "test")}})
+digests = {{"data_digest": "d" * 64, "weights_digest": "e" * 64}}
+row = {{**config_fields(config, datetime.now(UTC)), **counts, **digests, "training_minutes": 1}}
+append_row(Path(config.results_dir), row)
+'''
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder where ``behaviour-<seed>`` holds what a run with that seed does first; ``started`` lists the runs."""
+    folder = tmp_path / "stand_in"
+    folder.mkdir()
+    runner = folder / "runner.py"
+    runner.write_text(RUNNER.format(project=str(PROJECT), folder=str(folder)))
+    monkeypatch.setattr(local, "RUNNER", runner)
+    return folder
+
+
+def command(results: Path, seeds: str, *own: str, rows: str = "1", flags: tuple[str, ...] = ()) -> list[str]:
+    runner = ["--force", "--results_dir", str(results), "--data_dir", "nowhere", "--models_dir", "nowhere", *flags]
+    return ["--rows", rows, "--seeds", seeds, *own, "--", *runner]
+
+
+def seeds_in(results: Path) -> list[int]:
+    path = results / CSV_NAME
+    return sorted(int(row["seed"]) for row in csv.DictReader(path.open(newline=""))) if path.exists() else []
+
+
+def started(folder: Path) -> list[list[str]]:
+    return [line.split(" ") for line in (folder / "started").read_text().splitlines()]
+
+
+# ---- the plan -------------------------------------------------------------------------------------------------------
+
+
+def test_numbers_are_lists_and_ranges() -> None:
+    assert plan.parse_numbers("--rows", "1,3,16-19, 3") == [1, 3, 16, 17, 18, 19]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is no number or range"),
+        ("1,,2", "is no number or range"),
+        ("a", "'a' is no number"),
+        ("-3", "'-3' is no number"),
+        ("5-3", "5-3 runs backwards; write 3-5"),
+        ("0-4", "there is no 0; give 1 to 19"),
+        ("18-20", "there is no 20; give 1 to 19"),
+        ("1.5", "is no number"),
+    ],
+)
+def test_bad_numbers_are_refused(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match="--rows") as error:
+        plan.parse_numbers("--rows", text, range(1, 20))
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["0/5", "6/5", "1/0", "2", "1/2/3", "a/b", "-1/2"])
+def test_bad_shards_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=f"--shard {text}"):
+        plan.parse_shard(text)
+
+
+@given(st.integers(0, 40), st.integers(1, 12))
+def test_shards_make_up_the_plan(runs: int, parts: int) -> None:
+    whole = [plan.PlannedRun(1, seed, row_config(1, seed=seed), ()) for seed in range(runs)]
+    shards = [plan.shard_of(whole, part, parts) for part in range(1, parts + 1)]
+    assert [run for shard in shards for run in shard] == whole
+    assert max(map(len, shards)) - min(map(len, shards)) <= 1
+
+
+def test_runs_that_share_features_follow_one_another() -> None:
+    runs, _ = plan.make_plan([1, 2, 3, 4, 5, 18], [1, 2], [], READ)
+    assert [(run.row, run.seed) for run in runs] == [
+        *((row, seed) for row in (1, 3, 18) for seed in (1, 2)),
+        *((row, seed) for row in (2, 4, 5) for seed in (1, 2)),
+    ]
+    random, _ = plan.make_plan([1, 3], [1, 2], ["--weights", "random"], READ)
+    assert [(run.row, run.seed) for run in random] == [(1, 1), (3, 1), (1, 2), (3, 2)]
+
+
+def test_groups_are_those_of_the_published_rows() -> None:
+    groups: dict[object, list[int]] = {}
+    for row in ROWS:
+        groups.setdefault(plan.feature_group(row_config(row)), []).append(row)
+    keeping = {tuple(rows) for group, rows in groups.items() if group is not None}
+    assert keeping == {(1, 3, 18, 19), (2,), (4,), (6,), (7,), (8,), (13,), (14, 15, 16), (17,)}
+    assert groups[None] == [5, 9, 10, 11, 12]
+
+
+def test_flags_that_make_rows_equal_plan_them_once() -> None:
+    runs, remarks = plan.make_plan([5, 10], [7], ["--weights", "random"], READ)
+    assert [run.row for run in runs] == [5]
+    assert remarks == ["row 10, seed 7 is the same as row 5, seed 7; planned once"]
+
+
+def test_all_problems_of_a_plan_together_each_once() -> None:
+    with pytest.raises(ConfigError) as error:
+        plan.make_plan([1, 14], [1, 2], ["--batch_size", "4", "--lora_rank", "0"], READ)
+    assert [problem.split(":")[0] for problem in error.value.problems] == ["row 1", "row 14", "row 14"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problems"),
+    [
+        (["--rows", "20", "--seeds", "9-1", "--shard", "3/2"], ["--rows", "--seeds", "--shard"]),
+        (["--rows", "1", "--jobs", "0"], ["--jobs"]),
+        (["--rows", "1", "--", "--seed", "4", "--row=3"], ["--row after --", "--seed after --"]),
+        (["--rows", "1", "--", "--num_epochs", "0"], ["row 1: --num_epochs"]),
+        (["--rows", "1", "--num_cpus", "0", "--num_gpus", "-1"], ["--num_cpus", "--num_gpus"]),
+    ],
+)
+def test_wrong_commands_name_every_problem(
+    arguments: list[str], problems: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep.main(arguments) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == len(problems)
+    assert all(line.startswith(f"error: {problem}") for line, problem in zip(lines, problems, strict=True))
+
+
+# ---- what is done ---------------------------------------------------------------------------------------------------
+
+
+def planned(row: int, seed: int) -> plan.PlannedRun:
+    return plan.PlannedRun(row, seed, row_config(row, seed=seed), ())
+
+
+def test_done_means_same_configuration_messages_and_weights(tmp_path: Path) -> None:
+    data = made_up_messages(tmp_path / "data")
+    make_run(tmp_path, data, row_config(1, seed=1), 0.9)
+    make_run(tmp_path, data, row_config(10, seed=1), 0.9)
+    finished = state.finished_runs(tmp_path)
+    (digest,) = {run["data_digest"] for runs in finished.values() for run in runs}
+
+    def done(run: plan.PlannedRun, data: str | None, weights: str | None) -> bool:
+        digests = state.Digests(data, {("gpt2-small (124M)", None): weights})
+        return state.result_of(run, finished, digests) is not None
+
+    assert done(planned(1, 1), digest, "ab" * 32)
+    assert done(planned(1, 1), None, None)  # nothing at hand to compare with
+    assert not done(planned(1, 1), "c" * 64, "ab" * 32)
+    assert not done(planned(1, 1), digest, "c" * 64)
+    assert not done(planned(1, 2), digest, "ab" * 32)
+    assert not done(planned(3, 1), digest, "ab" * 32)
+    assert done(planned(10, 1), digest, "ab" * 32)  # random weights are said by the configuration
+
+
+def test_estimates_come_from_the_same_device_and_way_of_features(tmp_path: Path) -> None:
+    data = made_up_messages(tmp_path / "data")
+    make_run(tmp_path, data, row_config(1, seed=1), 0.9, total_minutes=4.0)
+    make_run(tmp_path, data, row_config(3, seed=1), 0.9, total_minutes=2.0)
+    make_run(tmp_path, data, row_config(1, seed=2), 0.9, total_minutes=1.0, features="reused")
+    make_run(tmp_path, data, row_config(1, seed=3), 0.9, total_minutes=60.0, device_name="another")
+    runs = read_results(tmp_path)[0]
+    estimates = state.estimate_all([planned(1, 5), planned(1, 6), planned(3, 5), planned(4, 5)], runs, "Some CPU")
+    assert list(estimates.values()) == [240, 60, 120, None]
+
+
+# ---- the local engine -----------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_runs_resumes_and_sums_up(
+    tmp_path: Path, stand_in: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep.main(command(tmp_path, "1-2")) == 0
+    assert seeds_in(tmp_path) == [1, 2]
+    assert "row 1, seed 2: finished, test accuracy 90.00%" in capsys.readouterr().out
+    assert sweep.main(command(tmp_path, "1-3", "--dry_run")) == 0
+    out = capsys.readouterr().out
+    assert "row 1, seed 1: done\n" in out
+    assert "3 planned, 2 done, 1 to run" in out
+    assert sweep.main(command(tmp_path, "1-3")) == 0
+    assert seeds_in(tmp_path) == [1, 2, 3]
+    summary = capsys.readouterr().out.splitlines()[-1].split()
+    assert summary == ["1", "3", "1", "2", "0", "0", "0", "90.00%", "±", "0.00"]
+    assert {line[3] for line in started(stand_in)} == {"nowhere/features"}
+    assert list((tmp_path / state.LOGS_FOLDER).iterdir()) == []
+
+
+def test_a_failed_run_is_reported_stops_no_other_and_waits_for_retry(
+    tmp_path: Path, stand_in: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (stand_in / "behaviour-2").write_text("print('error: no luck'); sys.exit(1)")
+    (stand_in / "behaviour-3").write_text("os.kill(os.getpid(), 9)")
+    assert sweep.main(command(tmp_path, "1-4")) == 1
+    out = capsys.readouterr().out
+    assert seeds_in(tmp_path) == [1, 4]
+    assert "row 1, seed 2: failed" in out
+    assert ": no luck (log: " in out
+    assert ": killed by SIGKILL (log: " in out
+    for seed in (2, 3):
+        (stand_in / f"behaviour-{seed}").unlink()
+    assert sweep.main(command(tmp_path, "1-4")) == 1
+    assert seeds_in(tmp_path) == [1, 4]
+    assert sweep.main(command(tmp_path, "1-4", "--retry_failed")) == 0
+    assert seeds_in(tmp_path) == [1, 2, 3, 4]
+    assert sweep.main(command(tmp_path, "1-4")) == 0
+    assert len(started(stand_in)) == 6
+
+
+def test_a_run_that_ends_well_without_a_row_has_failed(tmp_path: Path, stand_in: Path) -> None:
+    (stand_in / "behaviour-1").write_text("sys.exit(0)")
+    assert sweep.main(command(tmp_path, "1")) == 1
+
+
+def test_jobs_run_side_by_side_with_their_share_of_threads(tmp_path: Path, stand_in: Path) -> None:
+    meet = "(folder / f'here-{config.seed}').touch()\nwhile len(list(folder.glob('here-*'))) < 2: time.sleep(0.05)"
+    for seed in (1, 2):
+        (stand_in / f"behaviour-{seed}").write_text(meet)
+    assert sweep.main(command(tmp_path, "1-2", "--jobs", "2", rows="5")) == 0
+    threads = {line[2] for line in started(stand_in)}
+    assert threads == {str(local.default_threads(2))}
+
+
+def test_the_first_of_a_group_runs_alone(tmp_path: Path, stand_in: Path) -> None:
+    """The others would only wait for its features; another group's run goes first."""
+    (stand_in / "behaviour-1").write_text("time.sleep(1)")
+    assert sweep.main(command(tmp_path, "1-2", "--jobs", "2", rows="1,5")) == 0
+    with (tmp_path / CSV_NAME).open(newline="") as file:
+        ended = [(row["row"], row["seed"]) for row in csv.DictReader(file)]
+    assert ended.index(("1", "1")) < ended.index(("1", "2"))
+
+
+def test_what_does_not_fit_into_memory_is_skipped_with_the_reason(
+    tmp_path: Path, stand_in: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def check(config: object, device: object) -> None:
+        if config == row_config(5, **{**paths, "seed": 1}):
+            raise ConfigError(["takes about 99.0 GB"])
+
+    paths = {"results_dir": str(tmp_path), "data_dir": "nowhere", "models_dir": "nowhere"}
+    monkeypatch.setattr(experiment, "check_memory", check)
+    arguments = [part for part in command(tmp_path, "1", rows="5,10") if part != "--force"]
+    assert sweep.main(arguments) == 0
+    assert "row 5, seed 1: skipped: takes about 99.0 GB" in capsys.readouterr().out
+    assert len(seeds_in(tmp_path)) == 1
+
+
+def start(tmp_path: Path, stand_in: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """A sweep in a process of its own, with the stand-in as its runner."""
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import sweep; from pathlib import Path;"
+        "from ablation.sweep import local; local.RUNNER = Path(sys.argv[2]); sys.exit(sweep.main(sys.argv[3:]))"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", program, str(PROJECT), str(stand_in / "runner.py"), *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def wait_for(what: object, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/stat")
+    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_keeps_what_is_finished_and_leaves_nothing_running(
+    tmp_path: Path, stand_in: Path, how: signal.Signals
+) -> None:
+    (stand_in / "behaviour-2").write_text("time.sleep(600)")
+    process = start(tmp_path, stand_in, *command(tmp_path, "1-3"))
+    wait_for(lambda: (stand_in / "started").exists() and len(started(stand_in)) == 2)
+    process.send_signal(how)
+    assert process.wait(60) == 130
+    assert seeds_in(tmp_path) == [1]
+    assert not alive(int(started(stand_in)[1][1]))
+    assert list((tmp_path / state.LOGS_FOLDER).iterdir()) == []
+    (stand_in / "behaviour-2").unlink()
+    assert sweep.main(command(tmp_path, "1-3")) == 0
+    assert seeds_in(tmp_path) == [1, 2, 3]
+
+
+def test_a_killed_sweep_does_not_make_another_do_its_run_twice(
+    tmp_path: Path, stand_in: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The orphan still runs, and its log is locked as long as it does; what it finishes counts."""
+    gate = stand_in / "gate"
+    (stand_in / "behaviour-1").write_text(f"while not os.path.exists({str(gate)!r}): time.sleep(0.05)")
+    process = start(tmp_path, stand_in, *command(tmp_path, "1"))
+    wait_for((stand_in / "started").exists)
+    process.kill()
+    process.wait(60)
+    assert sweep.main(command(tmp_path, "1-2")) == 0
+    assert "row 1, seed 1: skipped: another sweep is running it" in capsys.readouterr().out
+    gate.touch()
+    wait_for(lambda: seeds_in(tmp_path) == [1, 2])
+    wait_for(lambda: not alive(int(started(stand_in)[0][1])))
+    assert sweep.main(command(tmp_path, "1-2")) == 0
+    assert seeds_in(tmp_path) == [1, 2]
+
+
+def test_a_killed_run_of_a_killed_sweep_is_run_again(tmp_path: Path, stand_in: Path) -> None:
+    (stand_in / "behaviour-1").write_text("time.sleep(600)")
+    process = start(tmp_path, stand_in, *command(tmp_path, "1"))
+    wait_for((stand_in / "started").exists)
+    process.kill()
+    process.wait(60)
+    os.kill(int(started(stand_in)[0][1]), signal.SIGKILL)
+    (stand_in / "behaviour-1").unlink()
+    wait_for(lambda: not alive(int(started(stand_in)[0][1])))
+    assert sweep.main(command(tmp_path, "1")) == 0
+    assert seeds_in(tmp_path) == [1]
+
+
+def test_two_sweeps_at_once_do_each_run_once(tmp_path: Path, stand_in: Path) -> None:
+    processes = [start(tmp_path, stand_in, *command(tmp_path, "1-3", rows="5")) for _ in range(2)]
+    assert [process.wait(120) for process in processes] == [0, 0]
+    wait_for(lambda: seeds_in(tmp_path) == [1, 2, 3])
+
+
+# ---- for real -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_small_real_runs_share_their_features(tmp_path: Path, real_vocabulary: Path) -> None:
+    data = made_up_messages(tmp_path / "data")
+    flags = (
+        *("--weights", "random", "--n_layers", "2", "--emb_dim", "32", "--n_heads", "2", "--num_epochs", "1"),
+        *("--data_dir", str(data), "--trust_new_hash", "--models_dir", str(tmp_path / "models"), "--offline"),
+        *("--results_dir", str(tmp_path / "results")),
+    )
+    assert sweep.main(["--rows", "1,3,18", "--seeds", "1-2", "--", *flags]) == 0
+    runs, problems = read_results(tmp_path / "results")
+    assert problems == []
+    assert [(run.seeds[0], run["features"]) for run in runs] == [
+        *((seed, features) for seed in (1, 2) for features in ("computed", "reused", "reused")),
+    ]
+    assert sweep.main(["--rows", "1,3,18", "--seeds", "1-2", "--", *flags]) == 0
+    assert len(read_results(tmp_path / "results")[0]) == 6
+
+
+def test_made_up_results_count_as_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = made_up_messages(tmp_path / "data")
+    make_results(tmp_path, data, {1: 0.9}, (1, 2))
+    arguments = ["--rows", "1", "--seeds", "1-3", "--shard", "1/1", "--dry_run", "--"]
+    assert sweep.main([*arguments, "--results_dir", str(tmp_path), "--data_dir", str(data)]) == 0
+    assert "3 planned, 2 done, 1 to run" in capsys.readouterr().out
+
+
+def test_the_demo_has_all_rows_and_its_own_results(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that name a larger size stay rows of their own, although the demo has one model only."""
+    monkeypatch.chdir(tmp_path)
+    options = sweep.make_parser().parse_args(["--demo", "--rows", "1-19"])
+    runs, remarks = sweep.read_plan(options, ["--demo"])
+    assert len(runs) == 19 and remarks == []
+    assert {run.config.results_dir for run in runs} == {"results/demo"}
+    assert sweep.main(["--demo", "--rows", "1-19", "--dry_run"]) == 0
+    assert "19" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
