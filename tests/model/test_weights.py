@@ -189,7 +189,7 @@ def test_models_are_built_without_draws() -> None:
     """No numbers are drawn, and what PyTorch imports to draw none on the meta device is not imported either."""
     code = """
 import sys, torch
-from ablation.config import MODEL_SHAPES
+from ablation.config.shapes import MODEL_SHAPES
 from ablation.model.weights import WithoutDraws
 from previous_chapters import GPTModel
 before, state = len(sys.modules), torch.get_rng_state()

@@ -1,0 +1,178 @@
+"""The seam between the house and what an experiment is about: run, sweep and report know a task by this alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ablation.config.experiment import ExperimentConfig
+from ablation.listener import Count, Listener
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from ablation.data.encode import EncodedMessages
+    from ablation.results.questions import Question
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure that rows of a task have.
+
+    Attributes:
+        name: its column in the CSV.
+        title: what people call it, such as ``test accuracy``.
+        split: whose examples it is a share of, where it is one: the row then has ``<split>_correct`` and
+            ``<split>_total``, and the value is shown in percent.
+        more_is_better: whether a larger value is the better one.
+    """
+
+    name: str
+    title: str
+    split: str | None = None
+    more_is_better: bool = True
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The value of a metric; a share has its count, too."""
+
+    metric: Metric
+    value: float
+    count: Count | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One way in which a trained model was evaluated: one row of the results.
+
+    Attributes:
+        measurements: in the order of the task's metrics.
+        settings: columns that tell this row from others of the same run; none where a run has one row.
+    """
+
+    measurements: tuple[Measurement, ...]
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a run trains and is evaluated on.
+
+    Attributes:
+        splits: per split, as token ids.
+        digest: SHA-256 (hex) of which examples, which labels, which order.
+        published: whether they are the published ones; others make the run a variant by their digest.
+    """
+
+    splits: dict[str, EncodedMessages]
+    digest: str
+    published: bool
+
+
+class PredictionsError(Exception):
+    """A run's predictions cannot be used; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What one run said of one split: ``labels`` (N,), ``logits`` (N, C), and ``correct`` (N,), 1 where it is right."""
+
+    labels: NDArray[np.int64]
+    logits: NDArray[np.float64]
+    correct: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """Which examples are alike, for intervals and for accuracies on what is new.
+
+    Attributes:
+        digest: of the examples, as rows record it.
+        clusters: per split (N,), equal numbers for examples that are nearly copies of one another.
+        in_training: per sense of the word, (N,) whether an example of the last split stands in training too.
+    """
+
+    digest: str
+    clusters: Mapping[str, NDArray[np.int64]]
+    in_training: Mapping[str, NDArray[np.bool_]]
+
+
+class Task(Protocol):
+    """What an experiment is about.
+
+    Attributes:
+        name: as ``run.json`` has it.
+        command: the program at the root that runs one experiment.
+        csv_name: the file of its rows in a results folder.
+        columns: of that file, in order; ``config_hash`` is the last.
+        metrics: what its rows say.
+        headline: the metric of them that a sweep shows and questions compare.
+        config_class: the dataclass of its settings.
+        rows: what differs from the defaults, by row number.
+        splits: names of the parts of the data, training first.
+        questions: declared before any result; ``demo_questions`` are those that the demo can answer.
+        baselines: what a trained row has to beat: name of the row, description.
+    """
+
+    name: str
+    command: str
+    csv_name: str
+    columns: tuple[str, ...]
+    metrics: tuple[Metric, ...]
+    headline: Metric
+    config_class: type[ExperimentConfig]
+    rows: Mapping[int, Mapping[str, Any]]
+    splits: tuple[str, ...]
+    questions: Sequence[Question]
+    demo_questions: Sequence[Question]
+    baselines: Mapping[str, str]
+
+    def load(self, config: ExperimentConfig, listener: Listener) -> Examples:
+        """The examples as token ids; fetches what is missing.
+
+        Raises:
+            DataError, DownloadError: they cannot be had or used.
+        """
+        ...
+
+    def loss(self, logits: Tensor, labels: Tensor, config: ExperimentConfig) -> Tensor:
+        """The mean loss of a batch."""
+        ...
+
+    def correct(self, logits: Tensor, labels: Tensor) -> Count:
+        """How many of some examples are answered correctly."""
+        ...
+
+    def evaluate(self, counts: Mapping[str, Count]) -> tuple[Evaluation, ...]:
+        """The rows of a run, from its final counts per split."""
+        ...
+
+    def predictions_csv(self, logits: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> str:
+        """What a run's folder keeps of the answers to the examples of each split, in the split's order."""
+        ...
+
+    def read_predictions(self, folder: Path, split: str) -> Predictions:
+        """What the run of this folder answered to the examples of a split, in the split's order.
+
+        Raises:
+            PredictionsError: it kept no answers, or they cannot be read.
+        """
+        ...
+
+    def data_digest(self, config: ExperimentConfig) -> str | None:
+        """The digest that a run of this configuration would record, if its data are at hand; fetches nothing."""
+        ...
+
+    def likeness(self, data_dir: Path, *, demo: bool) -> tuple[Likeness | None, str]:
+        """Which examples are alike; or None, and what to do about it."""
+        ...
+
+    def published(self) -> Mapping[str, Mapping[str, str]]:
+        """Published figures by row number, under the names of the metrics."""
+        ...
