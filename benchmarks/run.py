@@ -38,10 +38,12 @@ from ablation.allocator import keep_freed_memory  # noqa: E402
 from ablation.config.experiment import MODEL_CONTEXT_LENGTH, ExperimentConfig  # noqa: E402
 from ablation.config.rows import row_config  # noqa: E402
 from ablation.data.encode import EncodedMessages, make_loaders  # noqa: E402
-from ablation.execution.executions import NaiveExecution, PlannedExecution  # noqa: E402
 from ablation.execution.feature_cache import FeatureCache  # noqa: E402
 from ablation.execution.features import FeatureOptions  # noqa: E402
-from ablation.execution.plan import ExecutionPlan, Setup, make_setup  # noqa: E402
+from ablation.execution.naive import NaiveExecution  # noqa: E402
+from ablation.execution.plan import ExecutionPlan  # noqa: E402
+from ablation.execution.planned import PlannedExecution  # noqa: E402
+from ablation.execution.setup import Setup, make_setup  # noqa: E402
 from ablation.listener import Count, Evaluation, Listener  # noqa: E402
 from ablation.model.weights import open_weights  # noqa: E402
 from ablation.run import experiment  # noqa: E402

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from ablation.config import experiment as c
+from ablation.config import methods as declared
 from ablation.config.experiment import ConfigError, ExperimentConfig, config_hash
 from ablation.config.flags import config_from_flags
 from ablation.config.rows import ROWS, row_config, row_number
-from ablation.methods.layers import TRAINABLE_LAYERS
+from ablation.methods import registry
 from ablation.model.readout import READOUTS
 from additional_experiments import read_command
-from lora import LORA_LAYERS
 
 PUBLISHED = Path(__file__).parents[2] / "data" / "published_table.csv"
 
@@ -57,8 +57,7 @@ def test_given_flags_override_the_row() -> None:
 
 
 def test_names_offered_are_the_registries_keys() -> None:
-    assert set(c.TRAINABLE_LAYERS) == set(TRAINABLE_LAYERS)
-    assert set(c.LORA_POLICIES) == set(LORA_LAYERS)
+    assert list(c.TRAINABLE_LAYERS) == list(declared.METHODS) == list(registry.METHODS)
     assert set(c.TOKEN_POSITIONS) == set(READOUTS)
 
 
