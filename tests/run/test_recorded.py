@@ -27,7 +27,7 @@ from ablation.model.classifier import RandomWeights
 from ablation.run.experiment import feature_stages
 from ablation.run.recorded import COMPUTED_FIRST, CudaGraphs, RecordedUpdater, Recorder, RecordingError
 from ablation.run.training import History, Updater, make_optimizer, train
-from tests.execution.test_executions import CASES, config_of
+from tests.support.cases import CASES, config_of
 from tests.support.tiny import SHAPE, make_execution, make_messages, tiny_config
 
 STATIC = {
