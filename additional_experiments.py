@@ -2,54 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from ablation.config.experiment import FIELDS, ConfigError, ExperimentConfig
-from ablation.config.flags import Parser, config_from_flags
-from ablation.config.rows import ROWS
+from ablation.config.experiment import ConfigError, ExperimentConfig
+from ablation.config.flags import read_command
 from ablation.environment import python_command, require_packages
-
-COMMAND_OPTIONS = ("row", "dry_run", "force")
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """The flags, generated from the fields of ``ExperimentConfig``. Values are read and checked there, all at once."""
-    parser = Parser(
-        "additional_experiments.py", description=__doc__, allow_abbrev=False, argument_default=argparse.SUPPRESS
-    )
-    parser.add_argument(
-        "--row", help=f"row of the published table, {min(ROWS)} to {max(ROWS)}; other flags override it"
-    )
-    parser.add_argument("--dry_run", action="store_true", help="say what would be done and downloaded; load nothing")
-    parser.add_argument("--force", action="store_true", help="try even if the memory looks too small")
-    for name, field in FIELDS.items():
-        help_text = field.metadata["help"].replace("%", "%%")
-        if isinstance(field.default, bool):
-            parser.add_argument(f"--{name}", action="store_true", help=help_text)
-        else:
-            default = "" if field.default is None else f" (default: {field.default})"
-            choices = field.metadata["choices"]
-            metavar = f"{{{','.join(choices)}}}" if choices else "VALUE"
-            parser.add_argument(f"--{name}", metavar=metavar, help=help_text + default)
-    return parser
-
-
-def read_command(arguments: list[str] | None = None) -> tuple[ExperimentConfig, list[str], dict[str, Any]]:
-    """The configuration that a command line means, settings without effect, and the command's own options.
-
-    Raises:
-        ConfigError: the command is wrong.
-        SystemExit: from argparse, for an unknown flag or ``--help``.
-    """
-    flags = vars(make_parser().parse_args(arguments))
-    options = {name: flags.pop(name) for name in COMMAND_OPTIONS if name in flags}
-    config, warnings = config_from_flags(flags, options.get("row"))
-    return config, warnings, options
 
 
 def run(config: ExperimentConfig, *, force: bool) -> None:

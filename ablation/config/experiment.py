@@ -253,8 +253,9 @@ def cross_field_problems(config: ExperimentConfig) -> list[str]:
 # ---- what defines an experiment --------------------------------------------------------------------------------------
 
 
-def identity(config: ExperimentConfig) -> dict[str, Any]:
-    """The settings that define the experiment and differ from row 1 with seed 123, by field name.
+def identity(config: ExperimentConfig, foreign: Mapping[str, str] = {}) -> dict[str, Any]:
+    """The settings that define the experiment and differ from row 1 with seed 123, by field name, and the digests of
+    weights and data that are ``foreign`` (see :func:`config_hash`).
 
     Settings without effect in this configuration are left out. Leaving out defaults keeps hashes stable when a later
     version adds a field whose default is what was done before.
@@ -268,22 +269,24 @@ def identity(config: ExperimentConfig) -> dict[str, Any]:
         without_effect.add("order_seed")
     if config.demo and config.model_size == NANO:  # as without it
         without_effect.add("model_size")
-    return {
+    settings = {
         name: getattr(config, name)
         for name, f in FIELDS.items()
         if f.metadata["identity"] and name not in without_effect and getattr(config, name) != f.default
     }
+    return {**settings, **foreign}
 
 
-def _digest(settings: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+def config_hash(config: ExperimentConfig, foreign: Mapping[str, str] = {}) -> str:
+    """SHA-256 (hex) of what defines the experiment, seeds included; no paths, device, execution or output options.
+
+    Args:
+        foreign: ``weights_digest`` and ``data_digest`` of base weights and data, each only where it is not what was
+            published (or belongs to the demo).
+    """
+    return hashlib.sha256(json.dumps(identity(config, foreign), sort_keys=True).encode()).hexdigest()
 
 
-def config_hash(config: ExperimentConfig) -> str:
-    """SHA-256 (hex) of what defines the experiment, seeds included; no paths, device, execution or output options."""
-    return _digest(identity(config))
-
-
-def variant_settings(config: ExperimentConfig) -> dict[str, Any]:
+def variant_settings(config: ExperimentConfig, foreign: Mapping[str, str] = {}) -> dict[str, Any]:
     """:func:`identity` without the seeds: what a variant is, whichever seed it ran with."""
-    return {name: value for name, value in identity(config).items() if name not in ("seed", "order_seed")}
+    return {name: value for name, value in identity(config, foreign).items() if name not in ("seed", "order_seed")}

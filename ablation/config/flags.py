@@ -14,6 +14,11 @@ from ablation.config.experiment import DEMO_RESULTS_DIR, FIELDS, RESULTS_DIR, Co
 from ablation.config.rows import ROWS
 from ablation.config.shapes import NANO
 
+COMMAND_OPTIONS = ("row", "dry_run", "force")
+DESCRIPTION = (
+    "Fine-tune GPT-2 as an SMS spam classifier, one row of the ablation table per command, and append the row to a CSV."
+)
+
 
 class Parser(argparse.ArgumentParser):
     """A parser that refuses a wrong command in one line, as all else is refused, and asks about a misspelt flag."""
@@ -24,6 +29,41 @@ class Parser(argparse.ArgumentParser):
         close = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1) if unknown else []
         hint = f"; did you mean {close[0]}?" if close and "unrecognized" in message else ""
         self.exit(2, f"error: {message}{hint or f'; {self.prog} --help lists all flags'}\n")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The flags, generated from the fields of ``ExperimentConfig``. Values are read and checked there, all at once."""
+    parser = Parser(
+        "additional_experiments.py", description=DESCRIPTION, allow_abbrev=False, argument_default=argparse.SUPPRESS
+    )
+    parser.add_argument(
+        "--row", help=f"row of the published table, {min(ROWS)} to {max(ROWS)}; other flags override it"
+    )
+    parser.add_argument("--dry_run", action="store_true", help="say what would be done and downloaded; load nothing")
+    parser.add_argument("--force", action="store_true", help="try even if the memory looks too small")
+    for name, field in FIELDS.items():
+        help_text = field.metadata["help"].replace("%", "%%")
+        if isinstance(field.default, bool):
+            parser.add_argument(f"--{name}", action="store_true", help=help_text)
+        else:
+            default = "" if field.default is None else f" (default: {field.default})"
+            choices = field.metadata["choices"]
+            metavar = f"{{{','.join(choices)}}}" if choices else "VALUE"
+            parser.add_argument(f"--{name}", metavar=metavar, help=help_text + default)
+    return parser
+
+
+def read_command(arguments: list[str] | None = None) -> tuple[ExperimentConfig, list[str], dict[str, Any]]:
+    """The configuration that a command line means, settings without effect, and the command's own options.
+
+    Raises:
+        ConfigError: the command is wrong.
+        SystemExit: from argparse, for an unknown flag or ``--help``.
+    """
+    flags = vars(make_parser().parse_args(arguments))
+    options = {name: flags.pop(name) for name in COMMAND_OPTIONS if name in flags}
+    config, warnings = config_from_flags(flags, options.get("row"))
+    return config, warnings, options
 
 
 def config_from_flags(flags: Mapping[str, str | bool], row: str | None = None) -> tuple[ExperimentConfig, list[str]]:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import shlex
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ablation.config import experiment as c
-from ablation.config.experiment import ConfigError, ExperimentConfig, config_hash
-from ablation.config.flags import config_from_flags
+from ablation.config.experiment import ConfigError, ExperimentConfig
+from ablation.config.flags import config_from_flags, read_command
 from ablation.config.rows import ROWS, row_config, row_number
 from ablation.methods.layers import TRAINABLE_LAYERS
 from ablation.model.readout import READOUTS
-from additional_experiments import read_command
 from lora import LORA_LAYERS
 
 PUBLISHED = Path(__file__).parents[2] / "data" / "published_table.csv"
@@ -144,45 +141,3 @@ def test_settings_without_effect_are_warned_of(flags: dict[str, str | bool], exp
     _, warnings = config_from_flags(flags)
     assert len(warnings) == 1
     assert warnings[0].startswith(expected)
-
-
-def test_hash_of_row_1_is_stable() -> None:
-    """Results of earlier versions are found again by this value: it must not change."""
-    assert config_hash(ExperimentConfig()) == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
-
-
-def other_value(field: dataclasses.Field[Any]) -> Any:
-    special = {"model_size": "gpt2-xl (1558M)", "context_length": 50, "weights": "random", "weights_path": __file__}
-    if field.name in special:
-        return special[field.name]
-    if isinstance(field.default, bool):
-        return not field.default
-    choices = {"trainable_layers": "all", "trainable_token_pos": "first", "precision": "bf16", "device": "cpu"}
-    if isinstance(field.default, str):
-        return choices.get(field.name, "naive" if field.name == "execution" else "elsewhere")
-    return 24 if field.default is None else field.default + 1  # type: ignore[operator]
-
-
-@pytest.mark.parametrize("field", c.FIELDS.values(), ids=c.FIELDS.keys())
-def test_hash_covers_what_defines_the_experiment_and_nothing_else(field: dataclasses.Field[Any]) -> None:
-    base: dict[str, Any] = {}
-    if field.name in c.SHAPE_OVERRIDES:
-        base = {"weights": "random"}
-    if field.name in ("lora_rank", "lora_alpha"):
-        base = {"trainable_layers": "lora"}
-    if field.name == "no_padding":
-        base = {"batch_size": 1}
-    changed = ExperimentConfig(**{**base, field.name: other_value(field)})
-    same_hash = config_hash(changed) == config_hash(ExperimentConfig(**base))
-    assert same_hash == (not field.metadata["identity"])
-
-
-def test_hash_ignores_settings_without_effect() -> None:
-    assert config_hash(ExperimentConfig(lora_rank=4)) == config_hash(ExperimentConfig())
-    assert config_hash(ExperimentConfig(order_seed=123)) == config_hash(ExperimentConfig())
-    assert config_hash(ExperimentConfig(order_seed=5)) != config_hash(ExperimentConfig())
-
-
-def test_row_number_ignores_seeds_and_paths_only() -> None:
-    assert row_number(row_config(14, seed=7, results_dir="elsewhere", device="cpu")) == 14
-    assert row_number(row_config(14, num_epochs=4)) is None
