@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
 import psutil
 import torch
 from torch import Tensor
@@ -16,9 +15,9 @@ from torch import Tensor
 from ablation.allocator import keep_freed_memory
 from ablation.config.experiment import FIELDS, RANDOM, ConfigError, ExperimentConfig
 from ablation.config.shapes import NANO
-from ablation.data.demo import DISCLAIMER, MESSAGES, WEIGHTS, load_demo_tokenizer, read_demo_messages
+from ablation.data.demo import DISCLAIMER, MESSAGES, WEIGHTS, load_demo_tokenizer
 from ablation.data.encode import EncodedMessages, encode_splits, load_tokenizer, make_loaders
-from ablation.data.spam import SPLITS, DataError, data_digest, read_messages, split_messages
+from ablation.data.spam import SPLITS, DataError, data_digest, load_splits
 from ablation.environment import git_commit
 from ablation.execution.executions import NaiveExecution, PlannedExecution
 from ablation.execution.feature_cache import FeatureCache
@@ -28,6 +27,7 @@ from ablation.execution.plan import Setup, make_setup
 from ablation.files import fetch
 from ablation.files.download import DownloadError
 from ablation.files.needed import check_files
+from ablation.files.published import DATASET_NAME
 from ablation.listener import Count, Listener
 from ablation.model import weights as weight_files
 from ablation.model.classifier import RandomWeights, WeightSource, build_classifier, count_parameters
@@ -135,18 +135,6 @@ def check_memory(config: ExperimentConfig, device: torch.device) -> None:
 # ---- loading ---------------------------------------------------------------------------------------------------------
 
 
-def load_splits(config: ExperimentConfig, listener: Listener) -> dict[str, pd.DataFrame]:
-    """The three splits as labels and texts; fetches the messages if they are missing."""
-    if config.demo:
-        listener.message(f"messages: {MESSAGES}")
-        return split_messages(read_demo_messages())
-    path = fetch.fetch_dataset(
-        Path(config.data_dir), offline=config.offline, trust_new_hash=config.trust_new_hash
-    )
-    listener.message(f"messages: {path}")
-    return split_messages(read_messages(path, trust_new_hash=config.trust_new_hash))
-
-
 def open_tokenizer(config: ExperimentConfig) -> tiktoken.Encoding:
     """The encoding of the model in use; fetches its vocabulary if that is missing."""
     if config.model_in_use == NANO:
@@ -159,7 +147,11 @@ def open_tokenizer(config: ExperimentConfig) -> tiktoken.Encoding:
 
 def load_messages(config: ExperimentConfig, listener: Listener) -> tuple[dict[str, EncodedMessages], str]:
     """The three splits as token ids, and the digest of their texts and labels."""
-    splits = load_splits(config, listener)
+    data_dir = Path(config.data_dir)
+    splits = load_splits(
+        data_dir, demo=config.demo, offline=config.offline, trust_new_hash=config.trust_new_hash
+    )
+    listener.message(f"messages: {MESSAGES if config.demo else data_dir / DATASET_NAME}")
     return encode_splits(splits, open_tokenizer(config), config), data_digest(splits)
 
 
