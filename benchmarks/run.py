@@ -45,7 +45,9 @@ from ablation.execution.plan import ExecutionPlan, Setup, make_setup  # noqa: E4
 from ablation.listener import Count, Listener, StepLosses  # noqa: E402
 from ablation.model.weights import open_weights  # noqa: E402
 from ablation.run import experiment  # noqa: E402
+from ablation.run.memory import feature_memory  # noqa: E402
 from ablation.run.training import make_optimizer, train  # noqa: E402
+from ablation.tasks.spam import SPAM  # noqa: E402
 from benchmarks.book_style import BookStyleExecution, plain_adamw  # noqa: E402
 from benchmarks.load_weights import write_random_weights  # noqa: E402
 from benchmarks.memory_sampler import MemorySampler  # noqa: E402
@@ -121,7 +123,7 @@ def first_messages(messages: dict[str, EncodedMessages], count: int) -> dict[str
 def planned_execution(setup: Setup, cache: FeatureCache) -> PlannedExecution:
     """The planned execution over the messages that training needs."""
     stages = experiment.feature_stages(setup.messages, setup.config)[: experiment.TRAINING_STAGE + 1]
-    return PlannedExecution(setup, FeatureOptions(stages, experiment.feature_memory(setup.config), cache))
+    return PlannedExecution(setup, FeatureOptions(stages, feature_memory(setup.config), cache))
 
 
 def loading_seconds(setup: Setup, cache: FeatureCache) -> float:
@@ -171,7 +173,7 @@ def measure(
         clock = Clock()
         start = time.perf_counter()
         limited = config if steps is None else replace(config, max_steps=steps)
-        train(execution, make_loaders(messages, config.batch_size), limited, clock, new_optimizer)
+        train(SPAM, execution, make_loaders(messages, config.batch_size), limited, clock, new_optimizer)
         wall = time.perf_counter() - start
     gflop, loading = 0.0, None
     if isinstance(execution, PlannedExecution) and setup.plan.keeps_features:
@@ -199,7 +201,7 @@ def measure_row(row: int, options: argparse.Namespace, weights: Path) -> dict[st
     """All executions of one row."""
     config = row_config(row, weights_path=str(weights), data_dir=options.data_dir, models_dir=options.models_dir,
                         offline=True)  # fmt: skip
-    messages, _ = experiment.load_messages(config, Listener())
+    messages = SPAM.load(config, Listener()).splits
     scale = 1.0
     if row == LONG_ROW:
         total = sum(len(indices) for indices in experiment.feature_stages(messages, config)[0].values())

@@ -9,6 +9,7 @@ from ablation.data.encode import make_loaders
 from ablation.execution.plan import make_setup
 from ablation.model.classifier import RandomWeights
 from ablation.run.training import make_optimizer, train
+from ablation.tasks.spam import SPAM
 from benchmarks.book_style import BookStyleExecution, plain_adamw
 from benchmarks.run import Clock, stepping_seconds, table
 from tests.support.tiny import CPU, SHAPE, DoubleWeights, make_execution, make_messages, tiny_config
@@ -22,7 +23,7 @@ def test_book_style_gives_the_naive_losses(settings: dict[str, object]) -> None:
     book = BookStyleExecution(make_setup(config, weights, messages, CPU, torch.float64))
     assert {type(module).__name__ for module in book.model.modules()} >= {"ElementaryAttention", "ElementaryGELU"}
     histories = [
-        train(execution, make_loaders(messages, 4), config, Clock(), new_optimizer)
+        train(SPAM, execution, make_loaders(messages, 4), config, Clock(), new_optimizer)
         for execution, new_optimizer in (
             (book, plain_adamw),
             (make_execution(config, messages, "naive", dtype=torch.float64), make_optimizer),
