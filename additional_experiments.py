@@ -11,6 +11,7 @@ from typing import NoReturn
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.flags import read_command
 from ablation.environment import python_command, require_packages
+from ablation.run.remarks import recording_remarks
 
 
 def run(config: ExperimentConfig, *, force: bool) -> None:
@@ -43,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         config, warnings, options = read_command(arguments)
     except ConfigError as error:
         return fail(error.problems, status=2)
-    for warning in warnings:
+    for warning in [*warnings, *recording_remarks(config)]:
         print(f"warning: {warning}", file=sys.stderr)
 
     require_packages()
