@@ -12,6 +12,7 @@ from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail, interr
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.flags import read_command
 from ablation.environment import python_command, require_packages
+from ablation.run.remarks import recording_remarks
 
 
 def experiment(config: ExperimentConfig, *, force: bool) -> None:
@@ -69,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
         config, warnings, options = read_command(arguments)
     except ConfigError as error:
         return fail(error.problems, WRONG_COMMAND)
-    for warning in warnings:
+    for warning in [*warnings, *recording_remarks(config)]:
         print(f"warning: {warning}", file=sys.stderr)
 
     require_packages()

@@ -42,11 +42,12 @@ def test_extrapolation_counts_steps_evaluations_and_epochs() -> None:
     assert stepping_seconds(accumulated, seconds) == 5225 * 2 + 105 * 10 + 5 * 100
 
 
-def test_the_table_has_medians_wall_time_and_ratios() -> None:
-    def measured(step: float, wall: float | None, **more: float | None) -> dict[str, object]:
-        seconds = {"step": [step, step, 1000.0], "evaluation": [0.0], "epoch": [0.0]}  # one step was disturbed
-        return {"prefix": 0.0, "loading": None, "seconds": seconds, "wall": wall, "peak": 10**9, **more}
+def measured(step: float, wall: float | None, **more: float | None) -> dict[str, object]:
+    seconds = {"step": [step, step, 1000.0], "evaluation": [0.0], "epoch": [0.0]}  # one step was disturbed
+    return {"prefix": 0.0, "loading": None, "seconds": seconds, "wall": wall, "peak": 10**9, **more}
 
+
+def test_the_table_has_medians_wall_time_and_ratios() -> None:
     row = {
         "book-style": measured(2.0, 1400.0),
         "planned": measured(0.1, None, prefix=65.0, loading=1.0),
@@ -54,3 +55,15 @@ def test_the_table_has_medians_wall_time_and_ratios() -> None:
     }
     line = table({"1": row}).splitlines()[2]
     assert line == "| 1 | 1,300.0 s (1,400.0) |  | 130.0 s | 66.0 s | 10 | 19.7 | 90% | 1.0 GB |"
+
+
+def test_the_table_has_whatever_was_measured() -> None:
+    executions = {"book-style": measured(2.0, None), "naive": measured(1.0, None), "planned": measured(0.1, None)}
+    results = {str(row): {kind: executions[kind]} for row, kind in enumerate(executions, start=1)}
+    header, _, *lines = table(results).splitlines()[:5]
+    assert lines == [
+        "| 1 | 1,300.0 s |  |  |  |  |  |  |  |",
+        "| 2 |  | 650.0 s |  |  |  |  |  |  |",
+        "| 3 |  |  | 65.0 s | – | – | – | – | 1.0 GB |",
+    ]
+    assert {line.count("|") for line in (header, *lines)} == {10}

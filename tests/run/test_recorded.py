@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ablation.config.experiment import ExperimentConfig
-from ablation.config.flags import ineffective_settings
 from ablation.data.encode import make_loaders
 from ablation.execution.executions import PlannedExecution
 from ablation.execution.features import FeatureOptions
@@ -28,6 +27,7 @@ from ablation.results.result import History
 from ablation.results.task import Task
 from ablation.run.experiment import feature_stages
 from ablation.run.recorded import COMPUTED_FIRST, CudaGraphs, RecordedUpdater, Recorder, RecordingError
+from ablation.run.remarks import recording_remarks
 from ablation.run.training import Updater, make_optimizer, train
 from ablation.tasks.spam import SPAM
 from tests.execution.test_executions import CASES, config_of
@@ -166,8 +166,7 @@ def test_a_flag_that_records_nothing_is_warned_of(case: dict[str, Any]) -> None:
     config = config_of({**case, "execution": "recorded"})
     execution = make_execution(config, make_messages(config), "planned")
     assert isinstance(execution, PlannedExecution)
-    warned = any("recorded has no effect" in line for line in ineffective_settings(config, ["execution"]))
-    assert warned is not execution.has_one_length("train")
+    assert bool(recording_remarks(config)) is not execution.has_one_length("train")
 
 
 def test_the_tape_repeats_operations_and_not_decisions() -> None:
