@@ -71,7 +71,7 @@ class SpamTask(Task):
     published_data_digest = PUBLISHED_DATA_DIGEST
     questions = QUESTIONS
     demo_questions = DEMO_QUESTIONS
-    baselines = {
+    baselines: Mapping[str, str] = {
         "B1": "majority class",
         "B2": "word TF-IDF + logistic regression",
         "B3": "character (2–5) TF-IDF + logistic regression, strength chosen on validation",
