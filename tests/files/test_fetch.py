@@ -283,6 +283,50 @@ def test_wanted_files(server: MisbehavingServer, tmp_path: Path, options: FetchO
     assert [path.name for path, _ in checkpoint] == ["model.ckpt.index", "model.ckpt.data-00000-of-00001"]
 
 
+# Published or not
+
+
+def test_published_weights_are_known_by_their_hash(
+    server: MisbehavingServer, tmp_path: Path, options: FetchOptions
+) -> None:
+    """Whatever the file is called; one byte more, one byte changed, or another size's name is something else."""
+    path = fetch.fetch_weights(SMALL, tmp_path, **options)
+    assert published.is_published_weights(path, SMALL)
+    assert published.is_published_weights(path.parent, SMALL)
+    assert not published.is_published_weights(path, MEDIUM)
+    assert not published.is_published_weights(path, "gpt2-nano")
+    assert not published.is_published_weights(tmp_path / "nowhere", SMALL)
+    own = path.rename(tmp_path / "own.safetensors")
+    assert published.is_published_weights(own, SMALL)
+    for content in (SAFETENSORS + b"x", SAFETENSORS.replace(b"s", b"z")):
+        own.write_bytes(content)
+        assert not published.is_published_weights(own, SMALL)
+
+
+def test_published_checkpoints_are_known_where_both_hashes_are(
+    server: MisbehavingServer, tmp_path: Path, options: FetchOptions
+) -> None:
+    folder = fetch.fetch_weights(SMALL, tmp_path, "openai", **options)
+    assert published.is_published_weights(folder, SMALL)
+    assert not published.is_published_weights(fetch.fetch_weights(MEDIUM, tmp_path, "openai", **options), MEDIUM)
+    index = folder / "model.ckpt.index"
+    index.write_bytes(INDEX[:-1] + b"x")
+    assert not published.is_published_weights(folder, SMALL)
+
+
+def test_a_large_published_file_is_hashed_once(
+    server: MisbehavingServer, tmp_path: Path, options: FetchOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ablation.files.proof.REMEMBER_HASHES_FROM", 1)
+    path = fetch.fetch_weights(SMALL, tmp_path, **options)
+    times = path.stat()
+    path.write_bytes(SAFETENSORS.replace(b"s", b"z"))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert published.is_published_weights(path, SMALL)  # known by size and time
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
+    assert not published.is_published_weights(path, SMALL)
+
+
 # Command line
 
 
