@@ -6,8 +6,10 @@ import dataclasses
 import hashlib
 import io
 import os
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -389,3 +391,27 @@ def test_command_line_fetches(server: MisbehavingServer, tmp_path: Path, capsys:
     assert captured.out == ""
     assert f"ready: {tmp_path}/models/gpt2/model.safetensors" in captured.err
     assert f"ready: {tmp_path}/data/SMSSpamCollection.tsv" in captured.err
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command_keeps_what_has_arrived(
+    sent: signal.Signals, server: MisbehavingServer, tmp_path: Path
+) -> None:
+    server.always["/encodings/main/vocab.bpe"] = Behaviour(content=b"x" * 456318, stall_at=200_000)
+    code = (
+        "import sys, gpt_download; from ablation.files import published;"
+        f"published.OPENAI = {server.host!r};"
+        "sys.exit(gpt_download.main(['--vocabulary']))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        until = time.monotonic() + 20
+        while not any(part.stat().st_size == 200_000 for part in tmp_path.rglob("*.part")):
+            assert time.monotonic() < until and process.poll() is None, "nothing arrived"
+            time.sleep(0.02)
+        process.send_signal(sent)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "error: interrupted: repeat the command to go on from where it stopped"
+    assert [part.stat().st_size for part in tmp_path.rglob("*.part")] == [200_000]
