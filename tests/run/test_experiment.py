@@ -31,6 +31,30 @@ def test_memory_estimate(row: int, gigabytes: float) -> None:
     assert estimate_memory(row_config(row), CPU).needed / 1e9 == pytest.approx(gigabytes, rel=0.05)
 
 
+@pytest.mark.parametrize(
+    ("row", "gigabytes"),
+    [
+        (12, 6.6),  # LoRA on GPT-2 XL: frozen blocks compute at every step, and have to be on the device
+        (9, 24.9),
+        (1, 0.11),  # the trainable block only: the others pass through once, one by one
+        (8, 0.49),
+    ],
+)
+def test_memory_estimate_on_cuda(row: int, gigabytes: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (80 * 10**9, 80 * 10**9))
+    estimate = estimate_memory(row_config(row), torch.device("cuda"))
+    assert estimate.needed / 1e9 == pytest.approx(gigabytes, rel=0.05)
+    assert estimate.free == 80 * 10**9
+
+
+def test_memory_estimate_on_cuda_counts_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random weights are drawn in the main memory; a naive run has the whole model on the device."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (80 * 10**9, 80 * 10**9))
+    cuda, trainable = torch.device("cuda"), 7_090_946
+    assert estimate_memory(row_config(1, weights="random"), cuda).needed == 16 * trainable
+    assert estimate_memory(row_config(1, execution="naive"), cuda).needed == 4 * 124_441_346 + 12 * trainable
+
+
 def test_random_weights_and_naive_execution_count_the_whole_model() -> None:
     whole = 4 * 124_441_346
     for config in (row_config(1, weights="random"), row_config(1, execution="naive")):
