@@ -58,9 +58,7 @@ def open_feature_cache(config: ExperimentConfig, listener: Listener) -> Abstract
     return FeatureCache(Path(config.feature_cache), int(config.feature_cache_limit * GIGABYTE), listener)
 
 
-def make_execution(
-    setup: Setup, cache: FeatureCache | None = None, weights_digest: str = ""
-) -> Execution:
+def make_execution(setup: Setup, cache: FeatureCache | None = None, weights_digest: str = "") -> Execution:
     """The execution that the configuration names, its trainable part loaded and on the device."""
     config = setup.config
     if config.execution == "naive":
