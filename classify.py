@@ -26,6 +26,7 @@ from ablation.config.experiment import DEVICES, RANDOM, ExperimentConfig
 from ablation.config.flags import Parser
 from ablation.config.shapes import NANO
 from ablation.data.lines import Line, groups, read_lines
+from ablation.data.spam import LABELS
 from ablation.environment import require_packages
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def open_saved(saved: SavedRun, options: argparse.Namespace) -> TrainedClassifie
 
     config = run_config(saved, options)
     device = resolve_device(config)
-    return TrainedClassifier(saved, joined_model(saved, options), open_tokenizer(config), device)
+    return TrainedClassifier(saved, joined_model(saved, options), open_tokenizer(config), device, tuple(LABELS))
 
 
 def run_config(saved: SavedRun, options: argparse.Namespace) -> ExperimentConfig:
@@ -140,7 +141,7 @@ def write_checkpoint(saved: SavedRun, options: argparse.Namespace) -> None:
     from ablation.run.trained_classifier import book_checkpoint
 
     target = Path(options.merge_lora)
-    state = book_checkpoint(joined_model(saved, options))
+    state = book_checkpoint(saved, joined_model(saved, options))
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         if target.suffix == ".safetensors":

@@ -20,7 +20,7 @@ from ablation.config.shapes import NANO
 from ablation.data.demo import DISCLAIMER
 from ablation.environment import python_command
 from ablation.files.needed import files_to_fetch
-from ablation.model.classifier import build_classifier, count_parameters
+from ablation.model.classifier import assemble
 from ablation.run.experiment import GIGABYTE, estimate_memory, resolve_device
 
 
@@ -31,7 +31,7 @@ def describe(config: ExperimentConfig) -> str:
         ConfigError: the device asked for is not there.
     """
     device = resolve_device(config)
-    total, trainable = count_parameters(build_classifier(config, config.shape))
+    total, trainable = assemble(config, config.shape).count_parameters()
     memory, shape = estimate_memory(config, device), config.shape
     row = row_number(config)
     settings = ", ".join(f"{name} {value}" for name, value in variant_settings(config).items()) or "none"

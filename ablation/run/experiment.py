@@ -20,17 +20,18 @@ from ablation.data.demo import DISCLAIMER, MESSAGES, WEIGHTS, load_demo_tokenize
 from ablation.data.encode import EncodedMessages, encode_splits, load_tokenizer, make_loaders
 from ablation.data.spam import SPLITS, DataError, data_digest, read_messages, split_messages
 from ablation.environment import git_commit
-from ablation.execution.executions import NaiveExecution, PlannedExecution
 from ablation.execution.feature_cache import FeatureCache
 from ablation.execution.feature_file import FeatureStorageError
 from ablation.execution.features import FeatureOptions
-from ablation.execution.plan import Setup, make_setup
+from ablation.execution.naive import NaiveExecution
+from ablation.execution.planned import PlannedExecution
+from ablation.execution.setup import Setup, make_setup
 from ablation.files import fetch
 from ablation.files.download import DownloadError
 from ablation.files.needed import check_files
 from ablation.listener import Count, Listener
 from ablation.model import weights as weight_files
-from ablation.model.classifier import RandomWeights, WeightSource, build_classifier, count_parameters
+from ablation.model.classifier import RandomWeights, WeightSource, assemble
 from ablation.results.log import ResultsError
 from ablation.run.recorded import RecordedUpdater, RecordingError
 from ablation.run.training import History, Updater, count_correct, predict, train
@@ -107,7 +108,7 @@ def estimate_memory(config: ExperimentConfig, device: torch.device) -> MemoryEst
     Weights count in full where they are held: drawn at random, run naively, or needed by every step. Frozen weights
     read from a mapped file block by block do not count. What trains has a gradient and two moments in float32.
     """
-    total, trainable = count_parameters(build_classifier(config, config.shape))
+    total, trainable = assemble(config, config.shape).count_parameters()
     held_in_full = config.weights == RANDOM or config.execution == "naive" or config.trainable_layers == "all"
     needed = 4 * ((total if held_in_full else trainable) + 3 * trainable)
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
@@ -281,9 +282,9 @@ def _run(
     digest_of_weights = weights.digest()
     setup = make_setup(config, weights, messages, device)
     # Before an execution leaves out what never occurs.
-    total_parameters, trainable_parameters = count_parameters(setup.model)
+    total_parameters, trainable_parameters = setup.parameter_counts
     if config.execution != "naive":
-        listener.message(setup.plan.describe())
+        listener.message(setup.describe())
     execution = make_execution(setup, cache, digest_of_weights)
     del weights, setup  # whatever reads on holds it; where nothing does, its memory is free from here on
     loaders = make_loaders(messages, config.batch_size)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ablation.config.experiment import ExperimentConfig
-from ablation.execution.executions import PlannedExecution
+from ablation.execution.planned import PlannedExecution
 from ablation.run.training import Updater, loss_of_batches
 
 COMPUTED_FIRST = 3  # steps of a shape before it is recorded: what libraries set up at first use is no part of a step

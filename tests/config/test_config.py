@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from ablation.config import settings
+from ablation.config import methods as declared
 from ablation.config.effects import REASONS
 from ablation.config.experiment import FIELDS, TOKEN_POSITIONS, ConfigError, ExperimentConfig
 from ablation.config.flags import config_from_flags, read_command
 from ablation.config.rows import ROWS, row_config, row_number
+from ablation.config.settings import TRAINABLE_LAYERS
 from ablation.config.shapes import canonical_model_size
-from ablation.methods.layers import TRAINABLE_LAYERS
+from ablation.methods import registry
 from ablation.model.readout import READOUTS
-from lora import LORA_LAYERS
 
 PUBLISHED = Path(__file__).parents[2] / "data" / "published_table.csv"
 
@@ -57,8 +57,7 @@ def test_given_flags_override_the_row() -> None:
 
 
 def test_names_offered_are_the_registries_keys() -> None:
-    assert set(settings.TRAINABLE_LAYERS) == set(TRAINABLE_LAYERS)
-    assert set(settings.LORA_POLICIES) == set(LORA_LAYERS)
+    assert list(TRAINABLE_LAYERS) == list(declared.METHODS) == list(registry.METHODS)
     assert set(TOKEN_POSITIONS) == set(READOUTS)
 
 

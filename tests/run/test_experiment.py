@@ -10,7 +10,7 @@ import torch
 
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.rows import row_config
-from ablation.model.classifier import build_classifier, count_parameters
+from ablation.model.classifier import assemble
 from ablation.run import experiment
 from ablation.run.experiment import (
     RunError,
@@ -113,5 +113,5 @@ def test_feature_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_parameter_counts_are_the_models_whatever_of_it_is_computed(row: int, execution: str) -> None:
     config = row_config(row, demo=True, execution=execution, max_steps=1, eval_iter=1, context_length=8)
     result = run_experiment(config)
-    expected = count_parameters(build_classifier(config, config.shape))
+    expected = assemble(config, config.shape).count_parameters()
     assert (result.total_parameters, result.trainable_parameters) == expected
