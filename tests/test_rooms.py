@@ -64,12 +64,9 @@ def imports_of(module: str) -> Iterator[Import]:
         for name in imported_names(node):
             if name in MODULES:
                 yield Import(module, name, node.lineno, for_types)  # type: ignore[attr-defined]
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-            for child in node.body:
-                yield from visit(child, True)
-            return
+        guarded = isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
         for child in ast.iter_child_nodes(node):
-            yield from visit(child, for_types)
+            yield from visit(child, for_types or guarded)
 
     return visit(ast.parse(MODULES[module].read_text(encoding="utf-8")), False)
 
