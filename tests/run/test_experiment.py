@@ -10,7 +10,7 @@ import torch
 
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.rows import row_config
-from ablation.model.classifier import build_classifier, count_parameters
+from ablation.model.classifier import assemble
 from ablation.run.experiment import feature_stages, run_experiment
 from ablation.run.inputs import RunError, resolve_device
 from ablation.run.memory import check_memory, estimate_memory, feature_memory
@@ -131,5 +131,5 @@ def test_feature_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_parameter_counts_are_the_models_whatever_of_it_is_computed(row: int, execution: str) -> None:
     config = row_config(row, demo=True, execution=execution, max_steps=1, eval_iter=1, context_length=8)
     result = run_experiment(SPAM, config)
-    expected = count_parameters(build_classifier(config, config.shape))
+    expected = assemble(config, config.shape).count_parameters()
     assert (result.facts.total_parameters, result.facts.trainable_parameters) == expected
