@@ -14,7 +14,7 @@ from pathlib import Path
 from ablation.config.flags import Parser
 from ablation.environment import require_packages
 from ablation.words import plural
-from baselines import BASELINES
+from ablation.baselines.words import BASELINES
 
 REPORT_FOLDER = "report"
 
