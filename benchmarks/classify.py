@@ -26,7 +26,7 @@ from torch.profiler import ProfilerActivity, profile  # noqa: E402
 
 from ablation.allocator import keep_freed_memory  # noqa: E402
 from ablation.config.experiment import ExperimentConfig  # noqa: E402
-from ablation.listener import Listener  # noqa: E402
+from ablation.data.spam import load_splits  # noqa: E402
 from ablation.model.classifier import build_classifier  # noqa: E402
 from ablation.model.weights import open_weights  # noqa: E402
 from ablation.run import experiment  # noqa: E402
@@ -110,8 +110,8 @@ def main() -> None:
     parser.add_argument("--record", type=Path, help="folder for the raw figures and the environment")
     options = parser.parse_args()
     keep_freed_memory()  # as classify.py does
-    config = ExperimentConfig(data_dir=options.data_dir, offline=True)
-    texts = experiment.load_splits(config, Listener())["train"]["Text"].tolist()[: options.messages]
+    config = ExperimentConfig()
+    texts = load_splits(Path(options.data_dir), offline=True)["train"]["Text"].tolist()[: options.messages]
     with tempfile.TemporaryDirectory() as folder:
         weights_path = Path(folder) / "model.safetensors"
         write_random_weights(weights_path, config.shape)

@@ -42,7 +42,7 @@ from ablation.execution.executions import NaiveExecution, PlannedExecution  # no
 from ablation.execution.feature_cache import FeatureCache  # noqa: E402
 from ablation.execution.features import FeatureOptions  # noqa: E402
 from ablation.execution.plan import ExecutionPlan, Setup, make_setup  # noqa: E402
-from ablation.listener import Count, Evaluation, Listener  # noqa: E402
+from ablation.listener import Count, Listener, StepLosses  # noqa: E402
 from ablation.model.weights import open_weights  # noqa: E402
 from ablation.run import experiment  # noqa: E402
 from ablation.run.training import make_optimizer, train  # noqa: E402
@@ -74,7 +74,7 @@ class Clock(Listener):
     def work_advanced(self, amount: int) -> None:
         self._note("step")
 
-    def evaluated(self, evaluation: Evaluation) -> None:
+    def evaluated(self, losses: StepLosses) -> None:
         self._note("evaluation")
 
     def epoch_ended(self, epoch: int, train: Count, validation: Count) -> None:

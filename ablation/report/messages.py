@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ablation.data.demo import read_demo_messages
-from ablation.data.spam import DATA_FILE, DataError, data_digest, read_messages, split_messages
+from ablation.data.spam import DataError, data_digest, read_messages, split_messages
+from ablation.files.published import DATASET_NAME
 
 
 def letters(text: str) -> str:
@@ -53,7 +54,7 @@ def load_messages(data_dir: Path) -> tuple[Messages | None, str]:
 
     Other messages than the published ones are taken too: whether they are those of the results, their digest tells.
     """
-    path = data_dir / DATA_FILE
+    path = data_dir / DATASET_NAME
     if not path.exists():
         return None, f"{path} is missing: python gpt_download.py --dataset --data_dir {data_dir} fetches it"
     try:

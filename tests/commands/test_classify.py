@@ -77,7 +77,7 @@ def predicted(folder: Path, split: str = "test") -> np.ndarray:
 @pytest.fixture(scope="module", autouse=True)
 def few_messages() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ablation.run.experiment.read_demo_messages", few_demo_messages)
+        patch.setattr("ablation.data.spam.read_demo_messages", few_demo_messages)
         yield
 
 

@@ -104,7 +104,7 @@ def test_a_demo_run_from_end_to_end(tmp_path: Path, environment: dict[str, str])
 def test_two_runs_two_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("ablation.run.experiment.read_demo_messages", few_demo_messages)
+    monkeypatch.setattr("ablation.data.spam.read_demo_messages", few_demo_messages)
     for seed in ("123", "124"):
         assert additional_experiments.main([*QUICK, "--seed", seed, "--results_dir", str(tmp_path)]) == 0
     first, second = rows(tmp_path)
@@ -121,7 +121,7 @@ def test_two_runs_two_rows(
 def test_a_kept_model_names_the_command_that_uses_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("ablation.run.experiment.read_demo_messages", few_demo_messages)
+    monkeypatch.setattr("ablation.data.spam.read_demo_messages", few_demo_messages)
     assert additional_experiments.main([*QUICK, "--save_model", "--results_dir", str(tmp_path)]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("model kept")]
     command = shlex.split(line.partition("classify.py ")[2])

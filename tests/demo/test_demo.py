@@ -30,7 +30,8 @@ from ablation.data.demo import (
     load_demo_tokenizer,
     read_demo_messages,
 )
-from ablation.data.spam import DataError, split_messages
+from ablation.data.labels import DataError
+from ablation.data.spam import split_messages
 from ablation.listener import Listener
 from ablation.run.experiment import load_messages, open_weights, run_experiment
 from demo import messages as generator
@@ -270,7 +271,7 @@ def test_the_models_context_and_padding() -> None:
 @pytest.mark.parametrize("row", ROWS)
 def test_every_row_runs(row: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """One step of it, on cut messages. A row of a larger size says what takes its place."""
-    monkeypatch.setattr("ablation.run.experiment.read_demo_messages", few_demo_messages)
+    monkeypatch.setattr("ablation.data.spam.read_demo_messages", few_demo_messages)
     listener = Lines()
     result = run_experiment(row_config(row, demo=True, max_steps=1, eval_iter=1, context_length=16), listener)
     assert {name: count.total for name, count in result.counts.items()}["test"] == 24
@@ -284,7 +285,7 @@ def test_every_row_runs(row: int, monkeypatch: pytest.MonkeyPatch) -> None:
     ids=str,
 )
 def test_other_settings_run(overrides: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ablation.run.experiment.read_demo_messages", few_demo_messages)
+    monkeypatch.setattr("ablation.data.spam.read_demo_messages", few_demo_messages)
     config = ExperimentConfig(demo=True, max_steps=1, eval_iter=1, context_length=16, **overrides)
     assert run_experiment(config).counts["test"].total == 24
 
