@@ -104,7 +104,7 @@ def answer_lines(
 
 def open_saved(saved: SavedRun, options: argparse.Namespace) -> TrainedClassifier:
     """The classifier of a run, its base weights found where the run found them."""
-    from ablation.run.experiment import open_tokenizer, resolve_device
+    from ablation.run.inputs import open_tokenizer, resolve_device
     from ablation.run.trained_classifier import TrainedClassifier
 
     config = run_config(saved, options)
@@ -127,7 +127,7 @@ def run_config(saved: SavedRun, options: argparse.Namespace) -> ExperimentConfig
 def joined_model(saved: SavedRun, options: argparse.Namespace) -> GPTModel:
     """The trained parameters joined to the base weights."""
     from ablation.listener import Listener
-    from ablation.run.experiment import open_weights
+    from ablation.run.inputs import open_weights
     from ablation.run.trained_classifier import join, needs_base
 
     base = open_weights(run_config(saved, options), Listener()) if needs_base(saved) else None

@@ -35,16 +35,17 @@ def make_report(results_dir: Path, data_dir: Path, readme: Path | None) -> list[
     from ablation.report.page import report_page
     from ablation.report.pictures import draw_pictures
     from ablation.report.table import table_csv
-    from ablation.results.log import CSV_NAME, RUN_JSON, RUNS_FOLDER, ResultsError
+    from ablation.results.log import REBUILD_COMMAND, RUN_JSON, RUNS_FOLDER, ResultsError
+    from ablation.tasks.spam import SPAM
 
     contents = gather(results_dir, data_dir, {name: baseline.description for name, baseline in BASELINES.items()})
     if readme is not None and contents.disclaimer:
         raise ValueError(f"--update_readme: {results_dir} holds demo runs, the README shows real ones; leave it out")
     if not contents.runs and any((results_dir / RUNS_FOLDER).glob(f"*/{RUN_JSON}")):  # keep what an earlier report says
-        reason = contents.problems[0] if contents.problems else f"{results_dir / CSV_NAME} holds no run"
+        reason = contents.problems[0] if contents.problems else f"{results_dir / SPAM.csv_name} holds no run"
         raise ResultsError(
             f"{reason}, though {results_dir / RUNS_FOLDER} has some;"
-            f" python -m ablation.results.log --rebuild {results_dir} makes the file anew from them"
+            f" {REBUILD_COMMAND} {results_dir} makes the file anew from them"
         )
     folder = results_dir / REPORT_FOLDER
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 
 @contextmanager
@@ -59,11 +60,11 @@ def _precision() -> Callable[[], None]:
     """The older switch for all backends, and the newer ones that it sets; whoever mixed both cannot read the older."""
     import torch
 
-    backends = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+    backends: Any = torch.backends
     older: str | None = None
     with suppress(RuntimeError):
         older = torch.get_float32_matmul_precision()
-    newer = [(backend, backend.fp32_precision) for backend in backends]
+    newer = [(backend, backend.fp32_precision) for backend in (backends.cuda.matmul, backends.mkldnn.matmul)]
 
     def restore() -> None:
         if older is not None:

@@ -29,7 +29,7 @@ from ablation.config.experiment import ExperimentConfig  # noqa: E402
 from ablation.data.spam import load_splits  # noqa: E402
 from ablation.model.classifier import build_classifier  # noqa: E402
 from ablation.model.weights import open_weights  # noqa: E402
-from ablation.run import experiment  # noqa: E402
+from ablation.run import inputs  # noqa: E402
 from ablation.run.trained_classifier import SavedRun, TrainedClassifier, join  # noqa: E402
 from benchmarks.load_weights import write_random_weights  # noqa: E402
 from benchmarks.operations import blocks_gflop, sgemm_rate  # noqa: E402
@@ -50,7 +50,7 @@ def untrained(config: ExperimentConfig, weights_path: Path) -> TrainedClassifier
         if parameter.requires_grad
     }
     saved = SavedRun(Path(), config, parameters, weights.digest(), PADDED_LENGTH, str(weights_path))
-    return TrainedClassifier(saved, join(saved, weights), experiment.open_tokenizer(config), torch.device("cpu"))
+    return TrainedClassifier(saved, join(saved, weights), inputs.open_tokenizer(config), torch.device("cpu"))
 
 
 def measure(readout: str, texts: list[str], weights_path: Path, options: argparse.Namespace) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from ablation.data.demo import read_demo_messages
 from ablation.data.labels import LABELS, DataError
 from ablation.files.fetch import fetch_dataset
 from ablation.files.published import DATASET_SHA256
-from ablation.files.transfer import to_stderr
+from ablation.files.wanted import to_stderr
 
 PUBLISHED_DATA_DIGEST = "fb558a506d791b5741c4aa118c8fbb9ea184c42219c0773ca56f7c74555428b1"
 SPLITS = ("train", "validation", "test")

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from ablation.files.storage import replace_file
 from ablation.results.task import Task
 
 RUNS_FOLDER, RUN_JSON = "runs", "run.json"
@@ -127,19 +128,6 @@ def _repair_end(path: Path, columns: list[str], last: str) -> None:
     is_header = not newline
     is_whole_row = len(fields) == len(columns) and columns[-1] == last and len(fields[-1]) == HASH_LENGTH
     replace_file(path, kept + newline + (f"{last_line}\n" if is_header or is_whole_row else ""))
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Write a file under a temporary name and rename it, so that it is at any time the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 # ---- from the runs' own files ----------------------------------------------------------------------------------------

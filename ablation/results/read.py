@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ablation.config.experiment import FIELDS, ConfigError, ExperimentConfig, config_hash, variant_settings
 from ablation.config.rows import ROWS, row_config, row_number
 from ablation.listener import Count
-from ablation.results.log import CSV_NAME, RUNS_FOLDER
+from ablation.results.log import RUNS_FOLDER
 from ablation.results.run_folder import LOSSES_CSV, PREDICTIONS_CSV
 
 COUNTED_SPLITS = ("train", "validation", "test")
@@ -130,7 +130,7 @@ def read_results(results_dir: Path) -> tuple[list[Run], list[str]]:
     Raises:
         OSError: the file is there but cannot be read.
     """
-    path = results_dir / CSV_NAME
+    path = results_dir / "results.csv"
     if not path.exists():
         return [], []
     lines = path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +13,10 @@ from typing import Any
 
 from ablation.config.experiment import identity
 from ablation.data.demo import DISCLAIMER, SHORT_DISCLAIMER
-from ablation.listener import StepLosses
+from ablation.files.storage import replace_file
+from ablation.listener import Count, StepLosses
 from ablation.results.identity import config_fields
-from ablation.results.log import RUN_JSON, RUNS_FOLDER, ResultsError, append_rows, as_record, replace_file
+from ablation.results.log import RUN_JSON, RUNS_FOLDER, ResultsError, append_rows, as_record
 from ablation.results.result import ExperimentResult, History, Timings
 from ablation.results.task import Evaluation, Task
 
@@ -84,11 +85,14 @@ def evaluation_fields(evaluation: Evaluation) -> dict[str, Any]:
     """The columns in which a row of a run may differ from its others: settings, counts, values."""
     fields = dict(evaluation.settings)
     for measurement in evaluation.measurements:
-        split, count = measurement.metric.split, measurement.count
-        if split is not None and count is not None:
-            fields[f"{split}_correct"], fields[f"{split}_total"] = count.correct, count.total
+        if measurement.metric.split is not None and measurement.count is not None:
+            fields |= count_fields(measurement.metric.split, measurement.count)
         fields[measurement.metric.name] = measurement.value
     return fields
+
+
+def count_fields(split: str, count: Count) -> dict[str, int]:
+    return {f"{split}_correct": count.correct, f"{split}_total": count.total}
 
 
 def time_fields(timings: Timings) -> dict[str, float]:
@@ -103,8 +107,8 @@ def time_fields(timings: Timings) -> dict[str, float]:
 def history_fields(history: History) -> dict[str, Any]:
     """The history as ``run.json`` has it; its losses are in a file of their own."""
     epochs = [
-        {"train_correct": t.correct, "train_total": t.total, "validation_correct": v.correct, "validation_total": v.total}
-        for t, v in history.epoch_counts
+        {**count_fields("train", train), **count_fields("validation", validation)}
+        for train, validation in history.epoch_counts
     ]
     return {
         "epochs": epochs,

@@ -46,7 +46,7 @@ def _held_parameters(config: ExperimentConfig, model: GPTModel, device: torch.de
     first = first_trainable_block(model)
     if device.type == "cpu":
         return total if config.weights == RANDOM or first < 0 else trainable
-    parts: list[nn.Module] = [*model.trf_blocks[max(0, first) :], model.final_norm, model.out_head]
+    parts: list[nn.Module] = [model.trf_blocks[max(0, first) :], model.final_norm, model.out_head]
     if first <= 0:  # the first block's inputs are computed at every step
         parts += [model.tok_emb, model.pos_emb]
     return sum(map(_size, parts))

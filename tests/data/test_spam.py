@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +67,11 @@ def test_the_digest_of_the_published_messages(real_splits: dict[str, pd.DataFram
 @pytest.mark.parametrize("change", ["a word", "a label", "the order", "one message less"])
 def test_any_other_message_label_or_order_is_another_digest(change: str, real_splits: dict[str, pd.DataFrame]) -> None:
     train = real_splits["train"].copy()
+    first = train.index == 0
     if change == "a word":
-        train.loc[0, "Text"] += " x"
+        train["Text"] = train["Text"].mask(first, train["Text"] + " x")
     elif change == "a label":
-        train.loc[0, "Label"] = 1 - train.loc[0, "Label"]
+        train["Label"] = train["Label"].mask(first, 1 - train["Label"])
     else:
         train = train[::-1] if change == "the order" else train[1:]
     assert data_digest({**real_splits, "train": train}) != PUBLISHED_DATA_DIGEST
@@ -200,6 +203,29 @@ def byte_tokenizer() -> tiktoken.Encoding:
 def one_split(*texts: str) -> dict[str, pd.DataFrame]:
     frame = pd.DataFrame({"Label": [i % 2 for i in range(len(texts))], "Text": list(texts)})
     return {"train": frame, "validation": frame[:1], "test": frame[:1]}
+
+
+@pytest.mark.parametrize("before", [None, "elsewhere"])
+@pytest.mark.parametrize("damaged", [False, True])
+def test_the_environment_is_left_as_it_was(
+    before: str | None, damaged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """tiktoken is told its folder by a variable, which must not outlive the call, whatever comes of it."""
+    monkeypatch.delenv("TIKTOKEN_CACHE_DIR", raising=False)
+    if before is not None:
+        monkeypatch.setenv("TIKTOKEN_CACHE_DIR", before)
+
+    def get_encoding(name: str) -> str:
+        assert os.environ["TIKTOKEN_CACHE_DIR"] == str(tmp_path)
+        if damaged:
+            raise ValueError("no vocabulary")
+        return name
+
+    monkeypatch.setattr(tiktoken, "get_encoding", get_encoding)
+    environment = dict(os.environ)
+    with pytest.raises(ValueError, match="no vocabulary") if damaged else nullcontext():
+        load_tokenizer(tmp_path)
+    assert dict(os.environ) == environment
 
 
 def test_a_literal_end_of_text_is_ordinary_text() -> None:
