@@ -11,14 +11,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from scipy import stats
 
-from ablation.config.experiment import ExperimentConfig
+from ablation.config.experiment import ExperimentConfig, config_hash
 from ablation.config.rows import row_config
 from ablation.data.spam import data_digest, read_messages, split_messages
 from ablation.listener import Count
 from ablation.results.log import COLUMNS, config_fields, count_fields
-from ablation.results.run_folder import LOSSES_CSV, PREDICTIONS_CSV, predictions_csv, write_run
+from ablation.results.run_folder import LOSSES_CSV, PREDICTIONS_CSV, write_run
+from ablation.tasks.spam import SPAM
+from ablation.tasks.spam_predictions import predictions_csv
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -44,13 +47,26 @@ def splits_of(folder: Path) -> dict[str, pd.DataFrame]:
     return split_messages(read_messages(folder / "SMSSpamCollection.tsv", trust_new_hash=True))
 
 
+def publish(patch: pytest.MonkeyPatch, data: Path) -> None:
+    """Take these messages for the published ones."""
+    patch.setattr(type(SPAM), "published_data_digest", data_digest(splits_of(data)))
+
+
 def make_run(
-    results: Path, data: Path, config: ExperimentConfig, accuracy: float, *, minute: int = 0, **changes: Any
+    results: Path,
+    data: Path,
+    config: ExperimentConfig,
+    accuracy: float,
+    *,
+    minute: int = 0,
+    foreign: Mapping[str, str] | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Keep one made-up run of about this accuracy; runs agree on which messages are hard. Returns its row.
 
     Args:
         minute: when it ended, after some start.
+        foreign: digests of weights and data other than the published ones, which the hash then knows.
         changes: columns to set otherwise.
     """
     splits = splits_of(data)
@@ -81,6 +97,8 @@ def make_run(
         "feature_seconds": 100.0,
     }
     row |= changes
+    if foreign:
+        row |= {"row": None, "config_hash": config_hash(config, foreign), **foreign}
     for unknown in set(row) - set(COLUMNS):
         del row[unknown]
     steps = range(0, 650, 50)
