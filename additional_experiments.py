@@ -3,75 +3,84 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
+from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail, interrupt_on_sigterm
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.flags import read_command
 from ablation.environment import python_command, require_packages
+from ablation.run.remarks import recording_remarks
 
 
-def run(config: ExperimentConfig, *, force: bool) -> None:
+def experiment(config: ExperimentConfig, *, force: bool) -> None:
     """Run, append the row, show it."""
-    from ablation.results import run_folder
-    from ablation.results.log import CSV_NAME, RUNS_FOLDER
-    from ablation.run import experiment
+    from ablation.results.log import RUNS_FOLDER
+    from ablation.results.run_folder import save_result
     from ablation.run.console import Console, summary
     from ablation.run.dry_run import next_command
+    from ablation.run.experiment import run_experiment
+    from ablation.run.inputs import resolve_device
+    from ablation.run.memory import check_memory
+    from ablation.tasks.spam import SPAM
 
-    device = experiment.resolve_device(config)
+    device = resolve_device(config)
     if not force:
-        experiment.check_memory(config, device)
-    row = run_folder.save_result(experiment.run_experiment(config, Console()))
-    print(summary(row, Path(config.results_dir) / CSV_NAME))
+        check_memory(config, device)
+    rows, results_dir = save_result(SPAM, run_experiment(SPAM, config, Console())), Path(config.results_dir)
+    print(summary(SPAM, rows, results_dir / SPAM.csv_name))
     if config.save_model:
-        folder = Path(config.results_dir) / RUNS_FOLDER / row["run_id"]
-        print(f'model kept; to use it: {python_command()} classify.py --model {shlex.quote(str(folder))} "a message"')
+        folder = shlex.quote(str(results_dir / RUNS_FOLDER / rows[0]["run_id"]))
+        print(f'model kept; to use it: {python_command()} classify.py --model {folder} "a message"')
     if config.demo:
-        print(next_command(config))
+        print(next_command(SPAM, config))
 
 
-def interrupt(signal_number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
+def dry_run(config: ExperimentConfig) -> None:
+    """Say what the run would be."""
+    from ablation.run.dry_run import describe
+    from ablation.tasks.spam import SPAM
+
+    print(describe(SPAM, config))
+
+
+def run(config: ExperimentConfig, options: Mapping[str, Any]) -> int:
+    """Do what the command means; returns the exit status.
+
+    Raises:
+        ConfigError: the device asked for is not there, or the memory is too small.
+    """
+    from ablation.run.inputs import EXPECTED_FAILURES
+
+    try:
+        if options.get("dry_run"):
+            dry_run(config)
+        else:
+            experiment(config, force=options.get("force", False))
+    except EXPECTED_FAILURES as error:
+        return fail([str(error)])
+    return FINISHED
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit status 0 for a finished run, 1 for one that failed or was interrupted, 2 for a wrong command."""
+    """Exit status 0 for a finished run, 1 for one that failed, 2 for a wrong command, 130 for an interrupted one."""
     try:
         config, warnings, options = read_command(arguments)
     except ConfigError as error:
-        return fail(error.problems, status=2)
-    for warning in warnings:
+        return fail(error.problems, WRONG_COMMAND)
+    for warning in [*warnings, *recording_remarks(config)]:
         print(f"warning: {warning}", file=sys.stderr)
 
     require_packages()
-    signal.signal(signal.SIGTERM, interrupt)
+    interrupt_on_sigterm()
     try:
-        if options.get("dry_run"):
-            from ablation.run.dry_run import describe
-
-            print(describe(config))
-        else:
-            run(config, force=options.get("force", False))
+        return run(config, options)
     except KeyboardInterrupt:
-        return fail(["interrupted: nothing was appended to the results"], status=130)
+        return fail(["interrupted: nothing was appended to the results"], INTERRUPTED)
     except ConfigError as error:
-        return fail(error.problems, status=2)
-    except Exception as error:
-        from ablation.run.experiment import EXPECTED_FAILURES
-
-        if not isinstance(error, EXPECTED_FAILURES):
-            raise
-        return fail([str(error)], status=1)
-    return 0
-
-
-def fail(lines: list[str] | tuple[str, ...], status: int) -> int:
-    for line in lines:
-        print(f"error: {line}", file=sys.stderr)
-    return status
+        return fail(error.problems, WRONG_COMMAND)
 
 
 if __name__ == "__main__":

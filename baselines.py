@@ -128,8 +128,9 @@ def run_baseline(name: str, splits: Splits, results_dir: Path, *, demo: bool = F
     from ablation.data.demo import DISCLAIMER, SHORT_DISCLAIMER
     from ablation.data.spam import data_digest
     from ablation.listener import Count
-    from ablation.results import log as results_log
-    from ablation.results.run_folder import PREDICTIONS_CSV, predictions_csv, with_note, write_run
+    from ablation.results.run_folder import PREDICTIONS_CSV, RunRecord, evaluation_fields, with_note, write_run
+    from ablation.tasks.spam import SPAM
+    from ablation.tasks.spam_predictions import predictions_csv
 
     baseline = BASELINES[name]
     started = time.perf_counter()
@@ -150,7 +151,7 @@ def run_baseline(name: str, splits: Splits, results_dir: Path, *, demo: bool = F
         "device": "cpu",
         "total_parameters": fitted.parameters,
         "trainable_parameters": fitted.parameters,
-        **results_log.count_fields(counts),
+        **evaluation_fields(SPAM.evaluate(counts)[0]),
         "training_minutes": minutes,
         "total_minutes": minutes,
         "peak_memory_mb": environment.peak_memory_mb(),
@@ -175,7 +176,7 @@ def run_baseline(name: str, splits: Splits, results_dir: Path, *, demo: bool = F
     if demo:
         further["note"] = DISCLAIMER
         predictions = with_note(predictions, SHORT_DISCLAIMER)
-    write_run(results_dir, row, further, {PREDICTIONS_CSV: predictions})
+    write_run(results_dir, SPAM, RunRecord([row], further, {PREDICTIONS_CSV: predictions}))
     return row
 
 
@@ -243,7 +244,8 @@ def main(arguments: list[str] | None = None) -> int:
     from ablation.data.demo import DISCLAIMER
     from ablation.data.spam import DataError
     from ablation.files.download import DownloadError
-    from ablation.results.log import CSV_NAME, ResultsError
+    from ablation.results.log import ResultsError
+    from ablation.tasks.spam import SPAM
 
     results_dir = options.results_dir or Path(DEMO_RESULTS_DIR if options.demo else RESULTS_DIR)
     try:
@@ -262,7 +264,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (DataError, DownloadError, ResultsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"rows appended to {results_dir / CSV_NAME}")
+    print(f"rows appended to {results_dir / SPAM.csv_name}")
     return 0
 
 

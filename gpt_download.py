@@ -15,8 +15,9 @@ from pathlib import Path
 from ablation.config.flags import Parser
 from ablation.config.shapes import MODEL_SHAPES, canonical_model_size
 from ablation.environment import require_packages
-from ablation.files.download import DownloadError, FetchOptions, to_stderr
+from ablation.files.download import DownloadError, FetchOptions
 from ablation.files.fetch import DATA_DIR, MODELS_DIR, SOURCES, fetch_dataset, fetch_vocabulary, fetch_weights
+from ablation.files.wanted import to_stderr
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:

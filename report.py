@@ -39,7 +39,7 @@ def make_report(task: Task, results_dir: Path, data_dir: Path, readme: Path | No
     from ablation.report.page import report_page
     from ablation.report.pictures import draw_pictures
     from ablation.report.table import table_csv
-    from ablation.results.log import RUN_JSON, RUNS_FOLDER, ResultsError
+    from ablation.results.log import REBUILD_COMMAND, RUN_JSON, RUNS_FOLDER, ResultsError
 
     contents = gather(task, results_dir, data_dir)
     if readme is not None and contents.disclaimer:
@@ -48,7 +48,7 @@ def make_report(task: Task, results_dir: Path, data_dir: Path, readme: Path | No
         reason = contents.problems[0] if contents.problems else f"{results_dir / task.csv_name} holds no run"
         raise ResultsError(
             f"{reason}, though {results_dir / RUNS_FOLDER} has some;"
-            f" python -m ablation.results.log --rebuild {results_dir} makes the file anew from them"
+            f" {REBUILD_COMMAND} {results_dir} makes the file anew from them"
         )
     folder = results_dir / REPORT_FOLDER
     folder.mkdir(parents=True, exist_ok=True)

@@ -230,14 +230,15 @@ def _run(
         yield from engine.run_all(plan)
         return
 
-    from ablation.run import experiment
+    from ablation.run.inputs import resolve_device
+    from ablation.run.memory import check_memory
     from ablation.sweep.local import LocalEngine, default_threads
 
-    device = experiment.resolve_device(config)
+    device = resolve_device(config)
 
     def does_not_fit(run: PlannedRun) -> str:
         try:
-            experiment.check_memory(run.config, device)
+            check_memory(run.config, device)
         except ConfigError as error:
             return str(error)
         return ""
@@ -254,7 +255,7 @@ def _device_name(config: ExperimentConfig, earlier: Sequence[object]) -> str:
     if not earlier:
         return ""
     from ablation.environment import device_name
-    from ablation.run.experiment import resolve_device
+    from ablation.run.inputs import resolve_device
 
     return device_name(resolve_device(config).type)
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ablation.config.effects import REASONS, why_no_effect
 from ablation.config.experiment import DEMO_RESULTS_DIR, FIELDS, RESULTS_DIR, ConfigError, ExperimentConfig
 from ablation.config.rows import ROWS
-from ablation.config.shapes import NANO
 
 COMMAND_OPTIONS = ("row", "dry_run", "force")
 DESCRIPTION = (
@@ -54,7 +54,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def read_command(arguments: list[str] | None = None) -> tuple[ExperimentConfig, list[str], dict[str, Any]]:
-    """The configuration that a command line means, settings without effect, and the command's own options.
+    """The configuration that a command line means, remarks on it, and the command's own options.
 
     Raises:
         ConfigError: the command is wrong.
@@ -74,7 +74,7 @@ def config_from_flags(flags: Mapping[str, str | bool], row: str | None = None) -
         row: the value of ``--row`` as typed; the given flags override the row's.
 
     Returns:
-        The configuration, and one line for each setting that was given but has no effect.
+        The configuration, and remarks on what was given (see :func:`remarks`).
 
     Raises:
         ConfigError: all problems of the command together.
@@ -103,7 +103,7 @@ def config_from_flags(flags: Mapping[str, str | bool], row: str | None = None) -
     problems.extend(path_problems(values.get("results_dir", default_dir), values.get("weights_path")))
     if problems:
         raise ConfigError(problems)
-    return config, ineffective_settings(config, given=flags.keys())
+    return config, remarks(config, given=flags.keys())
 
 
 def typed(settings: Mapping[str, Any]) -> str:
@@ -134,37 +134,12 @@ def path_problems(results_dir: str, weights_path: str | None) -> list[str]:
     return problems
 
 
-def _seen_at_different_lengths(config: ExperimentConfig) -> bool:
-    if config.disable_causal_mask:
-        return config.no_padding
-    return config.trainable_token_pos == "flexible" or (config.no_padding and config.trainable_token_pos == "last")
-
-
-def ineffective_settings(config: ExperimentConfig, given: Iterable[str]) -> list[str]:
-    """One line for each setting among ``given`` that changes nothing in this configuration."""
+def remarks(config: ExperimentConfig, given: Iterable[str]) -> list[str]:
+    """One line for each setting among ``given`` that changes nothing in this configuration, or means more than it
+    says."""
     given = set(given)
-    lines = []
-    for name in ("lora_rank", "lora_alpha"):
-        if name in given and not config.uses_lora:
-            lines.append(
-                f"--{name} has no effect with --trainable_layers {config.trainable_layers}; add --trainable_layers lora"
-            )
-    if "context_length" in given and config.no_padding:
-        lines.append("--context_length has no effect with --no_padding, which pads and cuts nothing")
-    if config.execution == "naive":
-        lines.extend(
-            f"--{name} has no effect with --execution naive, which keeps no features"
-            for name in ("feature_cache", "feature_memory")
-            if name in given
-        )
-    if "execution" in given and config.execution == "recorded" and _seen_at_different_lengths(config):
-        lines.append("--execution recorded has no effect where messages are seen at different lengths: as planned")
-    if "feature_cache_limit" in given and config.feature_cache is None:
-        lines.append("--feature_cache_limit has no effect without --feature_cache")
+    reasons = {name: why_no_effect(name, config) for name in REASONS if name in given}
+    lines = [f"--{name} has no effect {reason}" for name, reason in reasons.items() if reason]
     if "weights_path" in given and "model_size" not in given and not config.demo:
         lines.append(f"--weights_path is read as {config.model_size}; give --model_size if it is another size")
-    if config.demo and "data_dir" in given:
-        lines.append("--data_dir has no effect with --demo, which has messages of its own")
-    if config.demo and config.model_size != NANO and "model_size" in given:
-        lines.append(f"--model_size has no effect with --demo, which uses {NANO}")
     return lines

@@ -7,7 +7,7 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ablation.data.spam import LABELS, DataError
+from ablation.data.labels import LABELS, DataError
 from ablation.environment import PROJECT
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ DISCLAIMER = (
 
 
 def read_demo_messages(path: Path = MESSAGES) -> pd.DataFrame:
-    """The demo's messages in the columns of ``spam_data.read_messages``.
+    """The demo's messages in the columns of ``ablation.data.spam.read_messages``.
 
     Raises:
         DataError: the file is missing or is not what the generator wrote.

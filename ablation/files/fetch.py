@@ -10,17 +10,11 @@ from typing import Unpack
 
 from ablation.config.shapes import canonical_model_size
 from ablation.files import published
-from ablation.files.download import (
-    DownloadError,
-    FetchOptions,
-    NoAddressError,
-    fetch,
-    member_of_zip,
-    missing_offline,
-    sha256_of,
-    store,
-    to_stderr,
-)
+from ablation.files.archive import member_of_zip
+from ablation.files.download import FetchOptions, NoAddressError, fetch, missing_offline
+from ablation.files.proof import sha256_of
+from ablation.files.storage import replace_file
+from ablation.files.wanted import DownloadError, to_stderr
 
 SOURCES = ("huggingface", "openai")
 MODELS_DIR, DATA_DIR = Path("models"), Path("data")
@@ -122,7 +116,10 @@ def fetch_dataset(data_dir: Path = DATA_DIR, **options: Unpack[FetchOptions]) ->
 
     with _remedy(how, data_dir):
         archive = fetch(published.DATASET_ARCHIVE, data_dir, check=check, how_to_fetch=how, **options)
-    store(content(archive), target)
+    try:
+        replace_file(target, content(archive))
+    except OSError as error:
+        raise DownloadError(f"cannot write {target}: {error.strerror or error}") from error
     return target
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablation.config.shapes import canonical_model_size
-from ablation.files.transfer import WantedFile
+from ablation.files.wanted import WantedFile
 
 OPENAI = "https://openaipublic.blob.core.windows.net/gpt-2"
 BOOK_MIRROR = "https://f001.backblazeb2.com/file/LLMs-from-scratch"

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ablation.config.shapes import MODEL_SHAPES, ModelShape
-from ablation.files.download import DownloadError, store
+from ablation.files.storage import replace_file
 from ablation.files.tf_checkpoint import WeightsError
 from ablation.files.weight_formats import WeightsFile, open_file
 
@@ -131,8 +131,8 @@ class Weights:
         except (OSError, ValueError, KeyError, TypeError):
             pass
         digest = self._computed_digest()
-        with contextlib.suppress(DownloadError):  # a folder that cannot be written to: computed again next time
-            store(json.dumps({"digest": digest, "files": files}).encode(), sidecar)
+        with contextlib.suppress(OSError):  # a folder that cannot be written to: computed again next time
+            replace_file(sidecar, json.dumps({"digest": digest, "files": files}))
         return digest
 
     def _computed_digest(self) -> str:

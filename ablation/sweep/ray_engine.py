@@ -51,17 +51,20 @@ def with_absolute_paths(config: ExperimentConfig) -> ExperimentConfig:
 def run_on_node(config: ExperimentConfig, forced: bool) -> dict[str, Any]:
     """What a task does: run, and bring home the row and the files, or the reason why there are none."""
     from ablation.results.run_folder import describe_result
-    from ablation.run import experiment
+    from ablation.run.experiment import run_experiment
+    from ablation.run.inputs import EXPECTED_FAILURES, resolve_device
+    from ablation.run.memory import check_memory
+    from ablation.tasks.spam import SPAM
 
     try:
         if not forced:
-            experiment.check_memory(config, experiment.resolve_device(config))
-        row, further, files = describe_result(experiment.run_experiment(config))
+            check_memory(config, resolve_device(config))
+        record = describe_result(SPAM, run_experiment(SPAM, config))
     except ConfigError as error:
         return {"status": SKIPPED, "message": str(error)}
-    except experiment.EXPECTED_FAILURES as error:
+    except EXPECTED_FAILURES as error:
         return {"status": FAILED, "message": str(error)}
-    return {"status": FINISHED, "row": row, "further": further, "files": files}
+    return {"status": FINISHED, "record": record}
 
 
 @dataclasses.dataclass
@@ -131,10 +134,13 @@ class RayEngine:
         failure = failure_of(run, self.results_dir)
         if result["status"] == FINISHED:
             # The code is this machine's, and so is the folder; nodes have neither repository nor results.
-            row = {**result["row"], "git_commit": git_commit(), "results_dir": str(self.results_dir)}
-            write_run(self.results_dir, row, result["further"], result["files"])
+            from ablation.tasks.spam import SPAM
+
+            here = {"git_commit": git_commit(), "results_dir": str(self.results_dir)}
+            rows = [{**row, **here} for row in result["record"].rows]
+            write_run(self.results_dir, SPAM, dataclasses.replace(result["record"], rows=rows))
             failure.unlink(missing_ok=True)
-            return Outcome(run, FINISHED, seconds=seconds, test_accuracy=row["test_acc"])
+            return Outcome(run, FINISHED, seconds=seconds, test_accuracy=rows[0]["test_acc"])
         if result["status"] == FAILED:
             failure.parent.mkdir(parents=True, exist_ok=True)
             failure.write_text(result["message"] + "\n", encoding="utf-8")

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablation.config.experiment import PRETRAINED, ExperimentConfig, variant_settings
-from ablation.data.spam import DATA_FILE, DataError, data_digest, read_messages, split_messages
+from ablation.data.spam import DataError, data_digest, read_messages, split_messages
+from ablation.files.published import DATASET_NAME
 from ablation.results.read import Run, read_results, variant_key
 from ablation.sweep.plan import PlannedRun, feature_group
 
@@ -28,7 +29,7 @@ class Digests:
         if config.demo:
             return cls(None)  # its messages and weights belong to the code
         try:
-            path = Path(config.data_dir) / DATA_FILE
+            path = Path(config.data_dir) / DATASET_NAME
             return cls(data_digest(split_messages(read_messages(path, trust_new_hash=True))))
         except DataError:
             return cls(None)

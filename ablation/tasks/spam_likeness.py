@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ablation.data.demo import read_demo_messages
-from ablation.data.spam import DATA_FILE, DataError, data_digest, read_messages, split_messages
+from ablation.data.spam import DataError, data_digest, read_messages, split_messages
+from ablation.files.published import DATASET_NAME
 from ablation.results.task import Likeness
 
 
@@ -36,7 +37,7 @@ def load_likeness(data_dir: Path, *, demo: bool = False) -> tuple[Likeness | Non
 
     Other messages than the published ones are taken too: whether they are those of the results, their digest tells.
     """
-    path = data_dir / DATA_FILE
+    path = data_dir / DATASET_NAME
     if not demo and not path.exists():
         return None, f"{path} is missing: python gpt_download.py --dataset --data_dir {data_dir} fetches it"
     try:

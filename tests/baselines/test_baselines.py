@@ -13,7 +13,7 @@ import pytest
 import baselines
 from ablation.data.spam import read_messages, split_messages
 from ablation.report.contents import gather
-from ablation.results.log import COLUMNS
+from ablation.tasks.spam import SPAM
 from tests.support.made_up_results import made_up_messages
 
 
@@ -63,7 +63,7 @@ def test_command_appends_rows_and_folders_like_any_run(tmp_path: Path, capsys: p
     assert baselines.main(command) == 0
     rows = rows_of(results)
     assert [row["row"] for row in rows] == ["B1", "B2", "B3"]
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == SPAM.columns
     for row in rows:
         assert len(row["config_hash"]) == len(row["data_digest"]) == 64
         assert row["model_size"] == row["seed"] == row["learning_rate"] == ""

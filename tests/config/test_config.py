@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from ablation.config import experiment as c
-from ablation.config.experiment import ConfigError, ExperimentConfig
+from ablation.config import settings
+from ablation.config.effects import REASONS
+from ablation.config.experiment import FIELDS, TOKEN_POSITIONS, ConfigError, ExperimentConfig
 from ablation.config.flags import config_from_flags, read_command
 from ablation.config.rows import ROWS, row_config, row_number
+from ablation.config.shapes import canonical_model_size
 from ablation.methods.layers import TRAINABLE_LAYERS
 from ablation.model.readout import READOUTS
 from lora import LORA_LAYERS
@@ -41,9 +43,10 @@ def test_rows_agree_with_the_other_columns_of_the_published_table() -> None:
         config = row_config(int(row["row"]))
         assert config.model_size == row["model_size"]
         assert config.weights == row["weights"]
-        assert row["trainable_token_pos"].startswith(("flexible", config.trainable_token_pos)) or "flexible" in row[
-            "context_length"
-        ]
+        assert (
+            row["trainable_token_pos"].startswith(("flexible", config.trainable_token_pos))
+            or "flexible" in row["context_length"]
+        )
         assert config.trainable_layers == row["trainable_layers"].lower()
 
 
@@ -54,14 +57,14 @@ def test_given_flags_override_the_row() -> None:
 
 
 def test_names_offered_are_the_registries_keys() -> None:
-    assert set(c.TRAINABLE_LAYERS) == set(TRAINABLE_LAYERS)
-    assert set(c.LORA_POLICIES) == set(LORA_LAYERS)
-    assert set(c.TOKEN_POSITIONS) == set(READOUTS)
+    assert set(settings.TRAINABLE_LAYERS) == set(TRAINABLE_LAYERS)
+    assert set(settings.LORA_POLICIES) == set(LORA_LAYERS)
+    assert set(TOKEN_POSITIONS) == set(READOUTS)
 
 
 @pytest.mark.parametrize("name", ["gpt2-xl (1558M)", "gpt2-xl", "1558M", "GPT2-XL", "1558m"])
 def test_short_model_names(name: str) -> None:
-    assert c.canonical_model_size(name) == "gpt2-xl (1558M)"
+    assert canonical_model_size(name) == "gpt2-xl (1558M)"
 
 
 REFUSED: list[tuple[dict[str, str | bool], str]] = [
@@ -134,10 +137,16 @@ def test_a_configuration_made_in_code_is_checked_too() -> None:
         ({"no_padding": True, "batch_size": "1", "context_length": "7"}, "--context_length has no effect"),
         ({"feature_cache": "somewhere", "execution": "naive"}, "--feature_cache has no effect with --execution naive"),
         ({"feature_cache_limit": "3"}, "--feature_cache_limit has no effect without --feature_cache"),
-        ({"execution": "recorded", "trainable_token_pos": "flexible"}, "--execution recorded has no effect where"),
+        ({"order_seed": "5", "seed": "5"}, "--order_seed has no effect where it is that of --seed"),
+        ({"demo": True, "model_size": "355M"}, "--model_size has no effect with --demo"),
+        ({"demo": True, "data_dir": "elsewhere"}, "--data_dir has no effect with --demo"),
     ],
 )
 def test_settings_without_effect_are_warned_of(flags: dict[str, str | bool], expected: str) -> None:
     _, warnings = config_from_flags(flags)
     assert len(warnings) == 1
     assert warnings[0].startswith(expected)
+
+
+def test_settings_without_effect_are_settings() -> None:
+    assert set(REASONS) <= set(FIELDS)

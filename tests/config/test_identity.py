@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from ablation.config import experiment as c
-from ablation.config.experiment import ExperimentConfig, config_hash, variant_settings
+from ablation.config.experiment import FIELDS, ExperimentConfig, config_hash, variant_settings
 from ablation.config.rows import ROWS, row_config, row_number
+from ablation.config.settings import SHAPE_OVERRIDES
 
 # With seed 123. Results of earlier versions are found again by these values: they must not change.
 HASHES = {
@@ -84,10 +84,10 @@ def other_value(field: dataclasses.Field[Any]) -> Any:
     return 24 if field.default is None else field.default + 1  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("field", c.FIELDS.values(), ids=c.FIELDS.keys())
+@pytest.mark.parametrize("field", FIELDS.values(), ids=FIELDS.keys())
 def test_hash_covers_what_defines_the_experiment_and_nothing_else(field: dataclasses.Field[Any]) -> None:
     base: dict[str, Any] = {}
-    if field.name in c.SHAPE_OVERRIDES:
+    if field.name in SHAPE_OVERRIDES:
         base = {"weights": "random"}
     if field.name in ("lora_rank", "lora_alpha"):
         base = {"trainable_layers": "lora"}

@@ -18,6 +18,7 @@ from ablation.data.encode import make_loaders
 from ablation.execution.executions import NaiveExecution, PlannedExecution
 from ablation.listener import Listener
 from ablation.run.training import train
+from ablation.tasks.spam import SPAM
 from tests.support.tiny import SHAPE, make_execution, make_messages, tiny_config
 
 Execution = NaiveExecution | PlannedExecution
@@ -117,7 +118,7 @@ def test_same_parameters_after_forty_steps(case: dict[str, Any]) -> None:
     trained = []
     for kind in ("naive", "planned"):
         execution = make_execution(config, messages, kind)
-        history = train(execution, make_loaders(messages, config.batch_size), config, Listener())
+        history = train(SPAM, execution, make_loaders(messages, config.batch_size), config, Listener())
         assert history.steps == 40
         trained.append((execution.trained_parameters(history.updates), history))
     (expected, naive_history), (found, planned_history) = trained

@@ -207,6 +207,17 @@ def test_dataset_from_the_mirror(server: MisbehavingServer, tmp_path: Path, opti
         fetch.fetch_dataset(tmp_path / "other", **options)
 
 
+def test_no_room_for_the_unpacked_data(
+    server: MisbehavingServer, tmp_path: Path, options: FetchOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(fetch, "replace_file", full_disk)
+    with pytest.raises(DownloadError, match=r"cannot write .*SMSSpamCollection.tsv: No space left"):
+        fetch.fetch_dataset(tmp_path, **options)
+
+
 def test_a_data_file_of_the_users_own(server: MisbehavingServer, tmp_path: Path) -> None:
     own = tmp_path / "SMSSpamCollection.tsv"
     own.write_bytes(b"ham\tmine\n")

@@ -24,11 +24,11 @@ from ablation.report.findings import Finding, answer_all, best_baseline, row_key
 from ablation.report.groups import group_runs, nearest_row
 from ablation.report.markdown import report_markdown, update_readme
 from ablation.report.table import Share, TableRow
-from ablation.results import log as results_log
-from ablation.results.log import CSV_NAME
+from ablation.results.log import REBUILD_COMMAND
 from ablation.results.questions import BEST_BASELINE, Family
 from ablation.results.read import FinishedRun, read_results
 from ablation.results.task import PredictionsError
+from ablation.tasks import __main__ as tasks_command
 from ablation.tasks.spam import SPAM
 from ablation.tasks.spam_likeness import letters, likeness_of, load_likeness
 from ablation.tasks.spam_questions import MAIN, QUESTIONS, RANDOM_TWINS
@@ -78,7 +78,7 @@ def test_bad_lines_are_named_counted_and_left_out(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_results(tmp_path, data, {1: 0.95}, range(6))
-    path = tmp_path / CSV_NAME
+    path = tmp_path / SPAM.csv_name
     header, *lines = path.read_text().splitlines()
     columns = header.split(",")
     lines[1] = lines[1][:100]
@@ -106,7 +106,7 @@ def test_results_that_cannot_be_read_leave_the_report_alone(
     """A damaged or missing CSV beside runs is no reason to write an empty report over a full one."""
     make_run(tmp_path, data, row_config(1), 0.9)
     command = ["--results_dir", str(tmp_path), "--data_dir", str(data)]
-    path, page = tmp_path / CSV_NAME, tmp_path / "report" / "report.md"
+    path, page = tmp_path / SPAM.csv_name, tmp_path / "report" / "report.md"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # saved by a spreadsheet
     assert report.main(command) == 0
     before = page.read_text()
@@ -115,9 +115,9 @@ def test_results_that_cannot_be_read_leave_the_report_alone(
         damage()
         assert report.main(command) == 1
         (line,) = capsys.readouterr().err.splitlines()
-        assert line.endswith(f"python -m ablation.results.log --rebuild {tmp_path} makes the file anew from them")
+        assert line.endswith(f"{REBUILD_COMMAND} {tmp_path} makes the file anew from them")
         assert page.read_text() == before
-    assert results_log.main(["--rebuild", str(tmp_path)]) == 0
+    assert tasks_command.main(["--rebuild", str(tmp_path)]) == 0
     assert report.main(command) == 0
 
 
@@ -147,7 +147,7 @@ def test_a_row_that_was_added_is_described_by_its_flags(
 
 
 def test_a_foreign_file_is_no_results_file(tmp_path: Path) -> None:
-    (tmp_path / CSV_NAME).write_text("name,age\nx,3\n")
+    (tmp_path / SPAM.csv_name).write_text("name,age\nx,3\n")
     runs, problems = read_results(tmp_path, SPAM)
     assert runs == []
     assert "line 1: no header of results" in problems[0]
@@ -155,7 +155,7 @@ def test_a_foreign_file_is_no_results_file(tmp_path: Path) -> None:
 
 def test_a_run_id_cannot_lead_out_of_the_results(tmp_path: Path, data: Path) -> None:
     make_run(tmp_path, data, row_config(1), 0.9)
-    path = tmp_path / CSV_NAME
+    path = tmp_path / SPAM.csv_name
     run_id = read(tmp_path)[0]["run_id"]
     path.write_text(path.read_text().replace(run_id, "../../elsewhere"))
     assert "no name of a folder" in read_results(tmp_path, SPAM)[1][0]
@@ -163,7 +163,7 @@ def test_a_run_id_cannot_lead_out_of_the_results(tmp_path: Path, data: Path) -> 
 
 def test_columns_of_a_newer_version_are_no_obstacle(tmp_path: Path, data: Path) -> None:
     make_run(tmp_path, data, row_config(3), 0.9)
-    path = tmp_path / CSV_NAME
+    path = tmp_path / SPAM.csv_name
     header, line = path.read_text().splitlines()
     path.write_text(f"novelty,{header}\n7,{line}\n")
     assert [run.row for run in read(tmp_path)] == ["3"]
@@ -268,7 +268,7 @@ def test_a_hash_with_digests_is_read_and_held_against_the_line(
     make_run(tmp_path, data, row_config(4), 0.9, foreign=foreign)
     (run,) = read(tmp_path)
     assert (run.row, run.settings) == ("", {"trainable_layers": "last_two_blocks", **foreign})
-    path = tmp_path / CSV_NAME
+    path = tmp_path / SPAM.csv_name
     path.write_text(path.read_text().replace("c" * 64, "b" * 64))  # edited by hand
     runs, problems = read_results(tmp_path, SPAM)
     assert runs == [] and "config_hash is not that of its settings" in problems[0]
@@ -528,7 +528,7 @@ def test_ignore_index_is_an_identity_check(tmp_path: Path, data: Path) -> None:
     assert "identical to the last bit in 0 of 2" in answer(contents(tmp_path, data), "1", "18").verdict
     runs = read(tmp_path)
     by = {(run.row, run.seeds[0]): run.folder / "predictions.csv" for run in runs}
-    lines = (tmp_path / CSV_NAME).read_text().splitlines()
+    lines = (tmp_path / SPAM.csv_name).read_text().splitlines()
     for seed in (1, 2):
         by["18", seed].write_text(by["1", seed].read_text())
     counts = [lines[0].split(",").index(f"{split}_correct") for split in ("validation", "test")]
@@ -536,7 +536,7 @@ def test_ignore_index_is_an_identity_check(tmp_path: Path, data: Path) -> None:
     for seed in (1, 2):
         for position in counts:
             rows[2 * seed][position] = rows[2 * seed - 1][position]
-    (tmp_path / CSV_NAME).write_text("\n".join(map(",".join, rows)) + "\n")
+    (tmp_path / SPAM.csv_name).write_text("\n".join(map(",".join, rows)) + "\n")
     found = answer(contents(tmp_path, data), "1", "18")
     assert found.verdict == "identical to the last bit in 2 of 2 common seeds"
     assert found.p is None

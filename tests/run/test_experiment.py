@@ -11,16 +11,10 @@ import torch
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.rows import row_config
 from ablation.model.classifier import build_classifier, count_parameters
-from ablation.run import experiment
-from ablation.run.experiment import (
-    RunError,
-    check_memory,
-    estimate_memory,
-    feature_memory,
-    feature_stages,
-    resolve_device,
-    run_experiment,
-)
+from ablation.run.experiment import feature_stages, run_experiment
+from ablation.run.inputs import RunError, resolve_device
+from ablation.run.memory import check_memory, estimate_memory, feature_memory
+from ablation.tasks.spam import SPAM
 from tests.support.tiny import CPU, make_messages, tiny_config
 
 
@@ -78,18 +72,18 @@ def test_out_of_memory_says_what_to_reduce(error: Exception, monkeypatch: pytest
     def fail(*arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr(experiment, "load_messages", fail)
+    monkeypatch.setattr(SPAM, "load", fail)
     with pytest.raises(RunError, match=r"out of memory with --batch_size 8: .*smaller"):
-        run_experiment(ExperimentConfig(device="cpu"))
+        run_experiment(SPAM, ExperimentConfig(device="cpu"))
 
 
 def test_other_errors_are_not_taken_for_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object) -> None:
         raise RuntimeError("a mistake in the code")
 
-    monkeypatch.setattr(experiment, "load_messages", fail)
+    monkeypatch.setattr(SPAM, "load", fail)
     with pytest.raises(RuntimeError, match="a mistake in the code"):
-        run_experiment(ExperimentConfig(device="cpu"))
+        run_experiment(SPAM, ExperimentConfig(device="cpu"))
 
 
 def test_stages_hold_every_message_once() -> None:
@@ -112,6 +106,6 @@ def test_feature_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("row", [5, 11])
 def test_parameter_counts_are_the_models_whatever_of_it_is_computed(row: int, execution: str) -> None:
     config = row_config(row, demo=True, execution=execution, max_steps=1, eval_iter=1, context_length=8)
-    result = run_experiment(config)
+    result = run_experiment(SPAM, config)
     expected = count_parameters(build_classifier(config, config.shape))
-    assert (result.total_parameters, result.trainable_parameters) == expected
+    assert (result.facts.total_parameters, result.facts.trainable_parameters) == expected

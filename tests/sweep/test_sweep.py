@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 import sweep
 from ablation.config.experiment import ConfigError
 from ablation.config.rows import ROWS, row_config
-from ablation.results.log import CSV_NAME
 from ablation.results.read import read_results
 from ablation.run import experiment
 from ablation.sweep import local, plan, state
+from ablation.tasks.spam import SPAM
 from tests.support.made_up_results import made_up_messages, make_results, make_run
 
 PROJECT = Path(sweep.__file__).parent
@@ -34,7 +34,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 import additional_experiments
 from ablation.listener import Count
-from ablation.results.log import append_row, config_fields, count_fields
+from ablation.results.identity import config_fields
+from ablation.results.log import append_rows
+from ablation.results.run_folder import evaluation_fields
+from ablation.tasks.spam import SPAM
 
 config, _, _ = additional_experiments.read_command(sys.argv[1:])
 folder = Path({folder!r})
@@ -43,10 +46,10 @@ with (folder / "started").open("a") as file:
 behaviour = folder / f"behaviour-{{config.seed}}"
 if behaviour.exists():
     exec(behaviour.read_text())
-counts = count_fields({{split: Count(9, 10) for split in ("train", "validation", "test")}})
+counts = evaluation_fields(SPAM.evaluate({{split: Count(9, 10) for split in SPAM.splits}})[0])
 digests = {{"data_digest": "d" * 64, "weights_digest": "e" * 64}}
 row = {{**config_fields(config, datetime.now(UTC)), **counts, **digests, "training_minutes": 1}}
-append_row(Path(config.results_dir), row)
+append_rows(Path(config.results_dir) / SPAM.csv_name, SPAM.columns, [row])
 '''
 
 
@@ -67,7 +70,7 @@ def command(results: Path, seeds: str, *own: str, rows: str = "1", flags: tuple[
 
 
 def seeds_in(results: Path) -> list[int]:
-    path = results / CSV_NAME
+    path = results / SPAM.csv_name
     return sorted(int(row["seed"]) for row in csv.DictReader(path.open(newline=""))) if path.exists() else []
 
 
@@ -263,7 +266,7 @@ def test_the_first_of_a_group_runs_alone(tmp_path: Path, stand_in: Path) -> None
     """The others would only wait for its features; another group's run goes first."""
     (stand_in / "behaviour-1").write_text("time.sleep(1)")
     assert sweep.main(command(tmp_path, "1-2", "--jobs", "2", rows="1,5")) == 0
-    with (tmp_path / CSV_NAME).open(newline="") as file:
+    with (tmp_path / SPAM.csv_name).open(newline="") as file:
         ended = [(row["row"], row["seed"]) for row in csv.DictReader(file)]
     assert ended.index(("1", "1")) < ended.index(("1", "2"))
 
