@@ -90,9 +90,9 @@ def test_demo_baselines_stand_in_the_demo_report_and_say_what_they_are(
     row = rows_of(results)[1]
     for name in ("run.json", "predictions.csv"):
         assert "SMS Spam Collection" in (results / "runs" / row["run_id"] / name).read_text()
-    gathered = gather(results, tmp_path, {name: b.description for name, b in BASELINES.items()})
+    gathered = gather(SPAM, results, tmp_path)
     assert gathered.disclaimer
-    words = gathered.lines[1]
+    words = gathered.rows[1]
     assert (words.name, words.description) == ("B2", BASELINES["B2"].description)
     assert 0.85 <= words.accuracies["test"].mean <= 0.93
     assert ("no results: baselines B3", "python baselines.py --demo --rows B3") in gathered.missing
