@@ -219,8 +219,8 @@ def test_runs_on_different_base_weights_never_count_as_each_other(tmp_path: Path
     """Neither those of this version, whose hashes name their base, nor those of versions whose hashes did not."""
     mine, others, published = "a" * 64, "b" * 64, "c" * 64
     config = row_config(1, seed=1)
-    in_hash = {"weights_digest": mine} if hash_names_the_base else {}
-    changes: dict[str, Any] = {"weights_path": "mine", "weights_digest": mine, "config_hash": config_hash(config, in_hash)}
+    recorded = config_hash(config, {"weights_digest": mine} if hash_names_the_base else {})
+    changes: dict[str, Any] = {"weights_path": "mine", "weights_digest": mine, "config_hash": recorded}
     make_run(tmp_path, made_up_messages(tmp_path / "data"), config, 0.9, **changes)
     finished = state.finished_runs(tmp_path, SPAM)
 
