@@ -14,8 +14,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 # What requirements.txt installs, by the names under which it is imported.
 PACKAGES = (
-    "torch", "tiktoken", "pandas", "numpy", "scipy", "sklearn", "matplotlib", "tqdm", "requests", "safetensors",
-    "google_crc32c", "filelock", "psutil",
+    "torch", "tiktoken", "pandas", "numpy", "scipy", "sklearn", "jinja2", "matplotlib", "tqdm", "requests",
+    "safetensors", "google_crc32c", "filelock", "psutil",
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from scipy import stats
 
 from ablation.config.experiment import ExperimentConfig
@@ -46,13 +47,26 @@ def splits_of(folder: Path) -> dict[str, pd.DataFrame]:
     return split_messages(read_messages(folder / "SMSSpamCollection.tsv", trust_new_hash=True))
 
 
+def publish(patch: pytest.MonkeyPatch, data: Path) -> None:
+    """Take these messages for the published ones."""
+    patch.setattr(type(SPAM), "published_data_digest", data_digest(splits_of(data)))
+
+
 def make_run(
-    results: Path, data: Path, config: ExperimentConfig, accuracy: float, *, minute: int = 0, **changes: Any
+    results: Path,
+    data: Path,
+    config: ExperimentConfig,
+    accuracy: float,
+    *,
+    minute: int = 0,
+    foreign: Mapping[str, str] | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Keep one made-up run of about this accuracy; runs agree on which messages are hard. Returns its row.
 
     Args:
         minute: when it ended, after some start.
+        foreign: digests of weights and data other than the published ones, which the hash then knows.
         changes: columns to set otherwise.
     """
     splits = splits_of(data)
@@ -68,7 +82,7 @@ def make_run(
         logits[split] = [[0.0, float(m if label else -m)] for m, label in zip(margin, labels[split], strict=True)]
         counts[split] = Count(int((margin > 0).sum()), len(frame))
     row: dict[str, Any] = dict.fromkeys(SPAM.columns)
-    row |= config_fields(config, START + timedelta(minutes=minute))
+    row |= config_fields(config, START + timedelta(minutes=minute), foreign or {})
     row |= evaluation_fields(SPAM.evaluate(counts)[0])
     row |= {
         "training_minutes": 2.5,
@@ -82,7 +96,7 @@ def make_run(
         "features": "computed",
         "feature_seconds": 100.0,
     }
-    row |= changes
+    row |= {**(foreign or {}), **changes}
     for unknown in set(row) - set(SPAM.columns):
         del row[unknown]
     steps = range(0, 650, 50)
