@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import shlex
-from pathlib import Path
 
 import pytest
 
@@ -16,18 +14,12 @@ from ablation.config.rows import ROWS, row_config, row_number
 from ablation.config.shapes import canonical_model_size
 from ablation.methods.layers import TRAINABLE_LAYERS
 from ablation.model.readout import READOUTS
+from ablation.results.published import published_table
 from lora import LORA_LAYERS
-
-PUBLISHED = Path(__file__).parents[2] / "data" / "published_table.csv"
-
-
-def published_rows() -> list[dict[str, str]]:
-    with PUBLISHED.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_every_published_command_line_is_its_row() -> None:
-    rows = published_rows()
+    rows = published_table().values()
     assert [int(row["row"]) for row in rows] == list(ROWS)
     for row in rows:
         number = int(row["row"])
@@ -39,7 +31,7 @@ def test_every_published_command_line_is_its_row() -> None:
 
 
 def test_rows_agree_with_the_other_columns_of_the_published_table() -> None:
-    for row in published_rows():
+    for row in published_table().values():
         config = row_config(int(row["row"]))
         assert config.model_size == row["model_size"]
         assert config.weights == row["weights"]
