@@ -46,7 +46,7 @@ def fetch(
     wanted: WantedFile,
     folder: Path,
     *,
-    check: Callable[[Path], None] | None = None,
+    check: Callable[[Path], object] | None = None,
     how_to_fetch: str = "",
     offline: bool = False,
     trust_new_hash: bool = False,

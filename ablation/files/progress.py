@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from ablation.files.wanted import Report
 
@@ -16,31 +17,24 @@ def progress(
 ) -> Iterator[Callable[[int], object]]:
     """Gives a function that counts arriving bytes. `start` of `total` bytes are there; lines come each `report_every`
     seconds."""
-    if not sys.stderr.isatty():
-        yield _Lines(name, start, total, report_every, report).advance
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        units: dict[str, Any] = {"unit": "B", "unit_scale": True, "unit_divisor": 1000}
+        with tqdm(desc=name, initial=start, total=total, file=sys.stderr, **units) as bar:
+            yield bar.update
         return
-    from tqdm import tqdm
+    have, began, last = start, time.monotonic(), time.monotonic()
 
-    with tqdm(
-        desc=name, initial=start, total=total, unit="B", unit_scale=True, unit_divisor=1000, file=sys.stderr
-    ) as bar:
-        yield bar.update
-
-
-class _Lines:
-    def __init__(self, name: str, start: int, total: int | None, report_every: float, report: Report) -> None:
-        self.name, self.start, self.total, self.report_every, self.report = name, start, total, report_every, report
-        self.have = start
-        self.began = self.last = time.monotonic()
-
-    def advance(self, count: int) -> None:
-        self.have += count
+    def advance(count: int) -> None:
+        nonlocal have, last
+        have += count
         now = time.monotonic()
-        if now - self.last < self.report_every:
-            return
-        self.last, rate = now, (self.have - self.start) / max(now - self.began, 1e-9)
-        line = f"{self.name}: {self.have / 1e6:.1f} MB"
-        if self.total:
-            left = max(0, self.total - self.have) / rate
-            line += f" of {self.total / 1e6:.1f} MB ({self.have / self.total:.0%}), {left:.0f} s left"
-        self.report(f"{line}, {rate / 1e6:.2f} MB/s")
+        if now - last >= report_every:
+            last, rate = now, (have - start) / max(now - began, 1e-9)
+            line = f"{name}: {have / 1e6:.1f} MB"
+            if total:
+                line += f" of {total / 1e6:.1f} MB ({have / total:.0%}), {max(0, total - have) / rate:.0f} s left"
+            report(f"{line}, {rate / 1e6:.2f} MB/s")
+
+    yield advance

@@ -1,10 +1,12 @@
-"""Whether a file is the wanted one: by its SHA-256, or by a check of its content."""
+"""Whether a file, or a member of an archive, is the wanted one: by its SHA-256, or by a check of its content."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +27,7 @@ class Proof:
     """
 
     wanted: WantedFile
-    check: Callable[[Path], None] | None = None
+    check: Callable[[Path], object] | None = None
     trust_new_hash: bool = False
     report: Report = to_stderr
 
@@ -108,3 +110,34 @@ def _remember_hash(path: Path, final: Path, digest: str) -> None:
     record = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": digest}
     with contextlib.suppress(OSError):  # a folder that cannot be written to: the file is hashed again next time
         beside(final, ".verified.json").write_text(json.dumps(record), encoding="utf-8")
+
+
+def member_of_zip(
+    archive: Path,
+    member: str,
+    sha256: str,
+    *,
+    trust_new_hash: bool = False,
+    longest: int = 64 << 20,
+    report: Report = to_stderr,
+) -> bytes:
+    """The content of one member of a zip archive, asked for by its exact name, once its SHA-256 is proven.
+
+    Nothing is unpacked, so no name within the archive can lead out of a folder. `longest` is in bytes.
+
+    Raises:
+        DownloadError: not a zip, no such member, or other content.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            if opened.getinfo(member).file_size > longest:
+                raise DownloadError(f"{member} in {archive} claims more than {longest} bytes: delete that archive")
+            content = opened.read(member)
+    except KeyError:
+        raise DownloadError(f"{archive} has no member {member!r}: delete it to fetch it again") from None
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, EOFError) as error:
+        with archive.open("rb") as file:
+            begins = file.read(20)
+        raise DownloadError(f"{archive} is no zip archive ({error}; it begins with {begins!r}): delete it") from None
+    check_hash(f"{member} in {archive}", hashlib.sha256(content).hexdigest(), sha256, trust_new_hash, report)
+    return content

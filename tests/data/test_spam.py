@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +203,29 @@ def byte_tokenizer() -> tiktoken.Encoding:
 def one_split(*texts: str) -> dict[str, pd.DataFrame]:
     frame = pd.DataFrame({"Label": [i % 2 for i in range(len(texts))], "Text": list(texts)})
     return {"train": frame, "validation": frame[:1], "test": frame[:1]}
+
+
+@pytest.mark.parametrize("before", [None, "elsewhere"])
+@pytest.mark.parametrize("damaged", [False, True])
+def test_the_environment_is_left_as_it_was(
+    before: str | None, damaged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """tiktoken is told its folder by a variable, which must not outlive the call, whatever comes of it."""
+    monkeypatch.delenv("TIKTOKEN_CACHE_DIR", raising=False)
+    if before is not None:
+        monkeypatch.setenv("TIKTOKEN_CACHE_DIR", before)
+
+    def get_encoding(name: str) -> str:
+        assert os.environ["TIKTOKEN_CACHE_DIR"] == str(tmp_path)
+        if damaged:
+            raise ValueError("no vocabulary")
+        return name
+
+    monkeypatch.setattr(tiktoken, "get_encoding", get_encoding)
+    environment = dict(os.environ)
+    with pytest.raises(ValueError, match="no vocabulary") if damaged else nullcontext():
+        load_tokenizer(tmp_path)
+    assert dict(os.environ) == environment
 
 
 def test_a_literal_end_of_text_is_ordinary_text() -> None:

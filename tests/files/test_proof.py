@@ -1,4 +1,4 @@
-"""Members of zip archives. Numbers in brackets: points of the issue's list."""
+"""Proof of content: members of archives, and a large file's hash. Numbers in brackets: points of the issue's list."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ablation.files.archive import member_of_zip
+from ablation.files.proof import member_of_zip
 from ablation.files.wanted import DownloadError
 
 
