@@ -169,11 +169,13 @@ def carry_out(task: Task, state: SweepState, engine: Engine) -> int:
         if outcome.status == Status.FAILED:
             print(f"{outcome.run.name}: {outcome.message}")
     try:
-        with closing(Progress(len(state.to_run), task.headline)) as progress:
-            with closing(engine.run_all(state.to_run)) as ended:  # closed, it ends what still runs
-                for outcome in ended:
-                    outcomes.append(outcome)
-                    progress.show(outcome)
+        with (
+            closing(Progress(len(state.to_run), task.headline)) as progress,
+            closing(engine.run_all(state.to_run)) as ended,  # closed, it ends what still runs
+        ):
+            for outcome in ended:
+                outcomes.append(outcome)
+                progress.show(outcome)
     except KeyboardInterrupt:
         interrupted = True
     except ResultsError as error:

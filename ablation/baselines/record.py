@@ -37,7 +37,7 @@ def describe_baseline(
     at = datetime.now(UTC)
     settings = {"row": name, **baseline.settings, **({"demo": True} if demo else {})}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-    labels = {split: frame["Label"].to_numpy() for split, frame in splits.items()}
+    labels: dict[str, Any] = {split: frame["Label"].to_numpy() for split, frame in splits.items()}
     correct = {split: said == (labels[split] == 1) for split, said in fitted.predictions.items()}
     counts = {split: Count(int(right.sum()), len(right)) for split, right in correct.items()}
     minutes = round(seconds / 60, 4)
@@ -69,7 +69,10 @@ def describe_baseline(
         }
     }
     kept = ("validation", "test")
-    logits = {split: np.stack([np.zeros(len(labels[split])), fitted.scores[split]], axis=1) for split in kept}
+    # Arrays do as well as tensors here: a table takes their values alone.
+    logits: dict[str, Any] = {
+        split: np.stack([np.zeros(len(labels[split])), fitted.scores[split]], axis=1) for split in kept
+    }
     predictions = task.predictions_csv(logits, {split: labels[split] for split in kept})
     if demo:
         further["note"] = DISCLAIMER

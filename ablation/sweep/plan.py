@@ -110,7 +110,9 @@ def plan_runs(
     return together(list(runs.values())), doubles
 
 
-def _read_commands(rows: Sequence[int], seeds: Sequence[int], flags: Sequence[str]) -> dict[tuple[int, int], PlannedRun]:
+def _read_commands(
+    rows: Sequence[int], seeds: Sequence[int], flags: Sequence[str]
+) -> dict[tuple[int, int], PlannedRun]:
     """The run of each row and seed, foreign digests still missing."""
     runs: dict[tuple[int, int], PlannedRun] = {}
     problems: list[str] = []

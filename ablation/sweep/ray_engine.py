@@ -121,10 +121,8 @@ class RayEngine:
                 logging_level=logging.WARNING,
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ConfigError(
-                [f"--ray_address {self.options.ray_address}: no cluster there ({reason}); start one with: ray start --head"]
-            ) from None
+            problem = f"no cluster there ({str(error).strip().splitlines()[0]}); start one with: ray start --head"
+            raise ConfigError([f"--ray_address {self.options.ray_address}: {problem}"]) from None
 
     def _bring_home(self, run: PlannedRun, reference: Any, seconds: float) -> Outcome:
         """Append a run's result, or keep why there is none."""

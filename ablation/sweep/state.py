@@ -97,14 +97,6 @@ def _same_data_and_base(planned: PlannedRun, run: FinishedRun, digests: Digests)
     return run["weights_digest"] == weights
 
 
-def headline_of(task: Task, run: FinishedRun) -> float:
-    """The value of the task's headline in a finished run's row."""
-    split = task.headline.split
-    if split is None:
-        return float(run[task.headline.name])
-    return int(run[f"{split}_correct"]) / int(run[f"{split}_total"])
-
-
 @dataclass(frozen=True)
 class Results:
     """A results folder as a sweep asks it; other sweeps may write there too, so every question reads it anew."""
@@ -121,7 +113,7 @@ class Results:
         """By hash of those of the runs that are done, the value of the task's headline."""
         finished = finished_runs(self.folder, self.task)
         results = {run.hash: result_of(run, finished, self.digests) for run in runs}
-        return {key: headline_of(self.task, result) for key, result in results.items() if result is not None}
+        return {key: result.values[self.task.headline.name] for key, result in results.items() if result is not None}
 
 
 @dataclass(frozen=True)

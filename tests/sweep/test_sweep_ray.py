@@ -97,7 +97,7 @@ def test_a_killed_worker_is_tried_again(tmp_path: Path, cluster: Any) -> None:
     victim.send_signal(signal.SIGKILL)
     assert driver.wait(PATIENCE) == 0, (tmp_path / "driver.log").read_text()
     assert in_results(results) == PLANNED
-    runs, problems = read_results(results)
+    runs, problems = read_results(results, SPAM)
     assert problems == []
     assert all(run.predictions("test").labels.size for run in runs)
 
