@@ -112,7 +112,7 @@ class TableRow:
 
 def predicted_metrics(task: Task) -> list[Metric]:
     """The shares whose examples are not trained on: runs keep what they answered to each of them."""
-    return [metric for metric in task.metrics if metric.split not in (None, task.splits[0])]
+    return [metric for metric in task.metrics if metric.split in task.splits[1:]]
 
 
 def make_table(task: Task, groups: Iterable[Group], likeness: Likeness | None, *, demo: bool = False) -> list[TableRow]:
