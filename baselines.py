@@ -10,176 +10,20 @@ training split alone, and what has to be chosen is chosen on the validation spli
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
-import platform
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ablation.baselines.words import BASELINES
+from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail
 from ablation.config.experiment import DEMO_RESULTS_DIR, RESULTS_DIR
 from ablation.config.flags import Parser
 from ablation.environment import require_packages
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
-    Splits = dict[str, pd.DataFrame]
-    Scores = dict[str, np.ndarray]  # per split (N,): the logit of spam, that of ham being 0
-
-STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0)  # candidates for C, the inverse of the regularisation
-MOST_ITERATIONS = 1000
-
-
-@dataclass
-class Fitted:
-    """What a baseline says of every message, and what there is to know of how it came to that."""
-
-    scores: Scores
-    parameters: int = 0
-    chosen: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """A named model: what it is, its settings (they make its hash), and the function that fits it to the splits."""
-
-    description: str
-    settings: dict[str, Any]
-    fit: Callable[[Splits, dict[str, Any]], Fitted]
-
-
-def majority_class(splits: Splits, settings: dict[str, Any]) -> Fitted:
-    """Call every message what most training messages are: logit +1 for spam, −1 for ham, the same everywhere."""
-    import numpy as np
-
-    logit = 1.0 if splits["train"]["Label"].mean() > 0.5 else -1.0
-    return Fitted({name: np.full(len(split), logit) for name, split in splits.items()})
-
-
-def logistic_regression(splits: Splits, settings: dict[str, Any]) -> Fitted:
-    """TF-IDF and logistic regression; of several strengths the one that is right most often on the validation split,
-    and among equals the one whose logits are better there (mean log-loss)."""
-    import numpy as np
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-
-    ngrams = tuple(settings["ngrams"])
-    vectorizer = TfidfVectorizer(analyzer=settings["analyzer"], ngram_range=ngrams, sublinear_tf=True)
-    vectorizer.fit(splits["train"]["Text"])
-    features = {name: vectorizer.transform(split["Text"]) for name, split in splits.items()}
-    labels = {name: split["Label"].to_numpy() for name, split in splits.items()}
-
-    def validation_quality(model: LogisticRegression) -> tuple[int, float]:
-        logits, spam = model.decision_function(features["validation"]), labels["validation"] == 1
-        return int(((logits > 0) == spam).sum()), -float(np.logaddexp(0, np.where(spam, -logits, logits)).mean())
-
-    models = [
-        LogisticRegression(C=strength, max_iter=MOST_ITERATIONS).fit(features["train"], labels["train"])
-        for strength in settings["strengths"]
-    ]
-    best = max(models, key=validation_quality)
-    return Fitted(
-        {name: best.decision_function(features[name]) for name in splits},
-        parameters=best.coef_.size + best.intercept_.size,
-        chosen={"C": best.C, "features": best.coef_.size},
-    )
-
-
-BASELINES = {
-    "B1": Baseline("majority class", {"model": "majority"}, majority_class),
-    "B2": Baseline(
-        "word TF-IDF + logistic regression",
-        {"model": "logistic", "analyzer": "word", "ngrams": [1, 1], "strengths": [1.0]},
-        logistic_regression,
-    ),
-    "B3": Baseline(
-        "character (2–5) TF-IDF + logistic regression, strength chosen on validation",
-        {"model": "logistic", "analyzer": "char", "ngrams": [2, 5], "strengths": list(STRENGTHS)},
-        logistic_regression,
-    ),
-}
-
-
-# ---- into the results -----------------------------------------------------------------------------------------------
-
-
-def run_baseline(name: str, splits: Splits, results_dir: Path, *, demo: bool = False) -> dict[str, Any]:
-    """Fit one baseline and keep it like any run.
-
-    Args:
-        demo: the messages are the embedded ones, and whatever is written has to say so.
-
-    Returns:
-        The row as appended. Columns that mean nothing here (model size, seed, learning rate, …) are missing from it,
-        and so empty in the CSV.
-
-    Raises:
-        ResultsError: the results folder cannot be written.
-    """
-    import sklearn
-
-    from ablation import environment
-    from ablation.data.demo import DISCLAIMER, SHORT_DISCLAIMER
-    from ablation.data.spam import data_digest
-    from ablation.listener import Count
-    from ablation.results import log as results_log
-    from ablation.results.run_folder import PREDICTIONS_CSV, predictions_csv, with_note, write_run
-
-    baseline = BASELINES[name]
-    started = time.perf_counter()
-    fitted = baseline.fit(splits, baseline.settings)
-    minutes = round((time.perf_counter() - started) / 60, 4)
-    counts = {
-        split: Count(int(((fitted.scores[split] > 0) == (frame["Label"] == 1)).sum()), len(frame))
-        for split, frame in splits.items()
-    }
-    at = datetime.now(UTC)
-    settings = {"row": name, **baseline.settings, **({"demo": True} if demo else {})}
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-    row = {
-        "run_id": f"{name}-{digest[:8]}-{at:%Y%m%dT%H%M%S.%fZ}",
-        "timestamp_utc": at.isoformat(timespec="seconds"),
-        "row": name,
-        "demo": demo or None,
-        "device": "cpu",
-        "total_parameters": fitted.parameters,
-        "trainable_parameters": fitted.parameters,
-        **results_log.count_fields(counts),
-        "training_minutes": minutes,
-        "total_minutes": minutes,
-        "peak_memory_mb": environment.peak_memory_mb(),
-        "device_name": environment.device_name("cpu"),
-        "python_version": platform.python_version(),
-        "git_commit": environment.git_commit(),
-        "data_digest": data_digest(splits),
-        "config_hash": digest,
-    }
-    predictions = predictions_csv(
-        {split: [[0.0, float(score)] for score in fitted.scores[split]] for split in ("validation", "test")},
-        {split: splits[split]["Label"].tolist() for split in ("validation", "test")},
-    )
-    further: dict[str, Any] = {
-        "baseline": {
-            "description": baseline.description,
-            "settings": baseline.settings,
-            "chosen": fitted.chosen,
-            "scikit_learn_version": sklearn.__version__,
-        }
-    }
-    if demo:
-        further["note"] = DISCLAIMER
-        predictions = with_note(predictions, SHORT_DISCLAIMER)
-    write_run(results_dir, row, further, {PREDICTIONS_CSV: predictions})
-    return row
-
-
-# ---- the command ----------------------------------------------------------------------------------------------------
+    from ablation.baselines.words import Splits
+    from ablation.results.task import Task
 
 
 def parse_rows(text: str) -> list[str]:
@@ -214,56 +58,58 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def load_splits(options: argparse.Namespace) -> Splits:
-    """The three splits of the messages that the command means.
+def run_baseline(task: Task, name: str, splits: Splits, results_dir: Path, *, demo: bool) -> dict[str, Any]:
+    """Fit one baseline and keep it like any run; returns the row as appended.
 
     Raises:
-        DataError, DownloadError: they cannot be had or used.
+        ResultsError: the results folder cannot be written.
     """
-    from ablation.data.demo import read_demo_messages
-    from ablation.data.spam import read_messages, split_messages
-    from ablation.files.fetch import fetch_dataset
+    from ablation.baselines.record import describe_baseline
+    from ablation.results.run_folder import write_run
 
-    if options.demo:
-        return split_messages(read_demo_messages())
-    path = fetch_dataset(options.data_dir, offline=options.offline, trust_new_hash=options.trust_new_hash)
-    return split_messages(read_messages(path, trust_new_hash=options.trust_new_hash))
+    baseline = BASELINES[name]
+    started = time.perf_counter()
+    fitted = baseline.fit(splits, baseline.settings)
+    seconds = time.perf_counter() - started
+    record = describe_baseline(task, name, baseline, fitted, splits, seconds, demo=demo)
+    write_run(results_dir, task, record)
+    return record.rows[0]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit status 0 for finished baselines, 1 for a failure, 2 for a wrong command."""
+    """Exit status 0 for finished baselines, 1 for a failure, 2 for a wrong command, 130 after an interrupt."""
     options = make_parser().parse_args(arguments)
     try:
         names = parse_rows(options.rows)
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return fail([str(error)], WRONG_COMMAND)
 
     require_packages()
     from ablation.data.demo import DISCLAIMER
-    from ablation.data.spam import DataError
+    from ablation.data.spam import DataError, load_splits
     from ablation.files.download import DownloadError
-    from ablation.results.log import CSV_NAME, ResultsError
+    from ablation.results.log import ResultsError
+    from ablation.tasks.spam import SPAM
 
     results_dir = options.results_dir or Path(DEMO_RESULTS_DIR if options.demo else RESULTS_DIR)
     try:
         if options.demo:
             print(DISCLAIMER)
-        splits = load_splits(options)
+        splits = load_splits(
+            options.data_dir, demo=options.demo, offline=options.offline, trust_new_hash=options.trust_new_hash
+        )
         for name in names:
-            row = run_baseline(name, splits, results_dir, demo=options.demo)
+            row = run_baseline(SPAM, name, splits, results_dir, demo=options.demo)
             print(
                 f"{name} {BASELINES[name].description}: training {row['training_acc']:.2%}, validation"
                 f" {row['validation_acc']:.2%}, test {row['test_acc']:.2%}, {60 * row['training_minutes']:.1f} s"
             )
     except KeyboardInterrupt:
-        print("error: interrupted; finished baselines are in the results", file=sys.stderr)
-        return 130
+        return fail(["interrupted; finished baselines are in the results"], INTERRUPTED)
     except (DataError, DownloadError, ResultsError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"rows appended to {results_dir / CSV_NAME}")
-    return 0
+        return fail([str(error)])
+    print(f"rows appended to {results_dir / SPAM.csv_name}")
+    return FINISHED
 
 
 if __name__ == "__main__":

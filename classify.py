@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 from ablation.config.experiment import DEVICES, RANDOM, ExperimentConfig
 from ablation.config.flags import Parser
 from ablation.config.shapes import NANO
-from ablation.data.lines import Line, groups, read_lines
-from ablation.data.spam import LABELS
+from ablation.data.labels import LABELS
+from ablation.data.lines import InputLine, groups, read_lines
 from ablation.environment import require_packages
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ RECORD = ("line", "label", "probability", "tokens", "tokens_read", "cut", "probl
 # ---- output ---------------------------------------------------------------------------------------------------------
 
 
-def record(line: Line, answer: Answer | None) -> dict[str, Any]:
+def record(line: InputLine, answer: Answer | None) -> dict[str, Any]:
     """One message's answer, or its problem, by the names of ``RECORD``."""
     if answer is None:
         return {**dict.fromkeys(RECORD), "line": line.number, "problem": line.problem, "text": line.text}
@@ -82,7 +82,9 @@ FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {"text": as_text, "csv": a
 # ---- work -----------------------------------------------------------------------------------------------------------
 
 
-def answer_lines(classifier: TrainedClassifier, lines: Iterator[Line]) -> Iterator[tuple[Line, Answer | None]]:
+def answer_lines(
+    classifier: TrainedClassifier, lines: Iterator[InputLine]
+) -> Iterator[tuple[InputLine, Answer | None]]:
     """Each line with its answer, in order; None beside a line that has a problem."""
     from ablation.run.trained_classifier import MessageError, check_message
 
@@ -95,7 +97,7 @@ def answer_lines(classifier: TrainedClassifier, lines: Iterator[Line]) -> Iterat
                     check_message(line.text)
             except MessageError as error:
                 problem = str(error)
-            checked.append(Line(line.number, line.text, problem))
+            checked.append(InputLine(line.number, line.text, problem))
         answers = iter(classifier.classify([line.text for line in checked if not line.problem]))
         for line in checked:
             yield line, None if line.problem else next(answers)
@@ -103,7 +105,7 @@ def answer_lines(classifier: TrainedClassifier, lines: Iterator[Line]) -> Iterat
 
 def open_saved(saved: SavedRun, options: argparse.Namespace) -> TrainedClassifier:
     """The classifier of a run, its base weights found where the run found them."""
-    from ablation.run.experiment import open_tokenizer, resolve_device
+    from ablation.run.inputs import open_tokenizer, resolve_device
     from ablation.run.trained_classifier import TrainedClassifier
 
     config = run_config(saved, options)
@@ -126,7 +128,7 @@ def run_config(saved: SavedRun, options: argparse.Namespace) -> ExperimentConfig
 def joined_model(saved: SavedRun, options: argparse.Namespace) -> GPTModel:
     """The trained parameters joined to the base weights."""
     from ablation.listener import Listener
-    from ablation.run.experiment import open_weights
+    from ablation.run.inputs import open_weights
     from ablation.run.trained_classifier import join, needs_base
 
     base = open_weights(run_config(saved, options), Listener()) if needs_base(saved) else None
@@ -180,10 +182,10 @@ def classify(saved: SavedRun, options: argparse.Namespace) -> int:
 
 
 @contextmanager
-def source(options: argparse.Namespace) -> Iterator[Iterator[Line]]:
+def source(options: argparse.Namespace) -> Iterator[Iterator[InputLine]]:
     """The messages: of the command line, of standard input or of a file."""
     if options.file is None:
-        yield (Line(number, text) for number, text in enumerate(options.message, start=1))
+        yield (InputLine(number, text) for number, text in enumerate(options.message, start=1))
     elif options.file == "-":
         yield read_lines(sys.stdin.buffer)
     else:

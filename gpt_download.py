@@ -12,11 +12,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ablation.commands import FINISHED, INTERRUPTED, fail, interrupt_on_sigterm
 from ablation.config.flags import Parser
 from ablation.config.shapes import MODEL_SHAPES, canonical_model_size
 from ablation.environment import require_packages
-from ablation.files.download import DownloadError, FetchOptions, to_stderr
+from ablation.files.download import DownloadError, FetchOptions
 from ablation.files.fetch import DATA_DIR, MODELS_DIR, SOURCES, fetch_dataset, fetch_vocabulary, fetch_weights
+from ablation.files.wanted import to_stderr
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -48,9 +50,11 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Fetch what is asked for. Returns the exit status: 0, or 1 with one line of reason; 2 for a wrong command."""
+    """Fetch what is asked for. Exit status 0, 1 for what cannot be had, 2 for a wrong command, 130 after an interrupt;
+    each but the first with one line of reason."""
     wanted = parse_arguments(arguments)
     require_packages()
+    interrupt_on_sigterm()
     options = FetchOptions(offline=wanted.offline, trust_new_hash=wanted.trust_new_hash)
     try:
         if wanted.dataset:
@@ -60,12 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if wanted.size is not None:
             to_stderr(f"ready: {fetch_weights(wanted.size, wanted.models_dir, wanted.source, **options)}")
     except DownloadError as error:
-        to_stderr(f"error: {error}")
-        return 1
+        return fail([str(error)])
     except KeyboardInterrupt:
-        to_stderr("interrupted: repeat the command to go on from where it stopped")
-        return 1
-    return 0
+        return fail(["interrupted: repeat the command to go on from where it stopped"], INTERRUPTED)
+    return FINISHED
 
 
 if __name__ == "__main__":

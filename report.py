@@ -10,16 +10,20 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ablation.commands import FAILED, FINISHED, WRONG_COMMAND, fail
 from ablation.config.flags import Parser
 from ablation.environment import require_packages
 from ablation.words import plural
-from baselines import BASELINES
+
+if TYPE_CHECKING:
+    from ablation.results.task import Task
 
 REPORT_FOLDER = "report"
 
 
-def make_report(results_dir: Path, data_dir: Path, readme: Path | None) -> list[str]:
+def make_report(task: Task, results_dir: Path, data_dir: Path, readme: Path | None) -> list[str]:
     """Write the report, and the README's block if a README is given.
 
     Returns:
@@ -35,23 +39,23 @@ def make_report(results_dir: Path, data_dir: Path, readme: Path | None) -> list[
     from ablation.report.page import report_page
     from ablation.report.pictures import draw_pictures
     from ablation.report.table import table_csv
-    from ablation.results.log import CSV_NAME, RUN_JSON, RUNS_FOLDER, ResultsError
+    from ablation.results.log import REBUILD_COMMAND, RUN_JSON, RUNS_FOLDER, ResultsError
 
-    contents = gather(results_dir, data_dir, {name: baseline.description for name, baseline in BASELINES.items()})
+    contents = gather(task, results_dir, data_dir)
     if readme is not None and contents.disclaimer:
         raise ValueError(f"--update_readme: {results_dir} holds demo runs, the README shows real ones; leave it out")
     if not contents.runs and any((results_dir / RUNS_FOLDER).glob(f"*/{RUN_JSON}")):  # keep what an earlier report says
-        reason = contents.problems[0] if contents.problems else f"{results_dir / CSV_NAME} holds no run"
+        reason = contents.problems[0] if contents.problems else f"{results_dir / task.csv_name} holds no run"
         raise ResultsError(
             f"{reason}, though {results_dir / RUNS_FOLDER} has some;"
-            f" python -m ablation.results.log --rebuild {results_dir} makes the file anew from them"
+            f" {REBUILD_COMMAND} {results_dir} makes the file anew from them"
         )
     folder = results_dir / REPORT_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     pictures = draw_pictures(contents, folder)
     markdown = report_markdown(contents, [(f"{name}.png", caption) for name, caption, _ in pictures])
     (folder / "report.md").write_text(markdown, encoding="utf-8")
-    (folder / "table.csv").write_text(table_csv(contents.lines), encoding="utf-8")
+    (folder / "table.csv").write_text(table_csv(task, contents.rows), encoding="utf-8")
     (folder / "report.html").write_text(report_page(contents, pictures), encoding="utf-8")
     if readme is not None:
         command = f"python report.py --results_dir {results_dir} --update_readme"
@@ -61,7 +65,7 @@ def make_report(results_dir: Path, data_dir: Path, readme: Path | None) -> list[
     if contents.problems:
         lines.append(f"{plural(len(contents.problems), 'line')} of the results left out")
     lines += [f"{what}: {command}" for what, command in contents.missing]
-    runs, configurations = plural(contents.runs, "run"), plural(len(contents.lines), "configuration")
+    runs, configurations = plural(contents.runs, "run"), plural(len(contents.rows), "configuration")
     lines.append(f"{runs}, {configurations}: {folder / 'report.html'}")
     return lines
 
@@ -86,20 +90,19 @@ def main(arguments: list[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     require_packages()
     from ablation.results.log import ResultsError
+    from ablation.tasks.spam import SPAM
 
-    if not options.results_dir.is_dir():
-        print(f"error: --results_dir {options.results_dir}: no such folder; give that of results.csv", file=sys.stderr)
-        return 2
+    results_dir, readme = options.results_dir, options.readme if options.update_readme else None
+    if not results_dir.is_dir():
+        return fail([f"--results_dir {results_dir}: no such folder; give that of results.csv"], WRONG_COMMAND)
     try:
-        lines = make_report(options.results_dir, options.data_dir, options.readme if options.update_readme else None)
+        lines = make_report(SPAM, results_dir, options.data_dir, readme)
     except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}; check the folder's permissions", file=sys.stderr)
-        return 1
+        return fail([f"{error.filename}: {error.strerror}; check the folder's permissions"], FAILED)
     except (ValueError, ResultsError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return fail([str(error)], FAILED)
     print("\n".join(lines))
-    return 0
+    return FINISHED
 
 
 if __name__ == "__main__":

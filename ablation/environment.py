@@ -14,8 +14,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 # What requirements.txt installs, by the names under which it is imported.
 PACKAGES = (
-    "torch", "tiktoken", "pandas", "numpy", "scipy", "sklearn", "matplotlib", "tqdm", "requests", "safetensors",
-    "google_crc32c", "filelock", "psutil",
+    "torch", "tiktoken", "pandas", "numpy", "scipy", "sklearn", "jinja2", "matplotlib", "tqdm", "requests",
+    "safetensors", "google_crc32c", "filelock", "psutil",
 )  # fmt: skip
 
 
@@ -38,6 +38,13 @@ def python_command() -> str:
     if sys.prefix != sys.base_prefix and Path(sys.executable).is_relative_to(Path.cwd()):
         return str(Path(sys.executable).relative_to(Path.cwd()))
     return "python"
+
+
+def how_to_restore(otherwise: str = "restore it") -> str:
+    """What to do about a file of the repository that is missing: ``otherwise``, unless only modules were installed."""
+    if (PROJECT / "pyproject.toml").exists():
+        return otherwise
+    return "only the modules are installed here: clone the repository, and in it python -m pip install -e ."
 
 
 def processor_name() -> str:

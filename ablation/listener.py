@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class StepLosses:
     """Mean batch losses over the first batches of the training and the validation loader after one step."""
 
     epoch: int
@@ -17,7 +17,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Count:
-    """How many of how many messages were classified correctly."""
+    """How many of how many examples were answered correctly."""
 
     correct: int
     total: int
@@ -42,7 +42,7 @@ class Listener:
     def work_ended(self) -> None:
         """It is done."""
 
-    def evaluated(self, evaluation: Evaluation) -> None:
+    def evaluated(self, losses: StepLosses) -> None:
         """The losses were evaluated during training."""
 
     def epoch_ended(self, epoch: int, train: Count, validation: Count) -> None:

@@ -26,11 +26,11 @@ from torch.profiler import ProfilerActivity, profile  # noqa: E402
 
 from ablation.allocator import keep_freed_memory  # noqa: E402
 from ablation.config.experiment import ExperimentConfig  # noqa: E402
-from ablation.data.spam import LABELS  # noqa: E402
-from ablation.listener import Listener  # noqa: E402
+from ablation.data.labels import LABELS  # noqa: E402
+from ablation.data.spam import load_splits  # noqa: E402
 from ablation.model.classifier import build_classifier  # noqa: E402
 from ablation.model.weights import open_weights  # noqa: E402
-from ablation.run import experiment  # noqa: E402
+from ablation.run import inputs  # noqa: E402
 from ablation.run.trained_classifier import SavedRun, TrainedClassifier, join  # noqa: E402
 from benchmarks.load_weights import write_random_weights  # noqa: E402
 from benchmarks.operations import blocks_gflop, sgemm_rate  # noqa: E402
@@ -51,7 +51,7 @@ def untrained(config: ExperimentConfig, weights_path: Path) -> TrainedClassifier
         if parameter.requires_grad
     }
     saved = SavedRun(Path(), config, parameters, weights.digest(), PADDED_LENGTH, str(weights_path))
-    tokenizer = experiment.open_tokenizer(config)
+    tokenizer = inputs.open_tokenizer(config)
     return TrainedClassifier(saved, join(saved, weights), tokenizer, torch.device("cpu"), tuple(LABELS))
 
 
@@ -112,8 +112,8 @@ def main() -> None:
     parser.add_argument("--record", type=Path, help="folder for the raw figures and the environment")
     options = parser.parse_args()
     keep_freed_memory()  # as classify.py does
-    config = ExperimentConfig(data_dir=options.data_dir, offline=True)
-    texts = experiment.load_splits(config, Listener())["train"]["Text"].tolist()[: options.messages]
+    config = ExperimentConfig()
+    texts = load_splits(Path(options.data_dir), offline=True)["train"]["Text"].tolist()[: options.messages]
     with tempfile.TemporaryDirectory() as folder:
         weights_path = Path(folder) / "model.safetensors"
         write_random_weights(weights_path, config.shape)

@@ -166,6 +166,7 @@ def run(task: Task, file: Path) -> None:
     from ablation.model.weights import open_weights
     from ablation.run import experiment
     from ablation.run.training import predict, train
+    from ablation.tasks.spam import SPAM
 
     def phase(name: str) -> None:
         print(f"phase: {name}", flush=True)
@@ -207,7 +208,7 @@ def run(task: Task, file: Path) -> None:
     phase(PASS)
     execution.prepare(experiment.TRAINING_STAGE, Parts())
     phase("training")
-    train(execution, loaders, config, Listener())
+    train(SPAM, execution, loaders, config, Listener())
     phase(PASS)
     execution.prepare(experiment.EVALUATION_STAGE, Listener())
     phase("evaluation")

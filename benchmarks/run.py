@@ -41,13 +41,15 @@ from ablation.data.encode import EncodedMessages, make_loaders  # noqa: E402
 from ablation.execution.feature_cache import FeatureCache  # noqa: E402
 from ablation.execution.features import FeatureOptions  # noqa: E402
 from ablation.execution.naive import NaiveExecution  # noqa: E402
-from ablation.execution.plan import ExecutionPlan  # noqa: E402
+from ablation.execution.plan import ExecutionPlan, make_plan  # noqa: E402
 from ablation.execution.planned import PlannedExecution  # noqa: E402
 from ablation.execution.setup import Setup, make_setup  # noqa: E402
-from ablation.listener import Count, Evaluation, Listener  # noqa: E402
+from ablation.listener import Count, Listener, StepLosses  # noqa: E402
 from ablation.model.weights import open_weights  # noqa: E402
 from ablation.run import experiment  # noqa: E402
+from ablation.run.memory import feature_memory  # noqa: E402
 from ablation.run.training import make_optimizer, train  # noqa: E402
+from ablation.tasks.spam import SPAM  # noqa: E402
 from benchmarks.book_style import BookStyleExecution, plain_adamw  # noqa: E402
 from benchmarks.load_weights import write_random_weights  # noqa: E402
 from benchmarks.memory_sampler import MemorySampler  # noqa: E402
@@ -55,6 +57,7 @@ from benchmarks.operations import blocks_gflop, sgemm_rate  # noqa: E402
 from benchmarks.record import earlier_results, write_record  # noqa: E402
 
 CPU = torch.device("cpu")
+EXECUTIONS = ("book-style", "naive", "planned")
 LONG_ROW, LONG_ROW_MESSAGES = 13, 160  # its prefix over all messages takes most of an hour
 
 
@@ -76,7 +79,7 @@ class Clock(Listener):
     def work_advanced(self, amount: int) -> None:
         self._note("step")
 
-    def evaluated(self, evaluation: Evaluation) -> None:
+    def evaluated(self, losses: StepLosses) -> None:
         self._note("evaluation")
 
     def epoch_ended(self, epoch: int, train: Count, validation: Count) -> None:
@@ -123,7 +126,7 @@ def first_messages(messages: dict[str, EncodedMessages], count: int) -> dict[str
 def planned_execution(setup: Setup, cache: FeatureCache) -> PlannedExecution:
     """The planned execution over the messages that training needs."""
     stages = experiment.feature_stages(setup.messages, setup.config)[: experiment.TRAINING_STAGE + 1]
-    return PlannedExecution(setup, FeatureOptions(stages, experiment.feature_memory(setup.config), cache))
+    return PlannedExecution(setup, FeatureOptions(stages, feature_memory(setup.config), cache))
 
 
 def loading_seconds(setup: Setup, cache: FeatureCache) -> float:
@@ -173,7 +176,7 @@ def measure(
         clock = Clock()
         start = time.perf_counter()
         limited = config if steps is None else replace(config, max_steps=steps)
-        train(execution, make_loaders(messages, config.batch_size), limited, clock, new_optimizer)
+        train(SPAM, execution, make_loaders(messages, config.batch_size), limited, clock, new_optimizer)
         wall = time.perf_counter() - start
     gflop, loading = 0.0, None
     if isinstance(execution, PlannedExecution) and setup.plan.keeps_features:
@@ -201,7 +204,7 @@ def measure_row(row: int, options: argparse.Namespace, weights: Path) -> dict[st
     """All executions of one row."""
     config = row_config(row, weights_path=str(weights), data_dir=options.data_dir, models_dir=options.models_dir,
                         offline=True)  # fmt: skip
-    messages, _ = experiment.load_messages(config, Listener())
+    messages = SPAM.load(config, Listener()).splits
     scale = 1.0
     if row == LONG_ROW:
         total = sum(len(indices) for indices in experiment.feature_stages(messages, config)[0].values())
@@ -211,7 +214,8 @@ def measure_row(row: int, options: argparse.Namespace, weights: Path) -> dict[st
     result: dict[str, Any] = {}
     for kind in options.executions.split(","):
         # A planned step is often so short that all of them are measured.
-        some = None if kind == "planned" and plan_reads_once(config) else steps
+        short = kind == "planned" and make_plan(config).reads_once and config.context_length != MODEL_CONTEXT_LENGTH
+        some = None if short else steps
         rate = sgemm_rate()
         with tempfile.TemporaryDirectory() as folder, FeatureCache(Path(folder), 10**11, Listener()) as cache:
             measured, gflop = measure(config, messages, kind, some, scale, cache)
@@ -223,33 +227,15 @@ def measure_row(row: int, options: argparse.Namespace, weights: Path) -> dict[st
     return result
 
 
-def plan_reads_once(config: ExperimentConfig) -> bool:
-    """Whether a planned step goes through no block at more than one position, and not through 1024."""
-    short = config.context_length != MODEL_CONTEXT_LENGTH
-    return short and config.trainable_layers in ("last_layer", "last_block") and not config.average_embeddings
-
-
 def table(results: dict[str, Any]) -> str:
-    """Markdown: seconds of training time, and book-style over planned."""
+    """Markdown: seconds of training time, and book-style over planned, of whatever was measured."""
     lines = [
         "| row | book-style | naive | planned, cold | planned, features kept | book-style ÷ cold | ÷ kept"
         " | frozen pass, share of sgemm | peak memory, planned |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row, result in sorted(results.items(), key=lambda item: int(item[0])):
-        planned = result["planned"]
-        cold, kept = training_seconds(row, planned), None
-        if planned["loading"] is not None:
-            kept = cold - planned["prefix"] + planned["loading"]
-        book = training_seconds(row, result["book-style"]) if "book-style" in result else None
-        cells = [row]
-        cells += [shown_seconds(row, result[kind]) if kind in result else "" for kind in ("book-style", "naive")]
-        cells += [shown_seconds(row, planned), "–" if kept is None else f"{kept:,.1f} s"]
-        cells += [ratio(book, cold), ratio(book, kept)]
-        cells.append(f"{result['prefix_share_of_sgemm']:.0%}" if kept is not None else "–")
-        # A peak over some of the messages is none of a run.
-        cells.append("–" if row == str(LONG_ROW) else f"{planned['peak'] / 1e9:.1f} GB")
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(f"| {' | '.join([row, *cells(row, result)])} |")
     lines += [
         "",
         "Training time, from medians; in brackets the wall time, where every step was measured. Without brackets: from"
@@ -257,6 +243,25 @@ def table(results: dict[str, Any]) -> str:
         f" {LONG_ROW_MESSAGES} messages of each split.",
     ]
     return "\n".join(lines)
+
+
+def cells(row: str, result: dict[str, Any]) -> list[str]:
+    """A row's cells of :func:`table`; empty where an execution was not measured, – where a figure has no meaning."""
+    seconds = {kind: training_seconds(row, result[kind]) for kind in EXECUTIONS if kind in result}
+    shown = [shown_seconds(row, result[kind]) if kind in result else "" for kind in EXECUTIONS]
+    if "planned" not in result:
+        return [*shown, *[""] * 5]
+    planned, book, cold = result["planned"], seconds.get("book-style"), seconds["planned"]
+    kept = None if planned["loading"] is None else cold - planned["prefix"] + planned["loading"]
+    return [
+        *shown,
+        "–" if kept is None else f"{kept:,.1f} s",
+        ratio(book, cold),
+        ratio(book, kept),
+        "–" if kept is None else f"{result['prefix_share_of_sgemm']:.0%}",
+        # A peak over some of the messages is none of a run.
+        "–" if row == str(LONG_ROW) else f"{planned['peak'] / 1e9:.1f} GB",
+    ]
 
 
 def training_seconds(row: str, measured: dict[str, Any]) -> float:
@@ -275,7 +280,7 @@ def ratio(book: float | None, seconds: float | None) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", default="1,2,3,4,5,11,13,14,15,16,17,19")
-    parser.add_argument("--executions", default="book-style,naive,planned")
+    parser.add_argument("--executions", default=",".join(EXECUTIONS))
     parser.add_argument("--full", action="store_true", help="measure every step of every execution")
     parser.add_argument("--steps", type=int, default=20, help="batches to extrapolate from, at least 20")
     parser.add_argument("--data_dir", default="data")
@@ -284,6 +289,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.steps < 20:
         parser.error(f"--steps {options.steps}: give at least 20")
+    for kind in options.executions.split(","):
+        if kind not in EXECUTIONS:
+            parser.error(f"--executions {kind}: choose of {', '.join(EXECUTIONS)}")
     keep_freed_memory()  # as a run does; book-style and naive profit from it too
     results = earlier_results(options.record)  # rows and executions may be measured one by one
     with tempfile.TemporaryDirectory() as folder:

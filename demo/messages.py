@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 
 from ablation.data.demo import MESSAGES
-from ablation.data.spam import LABELS
+from ablation.data.labels import LABELS
 
 TEXTS = Path(__file__).parent / "texts"
 MESSAGES_SEED = 1

@@ -10,9 +10,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ablation.config.effects import REASONS, why_no_effect
 from ablation.config.experiment import DEMO_RESULTS_DIR, FIELDS, RESULTS_DIR, ConfigError, ExperimentConfig
 from ablation.config.rows import ROWS
-from ablation.config.shapes import NANO
+
+COMMAND_OPTIONS = ("row", "dry_run", "force")
+DESCRIPTION = (
+    "Fine-tune GPT-2 as an SMS spam classifier, one row of the ablation table per command, and append the row to a CSV."
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -26,6 +31,41 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}{hint or f'; {self.prog} --help lists all flags'}\n")
 
 
+def make_parser() -> argparse.ArgumentParser:
+    """The flags, generated from the fields of ``ExperimentConfig``. Values are read and checked there, all at once."""
+    parser = Parser(
+        "additional_experiments.py", description=DESCRIPTION, allow_abbrev=False, argument_default=argparse.SUPPRESS
+    )
+    parser.add_argument(
+        "--row", help=f"row of the published table, {min(ROWS)} to {max(ROWS)}; other flags override it"
+    )
+    parser.add_argument("--dry_run", action="store_true", help="say what would be done and downloaded; load nothing")
+    parser.add_argument("--force", action="store_true", help="try even if the memory looks too small")
+    for name, field in FIELDS.items():
+        help_text = field.metadata["help"].replace("%", "%%")
+        if isinstance(field.default, bool):
+            parser.add_argument(f"--{name}", action="store_true", help=help_text)
+        else:
+            default = "" if field.default is None else f" (default: {field.default})"
+            choices = field.metadata["choices"]
+            metavar = f"{{{','.join(choices)}}}" if choices else "VALUE"
+            parser.add_argument(f"--{name}", metavar=metavar, help=help_text + default)
+    return parser
+
+
+def read_command(arguments: list[str] | None = None) -> tuple[ExperimentConfig, list[str], dict[str, Any]]:
+    """The configuration that a command line means, remarks on it, and the command's own options.
+
+    Raises:
+        ConfigError: the command is wrong.
+        SystemExit: from argparse, for an unknown flag or ``--help``.
+    """
+    flags = vars(make_parser().parse_args(arguments))
+    options = {name: flags.pop(name) for name in COMMAND_OPTIONS if name in flags}
+    config, warnings = config_from_flags(flags, options.get("row"))
+    return config, warnings, options
+
+
 def config_from_flags(flags: Mapping[str, str | bool], row: str | None = None) -> tuple[ExperimentConfig, list[str]]:
     """Build the configuration of one command.
 
@@ -34,7 +74,7 @@ def config_from_flags(flags: Mapping[str, str | bool], row: str | None = None) -
         row: the value of ``--row`` as typed; the given flags override the row's.
 
     Returns:
-        The configuration, and one line for each setting that was given but has no effect.
+        The configuration, and remarks on what was given (see :func:`remarks`).
 
     Raises:
         ConfigError: all problems of the command together.
@@ -63,7 +103,7 @@ def config_from_flags(flags: Mapping[str, str | bool], row: str | None = None) -
     problems.extend(path_problems(values.get("results_dir", default_dir), values.get("weights_path")))
     if problems:
         raise ConfigError(problems)
-    return config, ineffective_settings(config, given=flags.keys())
+    return config, remarks(config, given=flags.keys())
 
 
 def typed(settings: Mapping[str, Any]) -> str:
@@ -94,37 +134,12 @@ def path_problems(results_dir: str, weights_path: str | None) -> list[str]:
     return problems
 
 
-def _seen_at_different_lengths(config: ExperimentConfig) -> bool:
-    if config.disable_causal_mask:
-        return config.no_padding
-    return config.trainable_token_pos == "flexible" or (config.no_padding and config.trainable_token_pos == "last")
-
-
-def ineffective_settings(config: ExperimentConfig, given: Iterable[str]) -> list[str]:
-    """One line for each setting among ``given`` that changes nothing in this configuration."""
+def remarks(config: ExperimentConfig, given: Iterable[str]) -> list[str]:
+    """One line for each setting among ``given`` that changes nothing in this configuration, or means more than it
+    says."""
     given = set(given)
-    lines = []
-    for name in ("lora_rank", "lora_alpha"):
-        if name in given and not config.uses_lora:
-            lines.append(
-                f"--{name} has no effect with --trainable_layers {config.trainable_layers}; add --trainable_layers lora"
-            )
-    if "context_length" in given and config.no_padding:
-        lines.append("--context_length has no effect with --no_padding, which pads and cuts nothing")
-    if config.execution == "naive":
-        lines.extend(
-            f"--{name} has no effect with --execution naive, which keeps no features"
-            for name in ("feature_cache", "feature_memory")
-            if name in given
-        )
-    if "execution" in given and config.execution == "recorded" and _seen_at_different_lengths(config):
-        lines.append("--execution recorded has no effect where messages are seen at different lengths: as planned")
-    if "feature_cache_limit" in given and config.feature_cache is None:
-        lines.append("--feature_cache_limit has no effect without --feature_cache")
+    reasons = {name: why_no_effect(name, config) for name in REASONS if name in given}
+    lines = [f"--{name} has no effect {reason}" for name, reason in reasons.items() if reason]
     if "weights_path" in given and "model_size" not in given and not config.demo:
         lines.append(f"--weights_path is read as {config.model_size}; give --model_size if it is another size")
-    if config.demo and "data_dir" in given:
-        lines.append("--data_dir has no effect with --demo, which has messages of its own")
-    if config.demo and config.model_size != NANO and "model_size" in given:
-        lines.append(f"--model_size has no effect with --demo, which uses {NANO}")
     return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ablation.config.experiment import MODEL_CONTEXT_LENGTH, RANDOM, ExperimentConfig, variant_settings
@@ -36,8 +37,8 @@ def row_config(row: int, **overrides: Any) -> ExperimentConfig:
     return ExperimentConfig(**{**ROWS[row], **overrides})
 
 
-def row_number(config: ExperimentConfig) -> int | None:
+def row_number(config: ExperimentConfig, foreign: Mapping[str, str] = {}) -> int | None:
     """The published row that this configuration repeats, in the real size or as a demo and whatever its seed; None if
-    it is a variant of its own."""
-    settings = {name: value for name, value in variant_settings(config).items() if name != "demo"}
+    it is a variant of its own, as all with ``foreign`` weights or data are."""
+    settings = {name: value for name, value in variant_settings(config, foreign).items() if name != "demo"}
     return next((row for row in ROWS if variant_settings(row_config(row)) == settings), None)

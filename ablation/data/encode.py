@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ablation.config.experiment import LONGEST_TRAINING_EXAMPLE, MODEL_CONTEXT_LENGTH, ExperimentConfig
-from ablation.data.spam import DataError
+from ablation.data.labels import DataError
 
 if TYPE_CHECKING:
     import tiktoken

@@ -11,7 +11,7 @@ LONGEST_LINE = 2**22  # bytes; four million, far beyond any message, and all tha
 
 
 @dataclass(frozen=True)
-class Line:
+class InputLine:
     """One line: its number from 1, its text, or why it has none."""
 
     number: int
@@ -19,7 +19,7 @@ class Line:
     problem: str = ""
 
 
-def read_lines(stream: BinaryIO) -> Iterator[Line]:
+def read_lines(stream: BinaryIO) -> Iterator[InputLine]:
     """The lines of a stream of bytes, read as they are asked for. A byte-order mark and Windows line ends are
     no part of a message."""
     number = 0
@@ -28,16 +28,16 @@ def read_lines(stream: BinaryIO) -> Iterator[Line]:
         if len(raw) == LONGEST_LINE and not raw.endswith(b"\n"):
             while (rest := stream.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
                 pass
-            yield Line(number, "", f"the line has more than {LONGEST_LINE:,} bytes; a message is one short line")
+            yield InputLine(number, "", f"the line has more than {LONGEST_LINE:,} bytes; a message is one short line")
             continue
         raw = raw.rstrip(b"\r\n")
         try:
-            yield Line(number, raw.decode("utf-8-sig" if number == 1 else "utf-8"))
+            yield InputLine(number, raw.decode("utf-8-sig" if number == 1 else "utf-8"))
         except UnicodeDecodeError as error:
-            yield Line(number, "", f"not UTF-8 text (byte {error.start + 1} of the line)")
+            yield InputLine(number, "", f"not UTF-8 text (byte {error.start + 1} of the line)")
 
 
-def groups(lines: Iterator[Line], size: int) -> Iterator[list[Line]]:
+def groups(lines: Iterator[InputLine], size: int) -> Iterator[list[InputLine]]:
     """Consecutive lines, at most ``size`` together."""
     while group := list(islice(lines, size)):
         yield group

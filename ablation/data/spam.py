@@ -8,20 +8,47 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
-DATA_FILE = "SMSSpamCollection.tsv"
-DATA_SHA256 = "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"
-LABELS = {"ham": 0, "spam": 1}
+from ablation.data.demo import read_demo_messages
+from ablation.data.labels import LABELS, DataError
+from ablation.files.fetch import fetch_dataset
+from ablation.files.published import DATASET_SHA256
+from ablation.files.wanted import to_stderr
+
+PUBLISHED_DATA_DIGEST = "fb558a506d791b5741c4aa118c8fbb9ea184c42219c0773ca56f7c74555428b1"
 SPLITS = ("train", "validation", "test")
 SPLIT_SEED = 123  # the published split; --seed never touches it
 TRAIN_SHARE, VALIDATION_SHARE = 0.7, 0.1
 
 
-class DataError(Exception):
-    """The data cannot be used; the message names the file, the line where there is one, and the way out."""
+def load_splits(
+    data_dir: Path,
+    *,
+    demo: bool = False,
+    offline: bool = False,
+    trust_new_hash: bool = False,
+    report: Callable[[str], None] = to_stderr,
+) -> dict[str, pd.DataFrame]:
+    """The three splits of the messages that a command means, as of :func:`split_messages`.
+
+    Args:
+        data_dir: folder of the data file, which is fetched if it is missing.
+        demo: the embedded messages in their place.
+        offline: open no connection.
+        trust_new_hash: accept well-formed messages other than the published ones.
+        report: where lines about the fetching go.
+
+    Raises:
+        DataError, DownloadError: they cannot be had or used.
+    """
+    if demo:
+        return split_messages(read_demo_messages())
+    path = fetch_dataset(data_dir, offline=offline, trust_new_hash=trust_new_hash, report=report)
+    return split_messages(read_messages(path, trust_new_hash=trust_new_hash))
 
 
 # ---- reading and checking --------------------------------------------------------------------------------------------
@@ -56,9 +83,9 @@ def read_messages(path: Path, *, trust_new_hash: bool = False) -> pd.DataFrame:
     text += "" if text.endswith("\n") else "\n"
     _check_lines(text, path)
     found = hashlib.sha256(text.encode()).hexdigest()
-    if found != DATA_SHA256 and not trust_new_hash:
+    if found != DATASET_SHA256 and not trust_new_hash:
         raise DataError(
-            f"{path}: SHA-256 {found}, expected {DATA_SHA256}, so the split would be another;"
+            f"{path}: SHA-256 {found}, expected {DATASET_SHA256}, so the split would be another;"
             " delete it to have it fetched again, or add --trust_new_hash to experiment on messages of your own"
         )
     # Without keep_default_na=False a message that reads "NA" or "null" would become a missing value.

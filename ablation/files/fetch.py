@@ -10,17 +10,10 @@ from typing import Unpack
 
 from ablation.config.shapes import canonical_model_size
 from ablation.files import published
-from ablation.files.download import (
-    DownloadError,
-    FetchOptions,
-    NoAddressError,
-    fetch,
-    member_of_zip,
-    missing_offline,
-    sha256_of,
-    store,
-    to_stderr,
-)
+from ablation.files.download import FetchOptions, NoAddressError, fetch, missing_offline
+from ablation.files.proof import member_of_zip, sha256_of
+from ablation.files.storage import replace_file
+from ablation.files.wanted import DownloadError, to_stderr
 
 SOURCES = ("huggingface", "openai")
 MODELS_DIR, DATA_DIR = Path("models"), Path("data")
@@ -51,14 +44,14 @@ def fetch_weights(
     if not (folder / wanted.name).exists() and published.has_checkpoint(size, models_dir):
         report(f"{folder / wanted.name} is not there: using {published.weights_folder(size, models_dir, 'openai')}")
         return _fetch_checkpoint(size, models_dir, options)
+    how = _command(size, "--models_dir", models_dir)
     try:
-        return fetch(wanted, folder, how_to_fetch=_command(size, "--models_dir", models_dir), **options)
+        return fetch(wanted, folder, how_to_fetch=how, **options)
     except NoAddressError as failure:
         report(f"{failure}; trying OpenAI's checkpoint of the same model")
         try:
             return _fetch_checkpoint(size, models_dir, options)
         except NoAddressError as second:
-            how = _command(size, "--models_dir", models_dir)
             raise NoAddressError(
                 f"{failure}; {second}; check the connection, give --weights_path,"
                 f" or run {how} on a connected machine and copy {models_dir} here"
@@ -70,25 +63,19 @@ def _fetch_checkpoint(size: str, models_dir: Path, options: FetchOptions) -> Pat
     how = _command(size, "--source", "openai", "--models_dir", models_dir)
     index, data = published.checkpoint_files(size)
 
-    def check_index(path: Path) -> None:
-        from ablation.files.tf_checkpoint import WeightsError, read_index
+    def check(path: Path) -> None:
+        from ablation.files.tf_checkpoint import Checkpoint, WeightsError, read_index
 
         try:
-            read_index(path)
+            if path.name.startswith(data.name):  # the index, which came first, is there
+                Checkpoint(folder / index.name, path).verify()
+            else:
+                read_index(path)
         except WeightsError as error:
             raise DownloadError(str(error)) from None
 
-    def check_data(path: Path) -> None:
-        from ablation.files.tf_checkpoint import Checkpoint, WeightsError
-
-        try:
-            Checkpoint(folder / index.name, path).verify()
-        except WeightsError as error:
-            raise DownloadError(str(error)) from None
-
-    # Where no hash is known, the checksums within the files are the proof.
-    fetch(index, folder, how_to_fetch=how, check=None if index.sha256 else check_index, **options)
-    fetch(data, folder, how_to_fetch=how, check=None if data.sha256 else check_data, **options)
+    for file in (index, data):  # where no hash is known, the checksums within the files are the proof
+        fetch(file, folder, how_to_fetch=how, check=None if file.sha256 else check, **options)
     return folder
 
 
@@ -117,12 +104,12 @@ def fetch_dataset(data_dir: Path = DATA_DIR, **options: Unpack[FetchOptions]) ->
         wanted = (published.DATASET_MEMBER, published.DATASET_SHA256)
         return member_of_zip(archive, *wanted, trust_new_hash=trust, report=report)
 
-    def check(archive: Path) -> None:
-        content(archive)
-
     with _remedy(how, data_dir):
-        archive = fetch(published.DATASET_ARCHIVE, data_dir, check=check, how_to_fetch=how, **options)
-    store(content(archive), target)
+        archive = fetch(published.DATASET_ARCHIVE, data_dir, check=content, how_to_fetch=how, **options)
+    try:
+        replace_file(target, content(archive))
+    except OSError as error:
+        raise DownloadError(f"cannot write {target}: {error.strerror or error}") from error
     return target
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ablation.config.experiment import PRETRAINED, ExperimentConfig
 from ablation.config.shapes import NANO
-from ablation.files.download import DownloadError, WantedFile
 from ablation.files.published import wanted_files
+from ablation.files.wanted import DownloadError, WantedFile
 
 
 def files_to_fetch(config: ExperimentConfig) -> dict[str, list[tuple[Path, WantedFile]]]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablation.config.shapes import canonical_model_size
-from ablation.files.transfer import WantedFile
+from ablation.files.proof import known_sha256
+from ablation.files.wanted import WantedFile
 
 OPENAI = "https://openaipublic.blob.core.windows.net/gpt-2"
 BOOK_MIRROR = "https://f001.backblazeb2.com/file/LLMs-from-scratch"
@@ -187,3 +188,23 @@ def has_checkpoint(size: str, models_dir: Path) -> bool:
     """Whether both files of a size's TensorFlow checkpoint are there."""
     folder = weights_folder(size, models_dir, "openai")
     return all((folder / file.name).exists() for file in checkpoint_files(size))
+
+
+def is_published_weights(path: Path, size: str) -> bool:
+    """Whether a safetensors file, or the folder of one or of a TensorFlow checkpoint, is the published one of a size,
+    byte for byte; False where no hash is published, or nothing of that size.
+
+    A large file is read as a whole the first time; its hash is then kept beside it.
+    """
+    if size not in RELEASES:
+        return False
+    safetensors = safetensors_file(size)
+    if path.is_dir() and not (path / safetensors.name).exists():
+        return all(_has_published_hash(path / file.name, file) for file in checkpoint_files(size))
+    return _has_published_hash(path / safetensors.name if path.is_dir() else path, safetensors)
+
+
+def _has_published_hash(path: Path, file: WantedFile) -> bool:
+    if file.sha256 is None or not path.is_file() or file.exact_size not in (None, path.stat().st_size):
+        return False
+    return known_sha256(path) == file.sha256

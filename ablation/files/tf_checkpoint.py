@@ -31,7 +31,7 @@ class WeightsError(Exception):
 
 
 @dataclass(frozen=True)
-class Entry:
+class TensorEntry:
     """Where a tensor lies in the data shard; offset and size in bytes."""
 
     dtype: str
@@ -83,7 +83,7 @@ class Checkpoint:
         return raw.view(entry.dtype).reshape(entry.shape)
 
 
-def read_index(path: Path) -> dict[str, Entry]:
+def read_index(path: Path) -> dict[str, TensorEntry]:
     """The tensors that an index file lists. Raises WeightsError if it is damaged, cut off, or no index."""
     try:
         content = path.read_bytes()
@@ -95,7 +95,7 @@ def read_index(path: Path) -> dict[str, Entry]:
         raise WeightsError(f"{path} is no intact checkpoint index ({error}); delete it and fetch it again") from None
 
 
-def _entries(content: bytes) -> Iterator[tuple[str, Entry]]:
+def _entries(content: bytes) -> Iterator[tuple[str, TensorEntry]]:
     footer = content[-FOOTER_BYTES:]
     if len(footer) < FOOTER_BYTES or struct.unpack("<Q", footer[-8:])[0] != MAGIC:
         raise ValueError(f"{len(content)} bytes without the closing magic number")
@@ -136,7 +136,7 @@ def _records(block: bytes) -> Iterator[tuple[bytes, bytes]]:
         position += fresh + length
 
 
-def _entry(message: bytes) -> Entry:
+def _entry(message: bytes) -> TensorEntry:
     """BundleEntryProto: 1 dtype, 2 shape, 3 shard, 4 offset, 5 size, 6 masked CRC-32C, 7 slices."""
     fields: dict[int, Any] = {}
     for number, value in _fields(message):
@@ -145,7 +145,7 @@ def _entry(message: bytes) -> Entry:
     shape = tuple(dict(_fields(dim)).get(1, 0) for number, dim in _fields(fields.get(2, b"")) if number == 2)
     if fields.get(1) not in DTYPES or fields.get(3, 0) != 0 or 7 in fields:
         raise ValueError(f"data type {fields.get(1)}, shard {fields.get(3, 0)}, slices {7 in fields}: not supported")
-    entry = Entry(DTYPES[fields[1]], shape, fields.get(4, 0), fields.get(5, 0), fields.get(6, 0))
+    entry = TensorEntry(DTYPES[fields[1]], shape, fields.get(4, 0), fields.get(5, 0), fields.get(6, 0))
     if math.prod(shape) * np.dtype(entry.dtype).itemsize != entry.size:
         raise ValueError(f"shape {shape} does not fit {entry.size} bytes")
     return entry

@@ -1,84 +1,31 @@
-"""GPT-2's weights from files of several kinds, in this project's names and orientation, through one rename table.
+"""GPT-2's weights from files of several kinds, in this project's names and orientation.
 
 A file is opened, checked and then read tensor by tensor, memory-mapped: what is read belongs to the caller alone, so
 that a model larger than the memory can be used block by block.
-
-Layouts: `huggingface` and `openai` hold query, key and value as one matrix, and the matrices of linear layers as
-(inputs, outputs), OpenAI's with a leading 1; `project` holds each tensor as the model does, (outputs, inputs).
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ablation.config.shapes import MODEL_SHAPES, ModelShape
-from ablation.files.download import DownloadError, store
+from ablation.config.shapes import ModelShape
+from ablation.files.storage import beside, read_json, replace_file
 from ablation.files.tf_checkpoint import WeightsError
 from ablation.files.weight_formats import WeightsFile, open_file
+from ablation.model.layouts import HEAD, Stored, locate
 
 __all__ = ["Weights", "WeightsError", "WithoutDraws", "load_into", "open_weights"]
-
-HEAD = "out_head.weight"
-
-
-# The rename table: our modules, which the files of others hold side by side as one; its name there; its kind; and for
-# linear layers the numbers of outputs and inputs, in widths of the model.
-_Row = tuple[tuple[str, ...], str, str, int, int]
-RENAME_BLOCK: tuple[_Row, ...] = (
-    (("att.W_query", "att.W_key", "att.W_value"), "attn.c_attn", "linear", 1, 1),
-    (("att.out_proj",), "attn.c_proj", "linear", 1, 1),
-    (("ff.layers.0",), "mlp.c_fc", "linear", 4, 1),
-    (("ff.layers.2",), "mlp.c_proj", "linear", 1, 4),
-    (("norm1",), "ln_1", "norm", 1, 1),
-    (("norm2",), "ln_2", "norm", 1, 1),
-)
-RENAME_REST: tuple[_Row, ...] = (
-    (("tok_emb",), "wte", "embedding", 1, 1),
-    (("pos_emb",), "wpe", "embedding", 1, 1),
-    (("final_norm",), "ln_f", "norm", 1, 1),
-)
-# Kind of module -> its parameters as (ours, Hugging Face's, OpenAI's).
-PARAMETERS = {
-    "linear": (("weight", "weight", "w"), ("bias", "bias", "b")),
-    "norm": (("scale", "weight", "g"), ("shift", "bias", "b")),
-    "embedding": (("weight", "weight", ""),),
-}
-HEAD_NAMES = {"project": HEAD, "huggingface": "lm_head.weight", "openai": None}
-BLOCK_NAMES = {"project": r"trf_blocks\.(\d+)\.", "huggingface": r"h\.(\d+)\.", "openai": r"model/h(\d+)/"}
-BUFFERS = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)|trf_blocks\.\d+\.att\.mask")  # causal masks, not weights
-HEAD_WIDTH = 64  # of every attention head in every GPT-2
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """Where one of our tensors is in a file: a tensor, and the share of its last axis."""
-
-    name: str
-    shape: tuple[int, ...]
-    part: int = 0
-    parts: int = 1
-    transposed: bool = False
-
-    def extract(self, stored: Tensor) -> Tensor:
-        """Our tensor, a view of the stored one (a copy if that is not float32)."""
-        share = stored.chunk(self.parts, dim=-1)[self.part]
-        if self.transposed:
-            share = share.reshape(share.shape[-2:]).T  # drops OpenAI's leading 1
-        return share.to(torch.float32)
 
 
 class Weights:
@@ -90,7 +37,7 @@ class Weights:
             do not: the head is tied to `tok_emb.weight`).
     """
 
-    def __init__(self, file: WeightsFile, shape: ModelShape, stored: dict[str, _Stored]) -> None:
+    def __init__(self, file: WeightsFile, shape: ModelShape, stored: dict[str, Stored]) -> None:
         self.path = file.paths[0]
         self.shape = shape
         self.names = tuple(stored)
@@ -122,17 +69,14 @@ class Weights:
         Raises:
             WeightsError: NaN or infinity in a tensor, or a damaged file.
         """
-        sidecar = self.path.with_name(self.path.name + ".digest.json")
+        sidecar = beside(self.path, ".digest.json")
         files = {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in self._file.paths}
-        try:
-            remembered = json.loads(sidecar.read_text(encoding="utf-8"))
-            if remembered["files"] == files:
-                return str(remembered["digest"])
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
+        remembered = read_json(sidecar)
+        if remembered.get("files") == files and "digest" in remembered:
+            return str(remembered["digest"])
         digest = self._computed_digest()
-        with contextlib.suppress(DownloadError):  # a folder that cannot be written to: computed again next time
-            store(json.dumps({"digest": digest, "files": files}).encode(), sidecar)
+        with contextlib.suppress(OSError):  # a folder that cannot be written to: computed again next time
+            replace_file(sidecar, json.dumps({"digest": digest, "files": files}))
         return digest
 
     def _computed_digest(self) -> str:
@@ -186,33 +130,8 @@ def open_weights(path: Path, shape: ModelShape | None = None) -> Weights:
         WeightsError: a damaged file, another model, missing or surplus tensors, or wrong shapes.
     """
     file = open_file(path)
-    layout, prefix = _layout(path, file.shapes)
-    found = _inferred_shape(path, layout, prefix, file.shapes)
-    if shape is None:
-        shape = found
-    elif dataclasses.replace(shape, n_heads=found.n_heads) != found:
-        raise WeightsError(f"{path} holds {_describe(found)}, but {_describe(shape)} was asked for")
-    table = _table(layout, prefix, shape)
-    head = HEAD_NAMES[layout]
-    if head in file.shapes:
-        table[HEAD] = _Stored(head, (shape.vocab_size, shape.emb_dim))
-    expected = {stored.name: stored.shape for stored in table.values()}
-    surplus = [name for name in file.shapes.keys() - expected if not BUFFERS.fullmatch(name.removeprefix(prefix))]
-    problems = [
-        _some("missing", [f"{name} {expected[name]}" for name in expected.keys() - file.shapes]),
-        _some("surplus", [f"{name} {file.shapes[name]}" for name in surplus]),
-        _some(
-            "of another shape",
-            [
-                f"{name} {file.shapes[name]} instead of {expected[name]}"
-                for name in expected.keys() & file.shapes
-                if file.shapes[name] != expected[name]
-            ],
-        ),
-    ]
-    if any(problems):
-        raise WeightsError(f"{path} does not fit {_describe(shape)}: {'; '.join(filter(None, problems))}")
-    return Weights(file, shape, table)
+    shape, stored = locate(path, file.shapes, shape)
+    return Weights(file, shape, stored)
 
 
 class WithoutDraws(TorchFunctionMode):
@@ -253,83 +172,3 @@ def load_into(model: nn.Module, weights: Weights) -> None:
         different = sorted((wanted.keys() - left) ^ state.keys())
         raise WeightsError(f"{weights.path} does not fit the model: {', '.join(different[:5])}")
     model.load_state_dict(state, assign=True, strict=False)
-
-
-def _layout(path: Path, shapes: Mapping[str, object]) -> tuple[str, str]:
-    """Name of the layout, and what stands before all its names."""
-    if "tok_emb.weight" in shapes:
-        return "project", ""
-    if "model/wte" in shapes:
-        return "openai", ""
-    for prefix in ("", "transformer."):
-        if f"{prefix}wte.weight" in shapes:
-            return "huggingface", prefix
-    listed = ", ".join(sorted(shapes)[:4]) or "nothing"
-    raise WeightsError(
-        f"{path} holds no GPT-2: the token embedding (tok_emb.weight, wte.weight or model/wte) is missing;"
-        f" it has {len(shapes)} tensors ({listed} ...)"
-    )
-
-
-def _inferred_shape(path: Path, layout: str, prefix: str, shapes: Mapping[str, tuple[int, ...]]) -> ModelShape:
-    names = {
-        "project": ("tok_emb.weight", "pos_emb.weight"),
-        "huggingface": (f"{prefix}wte.weight", f"{prefix}wpe.weight"),
-        "openai": ("model/wte", "model/wpe"),
-    }
-    tokens, positions = (shapes.get(name) for name in names[layout])
-    if tokens is None or positions is None or len(tokens) != 2 or len(positions) != 2:
-        raise WeightsError(f"{path}: token and position embeddings must be matrices, found {tokens} and {positions}")
-    blocks = {found[1] for name in shapes if (found := re.match(re.escape(prefix) + BLOCK_NAMES[layout], name))}
-    return ModelShape(tokens[0], positions[0], tokens[1], len(blocks), max(1, tokens[1] // HEAD_WIDTH))
-
-
-def _table(layout: str, prefix: str, shape: ModelShape) -> dict[str, _Stored]:
-    """Our names, and where each of them is in a file of that layout."""
-    rows: list[tuple[str, int | None, _Row]] = [("", None, row) for row in RENAME_REST]
-    rows += [(f"trf_blocks.{block}.", block, row) for block in range(shape.n_layers) for row in RENAME_BLOCK]
-    table = {}
-    for before, block, (modules, theirs, kind, outputs, inputs) in rows:
-        for parameter in PARAMETERS[kind]:
-            for part, module in enumerate(modules):
-                name = f"{before}{module}.{parameter[0]}"
-                ours = _our_shape(module, parameter[0], outputs, inputs, shape)
-                if layout == "project":
-                    table[name] = _Stored(name, ours)
-                    continue
-                stored = _stored_name(layout, prefix, block, theirs, parameter)
-                matrix = kind == "linear" and parameter[0] == "weight"
-                turned = (1, *ours[::-1]) if layout == "openai" else ours[::-1]
-                whole = turned if matrix else ours
-                whole = (*whole[:-1], len(modules) * whole[-1])
-                table[name] = _Stored(stored, whole, part, len(modules), transposed=matrix)
-    return table
-
-
-def _our_shape(module: str, parameter: str, outputs: int, inputs: int, shape: ModelShape) -> tuple[int, ...]:
-    rows = {"tok_emb": shape.vocab_size, "pos_emb": shape.context_length}.get(module, outputs * shape.emb_dim)
-    return (rows, inputs * shape.emb_dim) if parameter == "weight" else (rows,)
-
-
-def _stored_name(layout: str, prefix: str, block: int | None, theirs: str, parameter: tuple[str, str, str]) -> str:
-    if layout == "openai":
-        parts = ["model", "" if block is None else f"h{block}", *theirs.split("."), parameter[2]]
-        return "/".join(filter(None, parts))
-    return f"{prefix}{'' if block is None else f'h.{block}.'}{theirs}.{parameter[1]}"
-
-
-def _describe(shape: ModelShape) -> str:
-    for name, known in MODEL_SHAPES.items():
-        if dataclasses.replace(known, n_heads=shape.n_heads) == shape:
-            return name
-    return (
-        f"a GPT-2 of {shape.n_layers} blocks, width {shape.emb_dim}, {shape.vocab_size} tokens,"
-        f" {shape.context_length} positions"
-    )
-
-
-def _some(what: str, items: list[str], at_most: int = 4) -> str:
-    if not items:
-        return ""
-    more = f" and {len(items) - at_most} more" if len(items) > at_most else ""
-    return f"{what}: {', '.join(sorted(items)[:at_most])}{more}"

@@ -6,150 +6,160 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ablation.report.answers import Answer
-from ablation.report.table import Line, Spread
+from ablation.report.findings import Finding
+from ablation.report.table import Figures, TableRow, counted, predicted_metrics
+from ablation.results.task import Metric, Task
 
 NOTHING = "–"
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: title, explanation, text of a cell, and what it is sorted by (numbers before none)."""
+    """A column: title, explanation, text of a cell, what it is sorted by (numbers before none), and whether it belongs
+    into a table in ``brief``."""
 
     title: str
     meaning: str
-    text: Callable[[Line], str]
-    order: Callable[[Line], float | str]
+    text: Callable[[TableRow], str]
+    order: Callable[[TableRow], float | str]
+    brief: bool = True
 
 
-def percent(value: float, digits: int = 2) -> str:
-    return f"{100 * value:.{digits}f}"
+def shown(metric: Metric, value: float, digits: int = 2) -> str:
+    return f"{metric.scale * value:.{digits}f}"
 
 
-def spread_text(spread: Spread) -> str:
+def spread_text(figures: Figures) -> str:
     """``96.63``, or over several seeds ``96.63 ± 0.52 (95.7–97.3)``."""
-    if spread.deviation is None:
-        return percent(spread.mean)
-    low, high = percent(spread.low, 1), percent(spread.high, 1)
-    return f"{percent(spread.mean)} ± {percent(spread.deviation)} ({low}–{high})"
+    metric = figures.metric
+    if figures.deviation is None:
+        return shown(metric, figures.mean)
+    low, high = shown(metric, min(figures.values), 1), shown(metric, max(figures.values), 1)
+    return f"{shown(metric, figures.mean)} ± {shown(metric, figures.deviation)} ({low}–{high})"
 
 
-def interval_text(interval: tuple[float, float] | None) -> str:
-    return NOTHING if interval is None else f"{percent(interval[0], 1)}–{percent(interval[1], 1)}"
+def interval_text(figures: Figures) -> str:
+    return NOTHING if figures.interval is None else "–".join(shown(figures.metric, x, 1) for x in figures.interval)
 
 
-def counted(values: Mapping[str, int]) -> str:
+def mixed_text(values: Mapping[str, int]) -> str:
     """``A``, or ``2 mixed: A ×3, B ×2``, so that a cell never mixes in silence."""
-    named = {value or "unknown": count for value, count in values.items()}
-    if len(named) == 1:
-        return next(iter(named))
-    return f"{len(named)} mixed: " + ", ".join(f"{value} ×{count}" for value, count in named.items())
+    return counted(values) if len(values) == 1 else f"{len(values)} mixed: {counted(values)}"
 
 
-def minutes_text(line: Line) -> str:
-    """One figure per condition: threads, features, execution. The one device of a line, the device column says."""
-    said = set(line.devices) if len(line.devices) == 1 else set()
+def minutes_text(row: TableRow) -> str:
+    """One figure per condition: threads, features, execution. The one device of a row, the device column says."""
+    devices = row.conditions.devices
+    said = set(devices) if len(devices) == 1 else set()
     texts = []
-    for condition, minutes in line.minutes.items():
+    for condition, minutes in row.conditions.minutes.items():
         own = ", ".join(part for part in condition.split(", ") if part not in said)
         texts.append(f"{minutes:.2f} ({own})" if own else f"{minutes:.2f}")
     return "; ".join(texts)
 
 
-def device_text(line: Line) -> str:
-    parts = [counted(line.devices)]
-    if line.precision not in ("", "fp32"):
-        parts.append(line.precision)
-    if len(line.versions) > 1:
-        parts.append(f"PyTorch {counted(line.versions)}")
+def device_text(row: TableRow) -> str:
+    conditions = row.conditions
+    parts = [mixed_text(conditions.devices)]
+    if conditions.precision not in ("", "fp32"):
+        parts.append(conditions.precision)
+    if len(conditions.versions) > 1:
+        parts.append(f"PyTorch {mixed_text(conditions.versions)}")
     return ", ".join(parts)
 
 
-def published_text(line: Line) -> str:
-    """Training, validation and test accuracy, time and device as published."""
-    if not line.published:
+def published_text(row: TableRow) -> str:
+    """The metrics, time and device as published."""
+    if row.published_time is None:
         return NOTHING
-    figures = " / ".join(f"{100 * float(line.published[name]):.2f}" for name in ("training", "validation", "test"))
-    return f"{figures}; {line.published['minutes']:.2f} min, {line.published['device']}"
+    values = [(figures.metric, figures.published) for figures in row.figures.values()]
+    figures = " / ".join(NOTHING if value is None else shown(metric, value) for metric, value in values)
+    return f"{figures}; {row.published_time.minutes:.2f} min, {row.published_time.device}"
 
 
-def inside_text(line: Line) -> str:
-    if not line.inside:
-        return NOTHING
-    return ", ".join(f"{name} {'yes' if inside else 'no'}" for name, inside in line.inside.items())
+def inside_text(row: TableRow) -> str:
+    answers = {figures.metric.label: figures.inside for figures in row.figures.values()}
+    texts = [f"{label} {'yes' if inside else 'no'}" for label, inside in answers.items() if inside is not None]
+    return ", ".join(texts) or NOTHING
 
 
-def _unseen(sense: str) -> Callable[[Line], str]:
-    return lambda line: percent(line.unseen[sense][0]) if sense in line.unseen else NOTHING
+def _row_text(row: TableRow) -> str:
+    """A row's number, a baseline's name, or in parentheses the row that a variant is nearest to."""
+    return row.name if row.row else f"({row.name.partition(' ')[0]})"
 
 
-def _unseen_order(sense: str) -> Callable[[Line], float]:
-    return lambda line: line.unseen[sense][0] if sense in line.unseen else math.nan
+def _row_order(row: TableRow) -> float | str:
+    """Published rows by number, then baselines, then variants by the row they are nearest to."""
+    if row.name.isdecimal():
+        return float(row.name)
+    return f"A{row.name}" if row.row else f"V{row.name.partition(' ')[0]:0>2}"
 
 
-def _accuracy(name: str) -> Column:
+def _metric_column(metric: Metric, *, brief: bool) -> Column:
     return Column(
-        f"{name.capitalize()} %",
-        f"{name} accuracy: mean ± standard deviation over seeds (smallest–largest)",
-        lambda line: spread_text(line.accuracies[name]),
-        lambda line: line.accuracies[name].mean,
+        f"{metric.label.capitalize()} %" if metric.split else metric.label.capitalize(),
+        f"{metric.title}: mean ± standard deviation over seeds (smallest–largest)",
+        lambda row: spread_text(row.figures[metric.name]),
+        lambda row: row.figures[metric.name].mean,
+        brief,
     )
 
 
-def _row_text(line: Line) -> str:
-    """A row's number, a baseline's name, or in parentheses the row that a variant is nearest to."""
-    return line.name if line.row else f"({line.name.partition(' ')[0]})"
+def _interval_column(metric: Metric, examples: str) -> Column:
+    return Column(
+        f"{metric.label.capitalize()}, 95 %",
+        f"interval of the {metric.title}: Wilson's for one run, over seeds and {examples} for several",
+        lambda row: interval_text(row.figures[metric.name]),
+        lambda row: (row.figures[metric.name].interval or (math.nan,))[0],
+    )
 
 
-def _row_order(line: Line) -> float | str:
-    """Published rows by number, then baselines, then variants by the row they are nearest to."""
-    if line.name.isdecimal():
-        return float(line.name)
-    return f"A{line.name}" if line.row else f"V{line.name.partition(' ')[0]:0>2}"
+def _unseen_column(sense: str, metric: Metric, examples: str, *, brief: bool) -> Column:
+    return Column(
+        f"New, {sense} %",
+        f"{metric.title} on {examples} that do not occur in the training split ({sense})",
+        lambda row: shown(metric, row.unseen[sense].accuracy) if sense in row.unseen else NOTHING,
+        lambda row: row.unseen[sense].accuracy if sense in row.unseen else math.nan,
+        brief,
+    )
 
 
-COLUMNS: tuple[Column, ...] = (
-    Column("Row", "published row or baseline; (n): differs from row n as the setting says", _row_text, _row_order),
-    Column(
-        "Setting", "what differs from row 1", lambda line: line.description or NOTHING, lambda line: line.description
-    ),
-    Column("Runs", "how many seeds", lambda line: str(len(line.seeds)), lambda line: len(line.seeds)),
-    _accuracy("test"),
-    Column(
-        "Test, 95 %",
-        "interval of the test accuracy: Wilson's for one run, over seeds and messages for several",
-        lambda line: interval_text(line.intervals.get("test")),
-        lambda line: line.intervals["test"][0] if "test" in line.intervals else math.nan,
-    ),
-    Column(
-        "New, verbatim %",
-        "test accuracy on messages that do not stand word for word in the training split",
-        _unseen("verbatim"),
-        _unseen_order("verbatim"),
-    ),
-    Column(
-        "New, letters %",
-        "test accuracy on messages whose letters do not occur in the training split",
-        _unseen("letters"),
-        _unseen_order("letters"),
-    ),
-    _accuracy("validation"),
-    _accuracy("training"),
-    Column("Minutes", "training time, mean", minutes_text, lambda line: min(line.minutes.values(), default=math.nan)),
-    Column("Device", "where it ran; several are named", device_text, device_text),
-    Column(
-        "Published",
-        "training / validation / test accuracy; training time and device",
-        published_text,
-        lambda line: float(line.published.get("test", math.nan)),
-    ),
-    Column("Inside", "whether the published figure lies inside our 95 % interval", inside_text, inside_text),
-)
-
-
-def filled_columns(lines: Sequence[Line]) -> list[Column]:
-    """The columns in which any line has something to say."""
-    return [column for column in COLUMNS if any(column.text(line) != NOTHING for line in lines)]
+def table_columns(task: Task, rows: Sequence[TableRow]) -> list[Column]:
+    """The columns in which any row has something to say: what questions are about first."""
+    headline = task.headline
+    senses = list(dict.fromkeys(sense for row in rows for sense in row.unseen))
+    columns = [
+        Column("Row", "published row or baseline; (n): differs from row n as the setting says", _row_text, _row_order),
+        Column(
+            "Setting", "what differs from row 1", lambda row: row.description or NOTHING, lambda row: row.description
+        ),
+        Column("Runs", "how many seeds", lambda row: str(len(row.seeds)), lambda row: len(row.seeds)),
+        _metric_column(headline, brief=True),
+        *([_interval_column(headline, task.examples)] if headline in predicted_metrics(task) else []),
+        *(_unseen_column(sense, headline, task.examples, brief=sense == senses[-1]) for sense in senses),
+        *(_metric_column(metric, brief=False) for metric in reversed(task.metrics) if metric != headline),
+        Column(
+            "Minutes",
+            "training time, mean",
+            minutes_text,
+            lambda row: min(row.conditions.minutes.values(), default=math.nan),
+        ),
+        Column("Device", "where it ran; several are named", device_text, device_text),
+        Column(
+            "Published",
+            f"{' / '.join(metric.title for metric in task.metrics)}; training time and device",
+            published_text,
+            lambda row: published if (published := row.figures[headline.name].published) is not None else math.nan,
+        ),
+        Column(
+            "Inside",
+            "whether the published figure lies inside our 95 % interval",
+            inside_text,
+            inside_text,
+            brief=False,
+        ),
+    ]
+    return [column for column in columns if any(column.text(row) != NOTHING for row in rows)]
 
 
 # ---- answers --------------------------------------------------------------------------------------------------------
@@ -166,23 +176,20 @@ def points(value: float | None) -> str:
     return NOTHING if value is None else f"{100 * value:+.2f}"
 
 
-def how_text(answer: Answer) -> str:
-    return "; ".join([answer.method, *answer.notes])
+def how_text(finding: Finding) -> str:
+    return "; ".join([finding.method, *finding.notes])
 
 
-ANSWER_COLUMNS: tuple[tuple[str, Callable[[Answer], str]], ...] = (
-    ("Question", lambda answer: answer.question.text),
-    ("Compared", lambda answer: answer.question.name),
-    ("Verdict", lambda answer: answer.verdict or NOTHING),
-    ("Seeds", lambda answer: str(answer.seeds)),
-    ("Difference", lambda answer: points(answer.difference)),
-    (
-        "95 %",
-        lambda answer: NOTHING if answer.interval is None else " to ".join(points(bound) for bound in answer.interval),
-    ),
-    ("p", lambda answer: p_text(answer.p)),
-    ("p, Holm", lambda answer: p_text(answer.corrected)),
-    ("p, sign flips", lambda answer: p_text(answer.sign_flip)),
-    ("Could show", lambda answer: NOTHING if answer.smallest is None else f"{100 * answer.smallest:.2f}"),
+FINDING_COLUMNS: tuple[tuple[str, Callable[[Finding], str]], ...] = (
+    ("Question", lambda finding: finding.question.text),
+    ("Compared", lambda finding: finding.question.name),
+    ("Verdict", lambda finding: finding.verdict or NOTHING),
+    ("Seeds", lambda finding: str(finding.seeds)),
+    ("Difference", lambda finding: points(finding.difference)),
+    ("95 %", lambda finding: " to ".join(map(points, finding.interval)) if finding.interval else NOTHING),
+    ("p", lambda finding: p_text(finding.p)),
+    ("p, Holm", lambda finding: p_text(finding.corrected)),
+    ("p, sign flips", lambda finding: p_text(finding.sign_flip)),
+    ("Could show", lambda finding: NOTHING if finding.smallest is None else f"{100 * finding.smallest:.2f}"),
     ("How, and what to know", how_text),
 )

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ablation.config.shapes import NANO
 from ablation.data.demo import DISCLAIMER
-from ablation.report.answers import (
-    DEFAULT_SEEDS,
-    Answer,
-    answer_all,
-    baselines_command,
-    sweep_command,
-    with_commands,
-)
+from ablation.report.findings import Finding, answer_all, baselines_command, row_key, sweep_command, with_commands
 from ablation.report.groups import Group, group_runs
-from ablation.report.messages import Messages, load_demo_messages, load_messages
-from ablation.report.questions import DEMO_QUESTIONS, MAIN, QUESTIONS, RANDOM_TWINS, Question
 from ablation.report.significance import SEEDS_FOR_A_TEST
-from ablation.report.table import Line, make_table
-from ablation.results.read import as_row, read_results
+from ablation.report.table import TableRow, make_table
+from ablation.results.questions import BEST_BASELINE, Family, Question
+from ablation.results.read import DATA_DIGEST, FinishedRun, as_row, read_results
+from ablation.results.task import Likeness, Task
+from ablation.words import plural
 
 
 @dataclass(frozen=True)
@@ -32,77 +27,91 @@ class Contents:
         problems: lines of the results that could not be read.
         notes: runs that were left out, and what is missing besides.
         missing: (what is missing, the command that makes it).
+        disclaimer: of a report on demo runs.
     """
 
+    task: Task
     groups: list[Group]
-    lines: list[Line]
-    answers: list[Answer]
-    messages: Messages | None
+    rows: list[TableRow]
+    findings: list[Finding]
+    likeness: Likeness | None
     problems: list[str]
     notes: list[str]
     missing: list[tuple[str, str]]
-    disclaimer: str = ""  # of a report on demo runs
+    disclaimer: str = ""
 
     @property
     def runs(self) -> int:
         return sum(len(group.runs) for group in self.groups)
 
-    def answered(self, family: str) -> list[Answer]:
-        return [a for a in self.answers if a.question.family == family and not a.absent]
+    @property
+    def families(self) -> list[Family]:
+        return list(dict.fromkeys(finding.question.family for finding in self.findings))
 
-    def unanswered(self, family: str) -> list[Answer]:
+    def answered(self, family: Family) -> list[Finding]:
+        return [finding for finding in self.findings if finding.question.family == family and not finding.absent]
+
+    def unanswered(self, family: Family) -> list[Finding]:
         """Those for whose questions results are absent."""
-        return [a for a in self.answers if a.question.family == family and a.absent]
+        return [finding for finding in self.findings if finding.question.family == family and finding.absent]
 
 
-def gather(results_dir: Path, data_dir: Path, baselines: Mapping[str, str]) -> Contents:
-    """Read results and messages and work everything out; ``baselines`` describes them by name.
+def gather(task: Task, results_dir: Path, data_dir: Path) -> Contents:
+    """Read the results of a task and its data, and work everything out.
 
     Raises:
         OSError: the results cannot be read.
     """
-    runs, problems = read_results(results_dir)
-    messages, reason = load_messages(data_dir)
-    is_demo = bool(runs) and all("demo" in run.settings for run in runs)
-    if is_demo:
-        runs, messages, reason = [as_row(run) for run in runs], load_demo_messages(), ""
-    groups, notes = group_runs(runs, None if messages is None else messages.digest)
-    if messages is not None and groups and groups[0].first["data_digest"] != messages.digest:
-        reason = f"the messages in {data_dir} are not those of the results; give their folder with --data_dir"
-        messages = None
-    if messages is None:
+    runs, problems = read_results(results_dir, task)
+    demo = bool(runs) and all("demo" in run.settings for run in runs)
+    likeness, reason = task.likeness(data_dir, demo=demo)
+    if demo:
+        runs = [as_row(run) for run in runs]
+    groups, notes = group_runs(runs)
+    if likeness is not None and groups and not any(group.own(likeness) for group in groups):
+        reason = f"the {task.examples} in {data_dir} are not those of the results; give their folder with --data_dir"
+        likeness = None
+    if likeness is None:
         notes.insert(
             0,
-            f"{reason}. Without them: no accuracy on new messages, and intervals that take messages of the same letters"
-            " for different ones",
+            f"{reason}. Without them: no accuracy on new {task.examples}, and intervals that take {task.examples} that"
+            " are alike for different ones",
         )
-    if is_demo:
+    if demo:
         notes.append(f"rows that name a larger GPT-2 ran with {NANO}, as row 1 did; questions about size are left out")
-    lines = make_table(groups, messages, baselines, demo=is_demo)
-    for line in lines:
-        notes += [f"{line.name}: no interval over messages: {note}" for note in line.notes]
-    questions = DEMO_QUESTIONS if is_demo else QUESTIONS
-    answers = [with_commands(answer, demo=is_demo) for answer in answer_all(groups, messages, questions)]
+    notes += _foreign_notes(task, runs)
+    rows = make_table(task, groups, likeness, demo=demo)
+    for row in rows:
+        notes += [f"{row.name}: no interval over {task.examples}: {problem}" for problem in row.problems]
+    questions = task.demo_questions if demo else task.questions
+    findings = [with_commands(finding, demo=demo) for finding in answer_all(task, groups, likeness, questions)]
     return Contents(
-        groups, lines, answers, messages, problems, notes,
-        _missing(groups, questions, list(baselines), demo=is_demo), DISCLAIMER if is_demo else "",
+        task, groups, rows, findings, likeness, problems, notes,
+        _missing(task, groups, questions, demo=demo), DISCLAIMER if demo else "",
     )  # fmt: skip
 
 
-def _missing(
-    groups: list[Group], questions: Sequence[Question], baselines: list[str], *, demo: bool
-) -> list[tuple[str, str]]:
-    """Published rows, their twins with random weights, and baselines that the questions need and have not enough of."""
+def _foreign_notes(task: Task, runs: Iterable[FinishedRun]) -> list[str]:
+    digests = Counter(run.settings[DATA_DIGEST] for run in runs if DATA_DIGEST in run.settings)
+    return [
+        f"{plural(count, 'run')} on other {task.examples} than the published ones (data digest {digest[:8]}):"
+        " variants of their own, compared with no row"
+        for digest, count in digests.items()
+    ]
+
+
+def _missing(task: Task, groups: list[Group], questions: Sequence[Question], *, demo: bool) -> list[tuple[str, str]]:
+    """Rows, each as its family has it, and baselines that the questions need and have not enough of."""
     seeds = {group.key: len(group.runs) for group in groups}
     missing = []
-    for family in (MAIN, RANDOM_TWINS):
-        counts: dict[str, int] = {}
-        for question in (question for question in questions if question.family == family):
-            for side in (question.first, question.second):
-                if (key := question.key(side)) is not None:
-                    counts[side] = seeds.get(key, 0)
-        counts = dict(sorted(counts.items(), key=lambda item: int(item[0])))
-        suffix = ", random weights" if family == RANDOM_TWINS else ""
+    for family in dict.fromkeys(question.family for question in questions):
+        counts = {
+            side: seeds.get(row_key(task, question, side), 0)
+            for question in questions
+            if question.family == family
+            for side in question.sides
+            if side != BEST_BASELINE
+        }
         for what, rows in (
             ("no results", [row for row, count in counts.items() if count == 0]),
             (
@@ -111,9 +120,10 @@ def _missing(
             ),
         ):
             if rows:
-                command = sweep_command(rows, random=family == RANDOM_TWINS, seeds=DEFAULT_SEEDS, demo=demo)
-                missing.append((f"{what}: rows {', '.join(rows)}{suffix}", command))
-    absent = [name for name in baselines if name not in seeds]
+                rows.sort(key=int)
+                command = sweep_command(rows, family, demo=demo)
+                missing.append((f"{what}: rows {', '.join(rows)}{family.suffix}", command))
+    absent = [name for name in task.baselines if name not in seeds]
     if absent:
         missing.append((f"no results: baselines {', '.join(absent)}", baselines_command(absent, demo=demo)))
     return missing

@@ -2,129 +2,127 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ablation.config.experiment import FIELDS, RANDOM, variant_settings
+from ablation.config.experiment import RANDOM
 from ablation.config.flags import typed
-from ablation.config.rows import ROWS, row_config
-from ablation.results.read import Run
+from ablation.results.read import DATA_DIGEST, WEIGHTS_DIGEST, FinishedRun, Seeds, row_settings
+from ablation.results.task import Likeness, Task
 from ablation.words import plural
 
-Seeds = tuple[int | None, int | None]
+DIGESTS = {WEIGHTS_DIGEST: "weights", DATA_DIGEST: "data"}  # what a name says of them
 
 
 @dataclass
 class Group:
-    """All runs of one configuration on the same messages and weights, one per seed.
+    """All runs of one configuration on the same data and weights, one per seed.
 
     Attributes:
-        key: the configuration (:func:`ablation.results.read.variant_key`).
-        name: what a reader calls it: "1", "B3", "2 with --weights random".
+        key: the configuration (:attr:`ablation.results.read.FinishedRun.key`).
+        name: what a reader calls it: "1", "B3", "2 with --weights random", "1 with weights 1a2b3c4d".
         runs: by seed and order seed, the newest where a seed was run twice.
     """
 
     key: str
     name: str
-    runs: dict[Seeds, Run] = field(default_factory=dict)
+    runs: dict[Seeds, FinishedRun] = field(default_factory=dict)
 
     @property
-    def first(self) -> Run:
+    def first(self) -> FinishedRun:
         return next(iter(self.runs.values()))
 
     @property
     def is_baseline(self) -> bool:
-        return self.first.seeds == (None, None)
+        return self.first.is_baseline
 
     @property
-    def is_published(self) -> bool:
-        return not self.is_baseline and self.first.row != ""
+    def data_digest(self) -> str:
+        return self.first[DATA_DIGEST]
 
     def values(self, column: str) -> Counter[str]:
         """How often each value of a column occurs among the runs."""
         return Counter(run[column] for run in self.runs.values())
 
+    def own(self, likeness: Likeness | None) -> Likeness | None:
+        """The likeness of examples, if it is that of this group's data."""
+        return likeness if likeness is not None and likeness.digest == self.data_digest else None
 
-def group_runs(runs: Iterable[Run], data_digest: str | None = None) -> tuple[list[Group], list[str]]:
-    """Put runs together, and say what was left out.
 
-    Runs on other messages than most (or than ``data_digest``) are never compared with the rest, and left out. Runs of
-    a configuration with pretrained weights of other content than most of its runs are left out as well.
+def group_runs(runs: Iterable[FinishedRun]) -> tuple[list[Group], list[str]]:
+    """Put runs together.
 
     Returns:
-        The groups: published rows, baselines, variants; and one line for each thing left out.
+        The groups: published rows, baselines, variants; and one line for each configuration with repeated runs.
     """
-    runs = list(runs)
-    notes = []
-    digests = Counter(run["data_digest"] for run in runs)
-    if runs and (data_digest is None or data_digest not in digests):
-        data_digest = digests.most_common(1)[0][0]
-    for digest, count in digests.items():
-        if digest != data_digest:
-            notes.append(
-                f"{plural(count, 'run')} on other messages (data digest {digest[:8]}, this report is on"
-                f" {str(data_digest)[:8]}): never compared, left out"
-            )
-    by_key: dict[str, list[Run]] = {}
-    for run in runs:
-        if run["data_digest"] == data_digest:
-            by_key.setdefault(run.key, []).append(run)
-    groups = []
+    by_key: dict[str, list[FinishedRun]] = {}
+    for run in _told_apart(_told_apart(runs, WEIGHTS_DIGEST), DATA_DIGEST):
+        by_key.setdefault(run.key, []).append(run)
+    groups, notes = [], []
     for key, members in by_key.items():
-        group = Group(key, configuration_name(members[0]))
-        weights = _usual_weights(members)
-        repeats = 0
-        for run in sorted(members, key=lambda run: run["timestamp_utc"]):
-            if weights is not None and run["weights_digest"] != weights:
-                notes.append(f"{run['run_id']}: weights {run['weights_digest'][:8]}, not {weights[:8]}; left out")
-                continue
-            repeats += run.seeds in group.runs
-            group.runs[run.seeds] = run
-        group.runs = dict(sorted(group.runs.items(), key=lambda item: tuple(-1 if s is None else s for s in item[0])))
-        if repeats:
+        newest = {run.seeds: run for run in sorted(members, key=lambda run: run["timestamp_utc"])}
+        in_order = sorted(newest.items(), key=lambda item: tuple(-1 if seed is None else seed for seed in item[0]))
+        group = Group(key, configuration_name(members[0]), dict(in_order))
+        if repeats := len(members) - len(newest):
             notes.append(f"{group.name}: {plural(repeats, 'run')} repeated later with the same seed; the newest counts")
         groups.append(group)
     return sorted(groups, key=_position), notes
 
 
-def _usual_weights(runs: list[Run]) -> str | None:
-    """The pretrained weights of most of these runs; None where weights are drawn, or there are none."""
-    if runs[0].settings.get("weights") == RANDOM or runs[0].seeds == (None, None):
-        return None
-    return Counter(run["weights_digest"] for run in runs).most_common(1)[0][0]
+def _told_apart(runs: Iterable[FinishedRun], column: str) -> list[FinishedRun]:
+    """Runs of one configuration on other weights or data than most of its runs become a variant named by the digest.
+
+    Older versions left the digests out of the hash, so their configurations may hold both.
+    """
+    runs = list(runs)
+    by_key: dict[str, Counter[str]] = {}
+    for run in runs:
+        by_key.setdefault(run.key, Counter())[run[column]] += 1
+    usual = {key: counts.most_common(1)[0][0] for key, counts in by_key.items()}
+    return [
+        run
+        if run[column] in ("", usual[run.key]) or (column == WEIGHTS_DIGEST and run.settings.get("weights") == RANDOM)
+        else dataclasses.replace(run, settings={**run.settings, column: run[column]})
+        for run in runs
+    ]
 
 
 def _position(group: Group) -> tuple[int, int, str]:
-    if group.is_published:
-        return 0, int(group.name), ""
     if group.is_baseline:
         return 1, 0, group.name
-    return 2, nearest_row(group.first.settings)[0], group.name
+    if group.first.row:
+        return 0, int(group.name), ""
+    return 2, nearest_row(group.first.task, group.first.settings)[0], group.name
 
 
-def configuration_name(run: Run) -> str:
-    """A published row's number, a baseline's name, or the nearest row and the flags that differ from it."""
+def configuration_name(run: FinishedRun) -> str:
+    """A published row's number, a baseline's name, or the nearest row and what differs from it."""
     if run.row:
         return run.row
-    row, changes = nearest_row(run.settings)
-    return f"{row} with {typed(changes)}"
+    row, changes = (run["row"], run.settings) if run.is_baseline else nearest_row(run.task, run.settings)
+    flags = typed({name: value for name, value in changes.items() if name not in DIGESTS})
+    digests = [f"{what} {changes[column][:8]}" for column, what in DIGESTS.items() if column in changes]
+    return f"{row} with {', '.join(filter(None, [flags, *digests]))}"
 
 
-def nearest_row(settings: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+def nearest_row(task: Task, settings: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
     """The published row that differs from these settings in the fewest fields, and those fields with their values.
 
     Among equals a row that differs in its weights alone wins, then the lower number.
     """
+    defaults = dict.fromkeys((*task.evaluation_columns, *DIGESTS))
+    defaults = {field.name: field.default for field in dataclasses.fields(task.config_class)} | defaults
 
     def changes(row: int) -> dict[str, Any]:
-        other = variant_settings(row_config(row))
+        other = row_settings(task, row)
         return {
-            name: settings.get(name, FIELDS[name].default)
-            for name in FIELDS
+            name: settings.get(name, default)
+            for name, default in defaults.items()
             if settings.get(name) != other.get(name)
         }
 
-    row = min(ROWS, key=lambda row: (len(changes(row)), set(changes(row)) != {"weights"}, row))
+    row = min(task.rows, key=lambda row: (len(changes(row)), set(changes(row)) != {"weights"}, row))
     return row, changes(row)

@@ -5,29 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ablation.report.answers import Answer
-from ablation.report.cells import ANSWER_COLUMNS, filled_columns, how_text
+from ablation.report.cells import FINDING_COLUMNS, how_text, table_columns
 from ablation.report.contents import Contents
-from ablation.report.questions import MAIN, MARGIN, RANDOM_TWINS
+from ablation.report.findings import Finding
 from ablation.report.readme import replace_block
 from ablation.words import plural
 
 README_BLOCK = "results"  # between <!-- results:begin --> and <!-- results:end -->
-README_COLUMNS = ("Row", "Setting", "Runs", "Test %", "Test, 95 %", "New, letters %", "Minutes", "Device", "Published")
-FAMILIES = {MAIN: "Questions", RANDOM_TWINS: "The same questions with random weights"}
 
-EXPLANATION = (
-    "Accuracies in percent: one run, or mean ± standard deviation (smallest–largest) over seeds. Intervals at 95 %:"
-    " Wilson's for one run; for several over seeds and messages, messages of the same letters counting once."
-    " “New” leaves out the test messages that occur in the training split, verbatim or by their letters. A published"
-    " figure is one run and has an error of its own.",
-    "Differences are the second configuration minus the first, in points of test accuracy. From six common seeds on the"
-    " standard error comes from seeds, groups of like messages and the rest, crossed, with Satterthwaite's degrees of"
-    " freedom; one seed is compared by exact McNemar; two to five seeds give figures and no verdict. “p, Holm” is"
-    " corrected for all questions of the family, unanswered ones included. “Could show” is the difference that these"
-    f" data would have found with 80 % probability (one seed: the smallest that is significant). Differences up to"
-    f" {100 * MARGIN:.0f} points count as none that matters.",
-)
+
+def explanations(contents: Contents) -> tuple[str, str]:
+    """How to read the table, and the findings where there are any."""
+    task = contents.task
+    margin = max((100 * family.margin for family in contents.families), default=0)
+    on_table = (
+        "Accuracies in percent: one run, or mean ± standard deviation (smallest–largest) over seeds. Intervals at 95 %:"
+        f" Wilson's for one run; for several over seeds and {task.examples}, {task.examples} that are alike counting"
+        f" once. “New” leaves out the {task.splits[-1]} {task.examples} that occur in the training split. A"
+        " published figure is one run and has an error of its own."
+    )
+    on_findings = (
+        f"Differences are the second configuration minus the first, in points of {task.headline.title}. From six common"
+        f" seeds on the standard error comes from seeds, groups of like {task.examples} and the rest, crossed, with"
+        " Satterthwaite's degrees of freedom; one seed is compared by exact McNemar; two to five seeds give figures and"
+        " no verdict. “p, Holm” is corrected for all questions of the family, unanswered ones included. “Could show” is"
+        " the difference that these data would have found with 80 % probability (one seed: the smallest that is"
+        f" significant). Differences up to {margin:.0f} points count as none that matters."
+    )
+    return on_table, on_findings if contents.findings else ""
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -35,42 +40,42 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
 
 
-def results_table(contents: Contents, titles: Sequence[str] | None = None) -> str:
-    columns = [column for column in filled_columns(contents.lines) if titles is None or column.title in titles]
-    rows = [[column.text(line) for column in columns] for line in contents.lines]
+def results_table(contents: Contents, *, brief: bool = False) -> str:
+    columns = [column for column in table_columns(contents.task, contents.rows) if column.brief or not brief]
+    rows = [[column.text(row) for column in columns] for row in contents.rows]
     return markdown_table([column.title for column in columns], rows)
 
 
-def answers_table(contents: Contents, family: str) -> str:
-    rows = [[text(answer) for _, text in ANSWER_COLUMNS] for answer in contents.answered(family)]
-    return markdown_table([title for title, _ in ANSWER_COLUMNS], rows) if rows else "None is answered yet."
+def findings_table(findings: Sequence[Finding]) -> str:
+    rows = [[text(finding) for _, text in FINDING_COLUMNS] for finding in findings]
+    return markdown_table([title for title, _ in FINDING_COLUMNS], rows) if rows else "None is answered yet."
 
 
-def unanswered_text(answers: Sequence[Answer]) -> str:
-    return f"{len(answers)} not answered, for want of results"
+def unanswered_text(findings: Sequence[Finding]) -> str:
+    return f"{len(findings)} not answered, for want of results"
 
 
-def messages_text(contents: Contents) -> str:
-    """How many test messages occur in training, as a sentence; empty without the messages."""
-    if contents.messages is None:
+def likeness_text(contents: Contents) -> str:
+    """How many examples of the last split occur in training, as a sentence; empty where that is not known."""
+    if contents.likeness is None:
         return ""
-    known, count = contents.messages.in_training, len(contents.messages.clusters["test"])
-    return (
-        f"Of the {count} test messages {known['verbatim'].sum()} stand verbatim in the training split,"
-        f" {known['letters'].sum()} when only letters count."
-    )
+    task, senses = contents.task, contents.likeness.in_training
+    known = ", ".join(f"{int(known.sum())} ({sense})" for sense, known in senses.items())
+    count = len(contents.likeness.clusters[task.splits[-1]])
+    return f"Of the {count} {task.splits[-1]} {task.examples} these occur in the training split, too: {known}."
 
 
 def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]]) -> str:
     """The whole report; ``pictures`` are (file name, what it shows)."""
-    parts = ["# Results", contents.disclaimer, f"{plural(contents.runs, 'run')}. {messages_text(contents)}".strip()]
-    parts += ["## Table", results_table(contents) if contents.lines else "No results yet.", EXPLANATION[0]]
-    for family, title in FAMILIES.items():
-        parts += [f"## {title}", answers_table(contents, family)]
+    on_table, on_findings = explanations(contents)
+    parts = ["# Results", contents.disclaimer, f"{plural(contents.runs, 'run')}. {likeness_text(contents)}".strip()]
+    parts += ["## Table", results_table(contents) if contents.rows else "No results yet.", on_table]
+    for family in contents.families:
+        parts += [f"## {family.title}", findings_table(contents.answered(family))]
         if unanswered := contents.unanswered(family):
-            lines = "\n".join(f"* {a.question.text} {how_text(a)}" for a in unanswered)
+            lines = "\n".join(f"* {finding.question.text} {how_text(finding)}" for finding in unanswered)
             parts.append(f"<details><summary>{unanswered_text(unanswered)}</summary>\n\n{lines}\n\n</details>")
-    parts.append(EXPLANATION[1])
+    parts.append(on_findings)
     if pictures:
         parts += ["## Pictures", *(f"![{caption}]({name})\n\n{caption}" for name, caption in pictures)]
     if contents.missing:
@@ -84,11 +89,11 @@ def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]]) -> 
 
 def readme_block(contents: Contents, command: str) -> str:
     """What stands between the README's markers: the table in short, the verdicts, and the command that renews it."""
-    parts = [f"<!-- written by: {command} -->", contents.disclaimer, messages_text(contents)]
-    parts.append(results_table(contents, README_COLUMNS) if contents.lines else "No results yet.")
-    answered = [answer for answer in contents.answers if answer.verdict]
+    parts = [f"<!-- written by: {command} -->", contents.disclaimer, likeness_text(contents)]
+    parts.append(results_table(contents, brief=True) if contents.rows else "No results yet.")
+    answered = [finding for finding in contents.findings if finding.verdict]
     if answered:
-        parts.append("\n".join(f"* {a.question.text} ({a.question.name}) {a.verdict}." for a in answered))
+        parts.append("\n".join(f"* {f.question.text} ({f.question.name}) {f.verdict}." for f in answered))
     return "\n\n".join(part.strip() for part in parts if part.strip())
 
 

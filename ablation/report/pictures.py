@@ -25,7 +25,8 @@ from scipy.special import expit, logit
 
 from ablation.report.contents import Contents
 from ablation.report.groups import Group
-from ablation.report.table import Line
+from ablation.report.table import TableRow, predicted_metrics
+from ablation.results.task import Metric
 
 INK = "#1b1d21"
 OURS, PUBLISHED, VALIDATION = "#2a78c4", "#d9822b", "#3f9b6c"
@@ -64,15 +65,20 @@ def _figure(height: float, columns: int = 1, rows: int = 1, **options: object) -
     return figure, axes
 
 
-def _name_lines(axes: Axes, lines: Sequence[Line]) -> None:
-    """One line of the table per position of the vertical axis, the first on top."""
-    axes.set_yticks(range(len(lines)), [short_name(line.name) for line in lines])
-    axes.set_ylim(len(lines) - 0.5, -0.5)
+def _name_rows(axes: Axes, rows: Sequence[TableRow]) -> None:
+    """One row of the table per position of the vertical axis, the first on top."""
+    axes.set_yticks(range(len(rows)), [short_name(row.name) for row in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(axis="x", alpha=0.25)
 
 
-def _percent_scale(axes: Axes, axis: str) -> None:
-    """Accuracies as logits, so that 97 and 99 stand as far apart as 85 and 95; 0 and 100 are drawn at the edges."""
+def _metric_scale(axes: Axes, axis: str, metric: Metric, title: str) -> None:
+    """Name the axis of a metric; shares as logits, so that 97 and 99 stand as far apart as 85 and 95, and 0 and 100
+    are drawn at the edges."""
+    if metric.split is None:
+        axes.set(**{f"{axis}label": title})
+        return
+    axes.set(**{f"{axis}label": f"{title}, % (logit scale)"})
     limits = (50 / ALMOST, 100 - 50 / ALMOST)
     functions = (lambda x: logit(np.clip(x, *limits) / 100), lambda y: 100 * expit(y))
     set_scale, ruler = (axes.set_xscale, axes.xaxis) if axis == "x" else (axes.set_yscale, axes.yaxis)
@@ -87,41 +93,43 @@ def _percent_scale(axes: Axes, axis: str) -> None:
     ruler.set_minor_locator(NullLocator())
 
 
-def _height(lines: Sequence[Line]) -> float:
-    """Inches that so many lines of the table take, at the most lines of text that a name has."""
-    text_lines = max(short_name(line.name).count("\n") + 1 for line in lines)
-    return 1.1 + max(0.28, 0.17 * text_lines) * max(len(lines), 3)
+def _height(rows: Sequence[TableRow]) -> float:
+    """Inches that so many rows of the table take, at the most lines of text that a name has."""
+    text_lines = max(short_name(row.name).count("\n") + 1 for row in rows)
+    return 1.1 + max(0.28, 0.17 * text_lines) * max(len(rows), 3)
 
 
 def accuracies(contents: Contents) -> Figure | None:
-    """Test accuracy of each configuration with its interval, and the published value as a mark."""
-    lines = contents.lines
-    if not lines:
+    """The headline metric of each configuration with its interval, and the published value as a mark."""
+    rows, metric = contents.rows, contents.task.headline
+    if not rows:
         return None
-    figure, grid = _figure(_height(lines))
+    figure, grid = _figure(_height(rows))
     axes = grid[0, 0]
-    for position, line in enumerate(lines):
-        if "test" in line.intervals:
-            axes.plot([100 * bound for bound in line.intervals["test"]], [position] * 2, color=OURS, lw=2.5, alpha=0.55)
-        axes.plot(100 * line.accuracies["test"].mean, position, "o", color=OURS, ms=5)
-        if line.published:
-            axes.plot(100 * float(line.published["test"]), position, "D", mfc="none", mec=PUBLISHED, mew=1.5, ms=6)
+    all_figures = [row.figures[metric.name] for row in rows]
+    for position, figures in enumerate(all_figures):
+        if figures.interval is not None:
+            bounds = [metric.scale * bound for bound in figures.interval]
+            axes.plot(bounds, [position] * 2, color=OURS, lw=2.5, alpha=0.55)
+        axes.plot(metric.scale * figures.mean, position, "o", color=OURS, ms=5)
+        if figures.published is not None:
+            axes.plot(metric.scale * figures.published, position, "D", mfc="none", mec=PUBLISHED, mew=1.5, ms=6)
     axes.plot([], [], "o-", color=OURS, lw=2.5, label="ours, 95 % interval")
-    if any(line.published for line in lines):
+    if any(figures.published is not None for figures in all_figures):
         axes.plot([], [], "D", mfc="none", mec=PUBLISHED, mew=1.5, label="published (one run)")
-    _name_lines(axes, lines)
-    _percent_scale(axes, "x")
-    axes.set_xlabel("test accuracy, % (logit scale)")
+    _name_rows(axes, rows)
+    _metric_scale(axes, "x", metric, metric.title)
     figure.legend(loc="outside upper left", ncols=2)
     return figure
 
 
 def accuracy_against_time(contents: Contents) -> Figure | None:
-    """Mean test accuracy over mean training minutes; a sign per device."""
+    """Mean of the headline metric over mean training minutes; a sign per device."""
+    metric = contents.task.headline
     points = [
-        (minutes, line.accuracies["test"].mean, line.name, condition)
-        for line in contents.lines
-        for condition, minutes in line.minutes.items()
+        (minutes, metric.scale * row.figures[metric.name].mean, row.name, condition)
+        for row in contents.rows
+        for condition, minutes in row.conditions.minutes.items()
     ]
     if not points:
         return None
@@ -131,15 +139,14 @@ def accuracy_against_time(contents: Contents) -> Figure | None:
     for number, condition in enumerate(sorted({point[3] for point in points})):
         chosen = [point for point in points if point[3] == condition]
         times = [max(point[0], shortest) for point in chosen]
-        heights, sign = [100 * point[1] for point in chosen], "osD^vP*X"[number % 8]
+        heights, sign = [point[1] for point in chosen], "osD^vP*X"[number % 8]
         axes.plot(times, heights, sign, color=f"C{number}", ms=5, label=condition)
-        for time, (_, accuracy, name, _) in zip(times, chosen, strict=True):
+        for time, (_, height, name, _) in zip(times, chosen, strict=True):
             label = short_name(name).split(",")[0].removeprefix("row ")
-            axes.annotate(label, (time, 100 * accuracy), (4, 3), textcoords="offset points", fontsize=7)
+            axes.annotate(label, (time, height), (4, 3), textcoords="offset points", fontsize=7)
     axes.set_xscale("log")
     axes.set_xlabel("training time, minutes")
-    _percent_scale(axes, "y")
-    axes.set_ylabel("test accuracy, % (logit scale)")
+    _metric_scale(axes, "y", metric, metric.title)
     axes.grid(alpha=0.25)
     figure.legend(loc="outside upper left", ncols=1)
     return figure
@@ -185,28 +192,28 @@ def _mean_losses(group: Group) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]
 
 
 def spread_over_seeds(contents: Contents) -> Figure | None:
-    """Validation and test accuracy of every single run."""
-    lines = [line for line in contents.lines if len(line.seeds) > 1]
-    if not lines:
+    """The figures of every single run on the splits that choose and that questions are about."""
+    rows, metrics = [row for row in contents.rows if len(row.seeds) > 1], predicted_metrics(contents.task)[-2:]
+    if not rows or not metrics:
         return None
-    figure, grid = _figure(_height(lines))
+    figure, grid = _figure(_height(rows))
     axes = grid[0, 0]
-    for name, colour, shift in (("validation", VALIDATION, -0.15), ("test", OURS, 0.15)):
-        for position, line in enumerate(lines):
-            values = 100 * np.array(line.runs[name])
+    for metric, colour, shift in zip(metrics, (VALIDATION, OURS), (-0.15, 0.15), strict=False):
+        for position, row in enumerate(rows):
+            values = metric.scale * np.array(row.figures[metric.name].values)
             axes.plot(values, np.full(len(values), position + shift), "o", color=colour, ms=4, alpha=0.45, mew=0)
             axes.plot(values.mean(), position + shift, "|", color=colour, ms=11, mew=2)
-        axes.plot([], [], "o", color=colour, ms=4, label=f"{name}, one run (stroke: mean)")
-    _name_lines(axes, lines)
-    _percent_scale(axes, "x")
-    axes.set_xlabel("accuracy, % (logit scale)")
+        axes.plot([], [], "o", color=colour, ms=4, label=f"{metric.label}, one run (stroke: mean)")
+    _name_rows(axes, rows)
+    _metric_scale(axes, "x", metrics[-1], "accuracy")
     figure.legend(loc="outside upper left", ncols=2)
     return figure
 
 
+# By file name: the caption, in which {headline} is the title of the task's headline metric, and what draws it.
 PICTURES: dict[str, tuple[str, Drawing]] = {
-    "accuracies": ("Test accuracy with 95 % intervals; published values as diamonds", accuracies),
-    "accuracy_time": ("Test accuracy against training time", accuracy_against_time),
+    "accuracies": ("{headline} with 95 % intervals; published values as diamonds", accuracies),
+    "accuracy_time": ("{headline} against training time", accuracy_against_time),
     "losses": ("Loss during training: each seed thin, their mean thick", loss_curves),
     "seeds": ("Spread over seeds", spread_over_seeds),
 }
@@ -234,6 +241,7 @@ def draw_pictures(contents: Contents, folder: Path) -> list[tuple[str, str, str]
             figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
             plt.close(figure)
             (folder / f"{name}.svg").write_text(buffer.getvalue(), encoding="utf-8")
+            caption = caption.format(headline=contents.task.headline.title.capitalize())
             drawn.append((name, caption, for_page(buffer.getvalue(), name)))
     return drawn
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from typing import Any
 
 from ablation.config.experiment import FIELDS
 from ablation.environment import PROJECT
+from ablation.results.published import published_table
 
 README = PROJECT / "README.md"
-PUBLISHED_TABLE = PROJECT / "data" / "published_table.csv"
 # Block -> the table that a benchmark's record holds.
 RECORDS = PROJECT / "benchmarks" / "records"
 RECORDED_TABLES = {
@@ -41,15 +40,14 @@ def rows_table() -> str:
         "| row | model | weights | reads | trains | context | train | val. | test | min | flags beside `--row N` |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    with PUBLISHED_TABLE.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            flags = f"`{row['flags']}`" if row["flags"] else "none: these are the defaults"
-            cells = [
-                row["row"], row["model_size"], row["weights"], row["trainable_token_pos"],
-                row["trainable_layers"], row["context_length"], row["training_acc"], row["validation_acc"],
-                row["test_acc"], row["training_minutes"], flags,
-            ]  # fmt: skip
-            lines.append(f"| {' | '.join(cells)} |")
+    for row in published_table().values():
+        flags = f"`{row['flags']}`" if row["flags"] else "none: these are the defaults"
+        cells = [
+            row["row"], row["model_size"], row["weights"], row["trainable_token_pos"],
+            row["trainable_layers"], row["context_length"], row["training_acc"], row["validation_acc"],
+            row["test_acc"], row["training_minutes"], flags,
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

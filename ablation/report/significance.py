@@ -34,33 +34,25 @@ def _upper_tail(level: float) -> float:
 # ---- one run ---------------------------------------------------------------------------------------------------------
 
 
-def wilson_interval(correct: ArrayLike, total: ArrayLike, level: float = LEVEL) -> tuple[Any, Any]:
+def wilson_interval(correct: int, total: int, level: float = LEVEL) -> tuple[float, float]:
     """Wilson's score interval of a proportion (E. B. Wilson, JASA 22, 1927, p. 209).
 
     Raises:
         ValueError: a count is negative or larger than its total, or a total is not positive.
     """
-    k, n = np.asarray(correct, dtype=float), np.asarray(total, dtype=float)
-    if np.any(n <= 0) or np.any(k < 0) or np.any(k > n):
-        raise ValueError(f"{correct!r} of {total!r}: give counts from 0 to a positive total")
-    z = special.ndtri(_upper_tail(level))
-    p = k / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    # At 0 and n the bound is the edge itself; rounding must not put it a hair beyond.
-    return np.where(k == 0, 0.0, centre - half)[()], np.where(k == n, 1.0, centre + half)[()]
+    if not 0 <= correct <= total or total == 0:
+        raise ValueError(f"{correct} of {total}: give counts from 0 to a positive total")
+    interval = stats.binomtest(correct, total).proportion_ci(level, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def exact_mcnemar(only_first: int, only_second: int) -> float:
-    """Two-sided p-value that two classifiers err equally often, from the messages that only one of them got right.
+    """Two-sided p-value that two classifiers err equally often, from the examples that only one of them got right.
 
-    Under no difference each such message is a fair coin, so the count is binomial (McNemar 1947 with the exact tail).
+    Under no difference each such example is a fair coin, so the count is binomial (McNemar 1947 with the exact tail).
     """
     disagreements = only_first + only_second
-    if disagreements == 0:
-        return 1.0
-    tail = stats.binom.cdf(min(only_first, only_second), disagreements, 0.5)
-    return float(min(1.0, 2 * tail))
+    return float(stats.binomtest(only_first, disagreements).pvalue) if disagreements else 1.0
 
 
 def paired_interval(only_first: int, only_second: int, total: int, level: float = LEVEL) -> tuple[float, float]:

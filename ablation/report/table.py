@@ -1,157 +1,207 @@
-"""The report's table: one line per configuration, ours beside the published figures."""
+"""The report's table: one row per configuration, ours beside the published figures."""
 
 from __future__ import annotations
 
 import csv
 import io
-import statistics as plain
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ablation.config.experiment import variant_settings
 from ablation.config.flags import typed
-from ablation.config.rows import ROWS, row_config
-from ablation.environment import PROJECT
-from ablation.report import significance as statistics
+from ablation.report import significance
 from ablation.report.groups import Group
-from ablation.report.messages import Messages
-from ablation.results.read import PredictionsError
-
-PUBLISHED_TABLE = PROJECT / "data" / "published_table.csv"
-ACCURACIES = {"training": "train", "validation": "validation", "test": "test"}  # name in tables: name of the split
+from ablation.results.read import row_settings
+from ablation.results.task import Likeness, Metric, PredictionsError, Task
 
 
 @dataclass(frozen=True)
-class Spread:
-    """Accuracies over seeds, as fractions: mean, standard deviation (None for one seed), smallest, largest."""
+class Figures:
+    """A metric over the seeds of one configuration; shares as fractions.
 
-    mean: float
-    deviation: float | None
-    low: float
-    high: float
+    Attributes:
+        values: one per seed.
+        interval: 95 % interval of a share whose predictions runs keep, as far as it can be had.
+        published: the published value.
+        problem: why predictions are missing, and with them the interval over examples.
+    """
 
-    @classmethod
-    def of(cls, values: list[float]) -> Spread:
-        deviation = plain.stdev(values) if len(values) > 1 else None
-        return cls(plain.fmean(values), deviation, min(values), max(values))
+    metric: Metric
+    values: tuple[float, ...]
+    interval: tuple[float, float] | None = None
+    published: float | None = None
+    problem: str = ""
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.values)
+
+    @property
+    def deviation(self) -> float | None:
+        """Standard deviation; None for one seed."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+    @property
+    def inside(self) -> bool | None:
+        """Whether the published value lies inside the interval; None unless there are both."""
+        if self.interval is None or self.published is None:
+            return None
+        return self.interval[0] <= self.published <= self.interval[1]
 
 
-@dataclass
-class Line:
+@dataclass(frozen=True)
+class Share:
+    """Mean accuracy, as a fraction, on ``total`` examples."""
+
+    accuracy: float
+    total: int
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What decides over time.
+
+    Attributes:
+        minutes: mean training minutes per device and per way the features were had.
+        devices, versions: of PyTorch: how many runs each.
+    """
+
+    minutes: Mapping[str, float]
+    devices: Mapping[str, int]
+    versions: Mapping[str, int]
+    precision: str
+
+
+@dataclass(frozen=True)
+class PublishedTime:
+    """Published training time in minutes, and the device it was measured on."""
+
+    minutes: float
+    device: str
+
+
+@dataclass(frozen=True)
+class TableRow:
     """One configuration.
 
     Attributes:
-        accuracies: per "training", "validation", "test", over seeds.
-        intervals: 95 % intervals of the validation and test accuracy, as far as they can be had.
-        unseen: per sense of "occurs in training", accuracy and number of the test messages that do not.
-        minutes: mean training minutes per device and per way the features were had.
-        published: the published accuracies (fractions), training minutes and device; empty for variants.
-        inside: whether the published accuracy lies inside the interval.
-        notes: what is missing, and why.
+        row: number of the published row or name of the baseline; empty for variants.
+        seeds: ``123``, or ``123/124`` with an order seed of its own.
+        figures: by the metric's name, in the task's order.
+        unseen: per sense of "occurs in training", the examples of the last split that do not.
+        published_time: None for what was not published.
     """
 
     name: str
     description: str
     row: str
-    seeds: list[str]
-    accuracies: dict[str, Spread]
-    runs: dict[str, list[float]]
-    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
-    unseen: dict[str, tuple[float, int]] = field(default_factory=dict)
-    minutes: dict[str, float] = field(default_factory=dict)
-    devices: dict[str, int] = field(default_factory=dict)
-    versions: dict[str, int] = field(default_factory=dict)
-    precision: str = ""
-    published: dict[str, float | str] = field(default_factory=dict)
-    inside: dict[str, bool] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    seeds: tuple[str, ...]
+    figures: Mapping[str, Figures]
+    unseen: Mapping[str, Share]
+    conditions: Conditions
+    published_time: PublishedTime | None
+
+    @property
+    def problems(self) -> list[str]:
+        """Why intervals are missing, a line per metric."""
+        return [f"{figures.metric.label}: {figures.problem}" for figures in self.figures.values() if figures.problem]
 
 
-def published_table() -> dict[str, dict[str, str]]:
-    """The published figures by row number, as in ``data/published_table.csv``."""
-    with PUBLISHED_TABLE.open(encoding="utf-8", newline="") as file:
-        return {line["row"]: line for line in csv.DictReader(file)}
+def predicted_metrics(task: Task) -> list[Metric]:
+    """The shares whose examples are not trained on: runs keep what they answered to each of them."""
+    return [metric for metric in task.metrics if metric.split in task.splits[1:]]
 
 
-def make_table(
-    groups: Iterable[Group], messages: Messages | None, descriptions: Mapping[str, str], *, demo: bool = False
-) -> list[Line]:
-    """One line per group.
-
-    Args:
-        descriptions: what a baseline is, by its name.
-        demo: the runs are the demo's, beside which no published figures belong.
-    """
-    added = {str(row): {"flags": typed(variant_settings(row_config(row)))} for row in ROWS}
-    published: Mapping[str, Mapping[str, str]] = {**added, **published_table()}
-    if demo:
-        published = {row: {"flags": f"--demo {figures['flags']}".strip()} for row, figures in published.items()}
-    return [_line(group, messages, published.get(group.name, {}), descriptions) for group in groups]
+def make_table(task: Task, groups: Iterable[Group], likeness: Likeness | None, *, demo: bool = False) -> list[TableRow]:
+    """One row per group; of the ``demo`` without published figures, which do not belong beside it."""
+    published = task.published()
+    return [
+        _table_row(task, group, group.own(likeness), published.get(group.first.row, {}), demo=demo) for group in groups
+    ]
 
 
-def _line(
-    group: Group, messages: Messages | None, published: Mapping[str, str], descriptions: Mapping[str, str]
-) -> Line:
-    runs = list(group.runs.values())
-    accuracies = {name: [run.counts[split].accuracy for run in runs] for name, split in ACCURACIES.items()}
-    line = Line(
+def _table_row(
+    task: Task, group: Group, likeness: Likeness | None, published: Mapping[str, str], *, demo: bool
+) -> TableRow:
+    row, beside = group.first.row, {} if demo else published
+    return TableRow(
         name=group.name,
-        description=published.get("flags") or descriptions.get(group.name, group.name),
-        row=group.first.row,
-        seeds=[_seed_name(seeds) for seeds in group.runs],
-        accuracies={name: Spread.of(values) for name, values in accuracies.items()},
-        runs=accuracies,
-        minutes=_minutes(group),
-        devices=dict(group.values("device_name")),
-        versions=dict(group.values("torch_version")),
-        precision=group.first["precision"],
+        description=task.baselines.get(row) or _flags(task, row, published, demo=demo) or group.name,
+        row=row,
+        seeds=tuple(_seed_name(*seeds) for seeds in group.runs),
+        figures={metric.name: _figures(task, metric, group, likeness, beside) for metric in task.metrics},
+        unseen=_unseen(task, group, likeness),
+        conditions=_conditions(group),
+        published_time=PublishedTime(float(beside["training_minutes"]), beside["device"]) if beside else None,
     )
-    if group.is_published and not published["flags"]:
-        line.description = "the defaults"
-    for name in ("validation", "test"):
-        try:
-            _add_predictions(line, name, group, messages)
-        except PredictionsError as error:
-            line.notes.append(f"{name}: {error}")
-            if len(runs) == 1:  # counts are enough for one run
-                count = runs[0].counts[name]
-                line.intervals[name] = statistics.wilson_interval(count.correct, count.total)
-    if "test_acc" in published:
-        line.published = {name: float(published[f"{name}_acc"]) / 100 for name in ACCURACIES}
-        line.published |= {"minutes": float(published["training_minutes"]), "device": published["device"]}
-        line.inside = {
-            name: low <= float(line.published[name]) <= high for name, (low, high) in line.intervals.items()
-        }
-    return line
 
 
-def _seed_name(seeds: tuple[int | None, int | None]) -> str:
-    seed, order_seed = seeds
+def _flags(task: Task, row: str, published: Mapping[str, str], *, demo: bool) -> str:
+    """The flags of a row as published, or as they would be typed; empty for what is no row."""
+    if not row.isdecimal():
+        return ""
+    flags = published["flags"] if published else typed(row_settings(task, int(row)))
+    return f"--demo {flags}".strip() if demo else flags or "the defaults"
+
+
+def _seed_name(seed: int | None, order_seed: int | None) -> str:
     if seed is None:
         return ""
     return str(seed) if order_seed is None else f"{seed}/{order_seed}"
 
 
-def _add_predictions(line: Line, name: str, group: Group, messages: Messages | None) -> None:
-    """Intervals, and accuracies on the messages that are new; needs every run's predictions."""
-    correct = np.array([run.predictions(name).correct for run in group.runs.values()])
-    if len(correct) == 1:
-        low, high = statistics.wilson_interval(int(correct.sum()), correct.shape[1])
-    else:
-        clusters = np.arange(correct.shape[1]) if messages is None else messages.clusters[name]
-        low, high = statistics.accuracy_interval(correct, clusters)
-    line.intervals[name] = float(low), float(high)
-    if name == "test" and messages is not None:
-        for sense, known in messages.in_training.items():
-            line.unseen[sense] = float(correct[:, ~known].mean()), int((~known).sum())
+def _figures(
+    task: Task, metric: Metric, group: Group, likeness: Likeness | None, published: Mapping[str, str]
+) -> Figures:
+    values = tuple(run.values[metric.name] for run in group.runs.values())
+    target = float(published[metric.name]) / metric.scale if metric.name in published else None
+    if metric.split is None or metric not in predicted_metrics(task):
+        return Figures(metric, values, published=target)
+    problem, correct = "", None
+    try:
+        correct = _correct(group, metric.split)
+    except PredictionsError as error:
+        problem = str(error)
+    return Figures(metric, values, _interval(group, metric.split, correct, likeness), target, problem)
 
 
-def _minutes(group: Group) -> dict[str, float]:
-    """Mean training minutes of the runs under each condition that decides over time."""
-    by_condition: dict[str, list[float]] = {}
+def _correct(group: Group, split: str) -> np.ndarray:
+    """(S, N) 1 where a run is right."""
+    return np.array([run.predictions(split).correct for run in group.runs.values()])
+
+
+def _interval(
+    group: Group, split: str, correct: np.ndarray | None, likeness: Likeness | None
+) -> tuple[float, float] | None:
+    """Wilson's interval of one run, for which its count is enough; over seeds and examples of several."""
+    if len(group.runs) == 1:
+        count = group.first.counts[split]
+        return significance.wilson_interval(count.correct, count.total)
+    if correct is None:
+        return None
+    clusters = np.arange(correct.shape[1]) if likeness is None else likeness.clusters[split]
+    low, high = significance.accuracy_interval(correct, clusters)
+    return float(low), float(high)
+
+
+def _unseen(task: Task, group: Group, likeness: Likeness | None) -> dict[str, Share]:
+    if likeness is None:
+        return {}
+    try:
+        correct = _correct(group, task.splits[-1])
+    except PredictionsError:  # the figures of the split say so
+        return {}
+    return {
+        sense: Share(float(correct[:, ~known].mean()), int((~known).sum()))
+        for sense, known in likeness.in_training.items()
+    }
+
+
+def _conditions(group: Group) -> Conditions:
+    minutes: dict[str, list[float]] = {}
     for run in group.runs.values():
         condition = run["device_name"]
         if run["threads"] and "NVIDIA" not in condition:
@@ -160,62 +210,74 @@ def _minutes(group: Group) -> dict[str, float]:
             condition += ", features reused"
         if run["execution"] in ("naive", "recorded"):
             condition += f", {run['execution']}"
-        by_condition.setdefault(condition, []).append(run.training_minutes)
-    return {condition: plain.fmean(values) for condition, values in by_condition.items()}
+        minutes.setdefault(condition, []).append(run.training_minutes)
+    return Conditions(
+        minutes={condition: statistics.fmean(values) for condition, values in minutes.items()},
+        devices=group.values("device_name"),
+        versions=group.values("torch_version"),
+        precision=group.first["precision"],
+    )
 
 
 # ---- as a file ------------------------------------------------------------------------------------------------------
 
 
-def table_csv(lines: Iterable[Line]) -> str:
-    """The whole table, a number per cell; accuracies in percent."""
-    records = [_record(line) for line in lines]
-    columns = list(dict.fromkeys(column for record in records for column in record)) or ["configuration"]
+def table_csv(task: Task, rows: Sequence[TableRow]) -> str:
+    """The whole table, a number per cell; shares in percent."""
+    senses = list(dict.fromkeys(sense for row in rows for sense in row.unseen))
+    records = [_record(task, row, senses) for row in rows]
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer = csv.DictWriter(buffer, list(records[0]) if records else ["configuration"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(records)
     return buffer.getvalue()
 
 
-def _record(line: Line) -> dict[str, Any]:
+def _record(task: Task, row: TableRow, senses: Sequence[str]) -> dict[str, Any]:
     record: dict[str, Any] = {
-        "configuration": line.name,
-        "row": line.row,
-        "description": line.description,
-        "runs": len(line.seeds),
-        "seeds": " ".join(line.seeds),
+        "configuration": row.name,
+        "row": row.row,
+        "description": row.description,
+        "runs": len(row.seeds),
+        "seeds": " ".join(row.seeds),
     }
-    for name, spread in line.accuracies.items():
-        low, high = line.intervals.get(name, (None, None))
-        cells = {
-            "mean": spread.mean,
-            "sd": spread.deviation,
-            "min": spread.low,
-            "max": spread.high,
-            "low95": low,
-            "high95": high,
-            "published": line.published.get(name),
-        }
-        record |= {f"{name}_{key}": None if v is None else round(100 * float(v), 3) for key, v in cells.items()}
-        record[f"{name}_published_inside"] = line.inside.get(name)
-    for sense in ("verbatim", "letters"):
-        accuracy, count = line.unseen.get(sense, (None, None))
-        record[f"test_unseen_{sense}"] = None if accuracy is None else round(100 * accuracy, 3)
-        record[f"test_unseen_{sense}_messages"] = count
-    record |= {
-        "training_minutes": "; ".join(f"{minutes:.3f} ({where})" for where, minutes in line.minutes.items()),
-        "published_minutes": line.published.get("minutes"),
-        "published_device": line.published.get("device"),
-        "devices": _counted(line.devices),
-        "precision": line.precision,
-        "torch_versions": _counted(line.versions),
-        "notes": "; ".join(line.notes),
+    for figures in row.figures.values():
+        record |= _figures_record(figures)
+    for sense in senses:
+        share, column = row.unseen.get(sense), f"{task.splits[-1]}_unseen_{sense}"
+        record[column] = None if share is None else round(100 * share.accuracy, 3)
+        record[f"{column}_{task.examples}"] = None if share is None else share.total
+    time, conditions = row.published_time, row.conditions
+    return record | {
+        "training_minutes": "; ".join(f"{minutes:.3f} ({where})" for where, minutes in conditions.minutes.items()),
+        "published_minutes": None if time is None else time.minutes,
+        "published_device": None if time is None else time.device,
+        "devices": counted(conditions.devices),
+        "precision": conditions.precision,
+        "torch_versions": counted(conditions.versions),
+        "notes": "; ".join(row.problems),
     }
-    return record
 
 
-def _counted(values: Mapping[str, int]) -> str:
+def _figures_record(figures: Figures) -> dict[str, Any]:
+    label, scale = figures.metric.label, figures.metric.scale
+    low, high = figures.interval or (None, None)
+    cells = {
+        "mean": figures.mean,
+        "sd": figures.deviation,
+        "min": min(figures.values),
+        "max": max(figures.values),
+        "low95": low,
+        "high95": high,
+        "published": figures.published,
+    }
+    record: dict[str, Any] = {
+        f"{label}_{name}": None if value is None else round(scale * value, 3) for name, value in cells.items()
+    }
+    return record | {f"{label}_published_inside": figures.inside}
+
+
+def counted(values: Mapping[str, int]) -> str:
     """``A``, or ``A ×3, B ×2`` where several are mixed."""
     named = {value or "unknown": count for value, count in values.items()}
     return next(iter(named)) if len(named) == 1 else ", ".join(f"{value} ×{count}" for value, count in named.items())

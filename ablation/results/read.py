@@ -1,4 +1,4 @@
-"""Finished runs as the report reads them: ``results.csv`` line by line, and each run's folder.
+"""Finished runs as the report reads them: a task's CSV line by line, and each run's folder.
 
 A line that is cut short, garbled or of another program is named and left out; it never stops the report.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import json
 import math
 import re
@@ -16,25 +17,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from ablation.config.experiment import FIELDS, ConfigError, ExperimentConfig, config_hash, variant_settings
-from ablation.config.rows import ROWS, row_config, row_number
+from ablation.config.experiment import ConfigError, ExperimentConfig, config_hash, variant_settings
 from ablation.listener import Count
-from ablation.results.log import CSV_NAME, RUNS_FOLDER
-from ablation.results.run_folder import LOSSES_CSV, PREDICTIONS_CSV
+from ablation.results.log import RUNS_FOLDER
+from ablation.results.run_folder import LOSSES_CSV
+from ablation.results.task import Metric, Predictions, PredictionsError, Task
 
-COUNTED_SPLITS = ("train", "validation", "test")
+Seeds = tuple[int | None, int | None]
+NO_SEED: Seeds = (None, None)
+WEIGHTS_DIGEST, DATA_DIGEST = "weights_digest", "data_digest"
+BASELINE_ROW = re.compile(r"B\d+")
 HASH = re.compile("[0-9a-f]{64}")
 LOSS_COLUMNS = ["step", "train_loss", "validation_loss"]
-PREDICTION_TYPES: Any = {"split": str, "index": "int64", "label": "int64", "logit_ham": float, "logit_spam": float}
-BASELINE_ROW = re.compile(r"B\d+")
-
-
-class PredictionsError(Exception):
-    """A run's predictions cannot be used; the message says which and why."""
 
 
 def variant_key(settings: Mapping[str, Any]) -> str:
@@ -42,38 +38,30 @@ def variant_key(settings: Mapping[str, Any]) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """What one run said of one split: ``labels`` (N,) and ``logits`` (N, 2), ham before spam."""
-
-    labels: NDArray[np.int64]
-    logits: NDArray[np.float64]
-
-    @property
-    def correct(self) -> NDArray[np.int64]:
-        """(N,) 1 where the larger logit is that of the label; equal logits mean ham, as argmax has it."""
-        spam = self.logits[:, 1] > self.logits[:, 0]
-        return (spam == (self.labels == 1)).astype(np.int64)
+def row_settings(task: Task, row: int, **overrides: Any) -> dict[str, Any]:
+    """What differs from the defaults in a row of the task, with fields of one's own choice on top."""
+    return variant_settings(task.config_class(**{**task.rows[row], **overrides}))
 
 
 @dataclass(frozen=True)
-class Run:
+class FinishedRun:
     """One line of the results.
 
     Attributes:
-        key: equal for runs that differ only in their seeds.
-        row: number of the published row or name of the baseline; empty for a variant.
-        settings: what differs from row 1, seeds aside; of a baseline only whether it is the demo's.
-        seeds: (seed, order seed or None); (None, None) for a baseline.
-        counts: right answers of each split.
+        settings: what differs from the defaults, seeds aside, with the digests of weights and data other than the
+            published ones, and what tells this evaluation of the run from its others; of a baseline only whether it is
+            the demo's, and such data.
+        seeds: (seed, order seed or None); ``NO_SEED`` for a baseline.
+        values: by metric.
+        counts: right answers of each split that a metric is a share of.
         fields: the line, by column name.
         folder: of the run's own files; it may be missing.
     """
 
-    key: str
-    row: str
+    task: Task
     settings: Mapping[str, Any]
-    seeds: tuple[int | None, int | None]
+    seeds: Seeds
+    values: Mapping[str, float]
     counts: Mapping[str, Count]
     training_minutes: float
     fields: Mapping[str, str]
@@ -82,36 +70,43 @@ class Run:
     def __getitem__(self, column: str) -> str:
         return self.fields.get(column) or ""
 
+    @property
+    def is_baseline(self) -> bool:
+        return self.seeds == NO_SEED
+
     @cached_property
-    def _predictions(self) -> pd.DataFrame:
-        path = self.folder / PREDICTIONS_CSV
-        try:
-            return pd.read_csv(path, dtype=PREDICTION_TYPES)
-        except FileNotFoundError:
-            raise PredictionsError(f"{path}: missing") from None
-        except (OSError, ValueError) as error:
-            raise PredictionsError(f"{path}: not readable ({str(error).splitlines()[0]})") from None
+    def key(self) -> str:
+        """Equal for runs that differ only in their seeds; a baseline's own name, if it is on the published data."""
+        if self.is_baseline:
+            return variant_key({"row": self["row"], **self.settings}) if self.settings else self["row"]
+        return variant_key(self.settings)
+
+    @cached_property
+    def row(self) -> str:
+        """Number of the published row or name of the baseline; empty for a variant."""
+        if self.is_baseline:
+            return "" if self.settings else self["row"]
+        return next((str(row) for row in self.task.rows if row_settings(self.task, row) == self.settings), "")
+
+    @cached_property
+    def _predictions(self) -> dict[str, Predictions]:
+        return {}
 
     def predictions(self, split: str) -> Predictions:
-        """The run's answers to the messages of ``split``, in the split's order.
+        """The run's answers to the examples of ``split``, in the split's order.
 
         Raises:
-            PredictionsError: there is no such file, or it contradicts the run's line.
+            PredictionsError: there are none, or they contradict the run's line.
         """
-        table = self._predictions
-        path = self.folder / PREDICTIONS_CSV
-        if not {"split", "index", "label", "logit_ham", "logit_spam"} <= set(table.columns):
-            raise PredictionsError(f"{path}: its columns are not those of predictions")
-        part = table[table["split"] == split]
-        result = Predictions(part["label"].to_numpy(), part[["logit_ham", "logit_spam"]].to_numpy())
-        expected = self.counts[split]
-        in_order = np.array_equal(part["index"].to_numpy(), np.arange(expected.total))
-        if not in_order or int(result.correct.sum()) != expected.correct:
-            raise PredictionsError(
-                f"{path}: {int(result.correct.sum())} of {len(part)} {split} messages right, the results say"
-                f" {expected.correct} of {expected.total}"
-            )
-        return result
+        if split not in self._predictions:
+            found, said = self.task.read_predictions(self.folder, split), self.counts[split]
+            if Count(int(found.correct.sum()), len(found.correct)) != said:
+                raise PredictionsError(
+                    f"{self.folder}: {int(found.correct.sum())} of {len(found.correct)} {split}"
+                    f" {self.task.examples} right, the results say {said.correct} of {said.total}"
+                )
+            self._predictions[split] = found
+        return self._predictions[split]
 
     def losses(self) -> pd.DataFrame | None:
         """The columns of ``LOSS_COLUMNS``; None if the run kept none."""
@@ -121,16 +116,22 @@ class Run:
             return None
 
 
+def as_row(run: FinishedRun) -> FinishedRun:
+    """A run of the demo as a run of the row that it shows in miniature, for a report on demo runs alone."""
+    settings = {name: value for name, value in run.settings.items() if name != "demo"}
+    return dataclasses.replace(run, settings=settings)
+
+
 # ---- reading the CSV ------------------------------------------------------------------------------------------------
 
 
-def read_results(results_dir: Path) -> tuple[list[Run], list[str]]:
-    """All runs of ``results.csv``, in its order, and one line for each line that is none.
+def read_results(results_dir: Path, task: Task) -> tuple[list[FinishedRun], list[str]]:
+    """All runs of the task's CSV, in its order, and one line for each line that is none.
 
     Raises:
         OSError: the file is there but cannot be read.
     """
-    path = results_dir / CSV_NAME
+    path = results_dir / task.csv_name
     if not path.exists():
         return [], []
     lines = path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()
@@ -142,45 +143,53 @@ def read_results(results_dir: Path) -> tuple[list[Run], list[str]]:
         if not line.strip():
             continue
         try:
-            runs.append(_read_line(line, columns, results_dir))
+            runs.append(_read_line(line, columns, results_dir, task))
         except (ValueError, csv.Error) as error:
             problems.append(f"{path}, line {number}: {error}; left out")
     return runs, problems
 
 
-def _read_line(line: str, columns: list[str], results_dir: Path) -> Run:
+def _read_line(line: str, columns: list[str], results_dir: Path, task: Task) -> FinishedRun:
     values = next(csv.reader([line], strict=True))
     if len(values) != len(columns):
         raise ValueError(f"{len(values)} values for {len(columns)} columns")
     fields = dict(zip(columns, values, strict=True))
-    for column in ("config_hash", "data_digest"):
+    for column in ("config_hash", DATA_DIGEST):
         if not HASH.fullmatch(fields.get(column, "")):
             raise ValueError(f"{column} {fields.get(column, '')!r} is no SHA-256")
-    counts = {split: _read_count(fields, split) for split in COUNTED_SPLITS}
-    minutes = float(fields["training_minutes"])
-    if not (math.isfinite(minutes) and minutes >= 0):
+    counts = {metric.split: _read_count(fields, metric.split) for metric in task.metrics if metric.split}
+    minutes = _read_number(fields, "training_minutes")
+    if minutes < 0:
         raise ValueError(f"training_minutes {fields['training_minutes']!r} is no time")
     run_id = fields["run_id"]
     if Path(run_id).name != run_id:
         raise ValueError(f"run_id {run_id!r} is no name of a folder")
-    folder = results_dir / RUNS_FOLDER / run_id
+    settings: Mapping[str, Any]
     if BASELINE_ROW.fullmatch(fields["row"]):
-        name = fields["row"]
-        settings: dict[str, Any] = {"demo": True} if fields.get("demo") == "True" else {}
-        return Run(name, name, settings, (None, None), counts, minutes, fields, folder)
-    config = _read_config(fields)
-    settings = variant_settings(config)
-    row = "" if config.demo else str(row_number(config) or "")  # a demo repeats nothing that was published
-    return Run(variant_key(settings), row, settings, (config.seed, config.order_seed), counts, minutes, fields, folder)
+        settings, seeds = {"demo": True} if fields.get("demo") == "True" else _foreign_data(fields, task), NO_SEED
+    else:
+        config = _read_config(fields, task)
+        evaluation = {column: fields[column] for column in task.evaluation_columns if fields.get(column)}
+        settings = {**variant_settings(config, _foreign(config, fields, task)), **evaluation}
+        seeds = config.seed, config.order_seed
+    return FinishedRun(
+        task, settings, seeds, {metric.name: _value(metric, fields, counts) for metric in task.metrics}, counts,
+        minutes, fields, results_dir / RUNS_FOLDER / run_id,
+    )  # fmt: skip
 
 
-def as_row(run: Run) -> Run:
-    """A run of the demo as a run of the row that it shows in miniature, for a report on demo runs alone."""
-    if run.seeds == (None, None):  # a baseline keeps its name
-        return dataclasses.replace(run, settings={})
-    settings = {name: value for name, value in run.settings.items() if name != "demo"}
-    rows = (str(row) for row in ROWS if variant_settings(row_config(row)) == settings)
-    return dataclasses.replace(run, key=variant_key(settings), row=next(rows, ""), settings=settings)
+def _value(metric: Metric, fields: Mapping[str, str], counts: Mapping[str, Count]) -> float:
+    return _read_number(fields, metric.name) if metric.split is None else counts[metric.split].accuracy
+
+
+def _read_number(fields: Mapping[str, str], column: str) -> float:
+    try:
+        value = float(fields[column])
+    except (KeyError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{column} {fields.get(column, '')!r} is no number")
+    return value
 
 
 def _read_count(fields: Mapping[str, str], split: str) -> Count:
@@ -193,15 +202,15 @@ def _read_count(fields: Mapping[str, str], split: str) -> Count:
     return count
 
 
-def _read_config(fields: Mapping[str, str]) -> ExperimentConfig:
+def _read_config(fields: Mapping[str, str], task: Task) -> ExperimentConfig:
     """The configuration that a line's columns mean.
 
     Raises:
-        ValueError: they mean none, or one with another hash than the line's.
+        ValueError: they mean none.
     """
     values: dict[str, Any] = {}
-    for name, field in FIELDS.items():
-        text = fields.get(name, "")
+    for field in dataclasses.fields(task.config_class):
+        name, text = field.name, fields.get(field.name, "")
         if not field.metadata["identity"] or text == "":
             continue
         if isinstance(field.default, bool):
@@ -214,9 +223,29 @@ def _read_config(fields: Mapping[str, str]) -> ExperimentConfig:
             except ValueError as error:
                 raise ValueError(f"{name} {text!r}: {error}") from None
     try:
-        config = ExperimentConfig(**values)
+        return task.config_class(**values)
     except ConfigError as error:
         raise ValueError("; ".join(error.problems)) from None
-    if config_hash(config) != fields["config_hash"]:
-        raise ValueError("its config_hash is not that of its settings: edited, or written by another version")
-    return config
+
+
+# ---- weights and data other than the published ones ------------------------------------------------------------------
+
+
+def _foreign(config: ExperimentConfig, fields: Mapping[str, str], task: Task) -> dict[str, str]:
+    """The digests that make a line's run another one than its settings alone say: those in its hash, and what an older
+    version, whose hashes say nothing of data, trained on.
+
+    Raises:
+        ValueError: the hash is that of other settings.
+    """
+    digests = {column: fields[column] for column in (WEIGHTS_DIGEST, DATA_DIGEST) if fields.get(column)}
+    for count in range(len(digests) + 1):
+        for columns in itertools.combinations(digests, count):
+            foreign = {column: digests[column] for column in columns}
+            if config_hash(config, foreign) == fields["config_hash"]:
+                return foreign if config.demo else {**foreign, **_foreign_data(fields, task)}
+    raise ValueError("its config_hash is not that of its settings: edited, or written by another version")
+
+
+def _foreign_data(fields: Mapping[str, str], task: Task) -> dict[str, str]:
+    return {DATA_DIGEST: fields[DATA_DIGEST]} if fields[DATA_DIGEST] != task.published_data_digest else {}

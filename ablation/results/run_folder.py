@@ -1,78 +1,75 @@
-"""A finished run as files: its folder with everything, then its row in the CSV."""
+"""A finished run as files: its folder with everything, then its rows in the task's CSV."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ablation.config.experiment import identity
 from ablation.data.demo import DISCLAIMER, SHORT_DISCLAIMER
-from ablation.environment import environment_stamp, peak_memory_mb
-from ablation.listener import Evaluation
-from ablation.results.log import (
-    COLUMNS,
-    RUN_JSON,
-    RUNS_FOLDER,
-    ResultsError,
-    append_row,
-    config_fields,
-    count_fields,
-    replace_file,
-)
-
-if TYPE_CHECKING:
-    from ablation.run.experiment import ExperimentResult
+from ablation.files.storage import replace_file
+from ablation.listener import Count, StepLosses
+from ablation.results.identity import config_fields
+from ablation.results.log import RUN_JSON, RUNS_FOLDER, ResultsError, append_rows, as_record
+from ablation.results.result import ExperimentResult, History, Timings
+from ablation.results.task import Evaluation, Task
 
 LOSSES_CSV, PREDICTIONS_CSV, TRAINED_PARAMETERS = "losses.csv", "predictions.csv", "trained.safetensors"
 TRAINED_DIGEST = "trained_sha256"  # in run.json: by it, whoever uses the trained parameters knows them for the run's
 
 
-def save_result(result: ExperimentResult) -> dict[str, Any]:
-    """Write a finished experiment's folder and row.
+@dataclass(frozen=True)
+class RunRecord:
+    """What is kept of a finished run, which may have run on another machine.
+
+    Attributes:
+        rows: by column name.
+        further: what ``run.json`` holds besides the rows.
+        files: the folder's other files by name.
+    """
+
+    rows: list[dict[str, Any]]
+    further: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str | bytes] = field(default_factory=dict)
+
+
+def save_result(task: Task, result: ExperimentResult) -> list[dict[str, Any]]:
+    """Write a finished experiment's folder and rows.
 
     Returns:
-        The row as appended, by column name.
+        The rows as appended, by column name.
 
     Raises:
         ResultsError: the results folder cannot be written.
     """
-    row, further, files = describe_result(result)
-    write_run(Path(result.config.results_dir), row, further, files)
-    return row
+    record = describe_result(task, result)
+    write_run(Path(result.config.results_dir), task, record)
+    return record.rows
 
 
-def describe_result(result: ExperimentResult) -> tuple[dict[str, Any], dict[str, Any], dict[str, str | bytes]]:
-    """What :func:`write_run` keeps of a finished experiment, which may be written on another machine: the row, what
-    ``run.json`` holds besides it, and the other files by name."""
+def describe_result(task: Task, result: ExperimentResult) -> RunRecord:
+    """What :func:`write_run` keeps of a finished experiment."""
     config = result.config
     fields = {
-        **config_fields(config, datetime.now(UTC)),
-        **environment_stamp(result.device.type),
-        **count_fields(result.counts),
-        "effective_context_length": result.effective_context_length,
-        "total_parameters": result.total_parameters,
-        "trainable_parameters": result.trainable_parameters,
-        "training_minutes": round(result.training_seconds / 60, 4),
-        "total_minutes": round(result.total_seconds / 60, 4),
-        "load_seconds": round(result.load_seconds, 3),
-        "peak_memory_mb": peak_memory_mb(),
-        "weights_digest": result.weights_digest,
-        "data_digest": result.data_digest,
+        **config_fields(config, datetime.now(UTC), result.foreign),
+        **result.environment,
+        **asdict(result.facts),
+        **time_fields(result.timings),
         "features": result.features,
-        "feature_seconds": round(result.feature_seconds, 3),
     }
-    row = {column: fields[column] for column in COLUMNS}
+    rows = []
+    for evaluation in result.evaluations:
+        known = {**fields, **evaluation_fields(evaluation)}
+        rows.append({column: known[column] for column in task.columns})
     files: dict[str, str | bytes] = {
         LOSSES_CSV: losses_csv(result.history.evaluations),
-        PREDICTIONS_CSV: predictions_csv(
-            {split: logits.tolist() for split, logits in result.logits.items()},
-            {split: labels.tolist() for split, labels in result.labels.items()},
-        ),
+        PREDICTIONS_CSV: task.predictions_csv(result.answers.logits, result.answers.labels),
     }
     further: dict[str, Any] = {}
     if config.demo:
@@ -81,22 +78,44 @@ def describe_result(result: ExperimentResult) -> tuple[dict[str, Any], dict[str,
     if config.save_model:
         trained = trained_parameters_file(result)
         files[TRAINED_PARAMETERS], further[TRAINED_DIGEST] = trained, hashlib.sha256(trained).hexdigest()
-    epochs = [
-        {
-            "train_correct": t.correct,
-            "train_total": t.total,
-            "validation_correct": v.correct,
-            "validation_total": v.total,
-        }
-        for t, v in result.history.epoch_counts
-    ]
-    history = {
-        "epochs": epochs,
-        "steps": result.history.steps,
-        "updates": result.history.updates,
-        "examples_seen": result.history.examples_seen,
+    return RunRecord(rows, {**further, "history": history_fields(result.history)}, files)
+
+
+def evaluation_fields(evaluation: Evaluation) -> dict[str, Any]:
+    """The columns in which a row of a run may differ from its others: settings, counts, values."""
+    fields = dict(evaluation.settings)
+    for measurement in evaluation.measurements:
+        if measurement.metric.split is not None and measurement.count is not None:
+            fields |= count_fields(measurement.metric.split, measurement.count)
+        fields[measurement.metric.name] = measurement.value
+    return fields
+
+
+def count_fields(split: str, count: Count) -> dict[str, int]:
+    return {f"{split}_correct": count.correct, f"{split}_total": count.total}
+
+
+def time_fields(timings: Timings) -> dict[str, float]:
+    return {
+        "training_minutes": round(timings.training / 60, 4),
+        "total_minutes": round(timings.total / 60, 4),
+        "load_seconds": round(timings.load, 3),
+        "feature_seconds": round(timings.features, 3),
     }
-    return row, {**further, "history": history}, files
+
+
+def history_fields(history: History) -> dict[str, Any]:
+    """The history as ``run.json`` has it; its losses are in a file of their own."""
+    epochs = [
+        {**count_fields("train", train), **count_fields("validation", validation)}
+        for train, validation in history.epoch_counts
+    ]
+    return {
+        "epochs": epochs,
+        "steps": history.steps,
+        "updates": history.updates,
+        "examples_seen": history.examples_seen,
+    }
 
 
 def trained_parameters_file(result: ExperimentResult) -> bytes:
@@ -105,25 +124,16 @@ def trained_parameters_file(result: ExperimentResult) -> bytes:
 
     use = {
         "config": json.dumps(identity(result.config)),
-        "weights_digest": result.weights_digest,
-        "effective_context_length": json.dumps(result.effective_context_length),
+        "weights_digest": result.facts.weights_digest,
+        "effective_context_length": json.dumps(result.facts.effective_context_length),
     }
     return save({name: tensor.contiguous() for name, tensor in result.trained_parameters.items()}, metadata=use)
 
 
-def losses_csv(evaluations: Iterable[Evaluation]) -> str:
+def losses_csv(evaluations: Iterable[StepLosses]) -> str:
     """One line per evaluation during training."""
     lines = (f"{e.step},{e.train_loss!r},{e.validation_loss!r}\n" for e in evaluations)
     return "step,train_loss,validation_loss\n" + "".join(lines)
-
-
-def predictions_csv(logits: Mapping[str, list[list[float]]], labels: Mapping[str, list[int]]) -> str:
-    """One line per message of each split, in the split's order."""
-    lines = ["split,index,label,logit_ham,logit_spam\n"]
-    for split, pairs in logits.items():
-        for index, ((ham, spam), label) in enumerate(zip(pairs, labels[split], strict=True)):
-            lines.append(f"{split},{index},{label},{ham!r},{spam!r}\n")
-    return "".join(lines)
 
 
 def with_note(table: str, note: str) -> str:
@@ -132,34 +142,28 @@ def with_note(table: str, note: str) -> str:
     return "".join(f"{line},{last}\n" for line, last in [(header, "note"), *((line, note) for line in lines)])
 
 
-def write_run(
-    results_dir: Path, row: Mapping[str, Any], further: Mapping[str, Any], files: Mapping[str, str | bytes]
-) -> Path:
-    """Keep a finished run: its folder, whole or not at all, then its row in the CSV.
-
-    Args:
-        row: the row, by column name.
-        further: what ``run.json`` holds besides the row.
-        files: further files of the folder, by name.
+def write_run(results_dir: Path, task: Task, record: RunRecord) -> Path:
+    """Keep a finished run: its folder, whole or not at all, then its rows in the task's CSV.
 
     Returns:
         The run's folder.
 
     Raises:
-        ResultsError: as :func:`ablation.results.log.append_row`.
+        ResultsError: as :func:`ablation.results.log.append_rows`.
     """
-    folder = results_dir / RUNS_FOLDER / str(row["run_id"])
+    folder = results_dir / RUNS_FOLDER / str(record.rows[0]["run_id"])
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     try:
         unfinished.mkdir(parents=True)
         try:
-            for name, content in files.items():
+            for name, content in record.files.items():
                 (unfinished / name).write_bytes(content.encode() if isinstance(content, str) else content)
-            replace_file(unfinished / RUN_JSON, json.dumps({**row, **further}, indent=1) + "\n")
+            run = {"task": task.name, **as_record(record.rows), **record.further}
+            replace_file(unfinished / RUN_JSON, json.dumps(run, indent=1) + "\n")
             unfinished.rename(folder)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     except OSError as error:
         raise ResultsError(f"{folder}: {error.strerror or error}; give another --results_dir") from None
-    append_row(results_dir, row)
+    append_rows(results_dir / task.csv_name, task.columns, record.rows)
     return folder

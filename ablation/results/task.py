@@ -37,6 +37,16 @@ class Metric:
     split: str | None = None
     more_is_better: bool = True
 
+    @property
+    def label(self) -> str:
+        """What tables call it: ``test`` for ``test_acc``."""
+        return self.name.removesuffix("_acc")
+
+    @property
+    def scale(self) -> int:
+        """What its values are multiplied by to be shown: a share is shown in percent."""
+        return 1 if self.split is None else 100
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -108,27 +118,36 @@ class Task(Protocol):
 
     Attributes:
         name: as ``run.json`` has it.
+        title: of its report.
+        examples: what its examples are called, such as ``messages``.
         command: the program at the root that runs one experiment.
         csv_name: the file of its rows in a results folder.
         columns: of that file, in order; ``config_hash`` is the last.
+        evaluation_columns: those of them that tell the rows of one run from one another.
         metrics: what its rows say.
         headline: the metric of them that a sweep shows and questions compare.
         config_class: the dataclass of its settings.
         rows: what differs from the defaults, by row number.
-        splits: names of the parts of the data, training first.
+        splits: names of the parts of the data: training first, the one that chooses next to last, the one that
+            questions are about last.
+        published_data_digest: of the published data.
         questions: declared before any result; ``demo_questions`` are those that the demo can answer.
         baselines: what a trained row has to beat: name of the row, description.
     """
 
     name: str
+    title: str
+    examples: str
     command: str
     csv_name: str
     columns: tuple[str, ...]
+    evaluation_columns: tuple[str, ...] = ()
     metrics: tuple[Metric, ...]
     headline: Metric
     config_class: type[ExperimentConfig]
     rows: Mapping[int, Mapping[str, Any]]
     splits: tuple[str, ...]
+    published_data_digest: str
     questions: Sequence[Question]
     demo_questions: Sequence[Question]
     baselines: Mapping[str, str]

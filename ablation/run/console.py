@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from ablation.data.demo import DISCLAIMER
-from ablation.environment import PROJECT
-from ablation.listener import Count, Evaluation, Listener
-
-PUBLISHED_TABLE = PROJECT / "data" / "published_table.csv"
+from ablation.listener import Count, Listener, StepLosses
+from ablation.results.log import as_record
+from ablation.results.task import Metric, Task
 
 
 class Console(Listener):
@@ -40,10 +38,10 @@ class Console(Listener):
             self._bar.close()
             self._bar = None
 
-    def evaluated(self, evaluation: Evaluation) -> None:
+    def evaluated(self, losses: StepLosses) -> None:
         self.message(
-            f"Ep {evaluation.epoch} (Step {evaluation.step:06d}): "
-            f"Train loss {evaluation.train_loss:.3f}, Val loss {evaluation.validation_loss:.3f}"
+            f"Ep {losses.epoch} (Step {losses.step:06d}): "
+            f"Train loss {losses.train_loss:.3f}, Val loss {losses.validation_loss:.3f}"
         )
 
     def epoch_ended(self, epoch: int, train: Count, validation: Count) -> None:
@@ -53,32 +51,41 @@ class Console(Listener):
         )
 
 
-def published_row(row: int) -> dict[str, str] | None:
-    """The published figures of one row, by the column names of ``data/published_table.csv``; None of a row that was
-    added since."""
-    with PUBLISHED_TABLE.open(encoding="utf-8", newline="") as file:
-        return next((line for line in csv.DictReader(file) if line["row"] == str(row)), None)
-
-
-def summary(row: Mapping[str, Any], results_csv: Path) -> str:
-    """The row as appended, as a person reads it, the published figures beside it where there are any."""
-    published = published_row(row["row"]) if row["row"] and not row["demo"] else None
-    settings = " ".join(f"{name}={'' if value is None else value}" for name, value in row.items())
-    settings = textwrap.fill(settings, 110, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
-    lines = [f"row appended to {results_csv}:", settings, ""]
-    lines += [f"{'':24}{'this run':>18}" + (f"{'published':>12}" if published else "")]
-    for label, split, column in (
-        ("training accuracy", "train", "training_acc"),
-        ("validation accuracy", "validation", "validation_acc"),
-        ("test accuracy", "test", "test_acc"),
-    ):
-        counts = f"({row[f'{split}_correct']}/{row[f'{split}_total']})"
-        line = f"{label:24}{row[column]:>8.2%} {counts:>11}"
-        lines.append(line + (f"{float(published[column]):>10.2f} %" if published else ""))
-    line = f"{'training time':24}{row['training_minutes']:>16.2f} min"
+def summary(task: Task, rows: Sequence[Mapping[str, Any]], results_csv: Path) -> str:
+    """The rows of a run as appended, as a person reads them, published figures beside them where there are any."""
+    first, record = rows[0], as_record(rows)
+    evaluations = record.pop("evaluations", [{}])
+    wrap = textwrap.TextWrapper(110, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+    is_published = bool(first["row"]) and not first["demo"]
+    published = task.published().get(str(first["row"])) if is_published else None
+    appended = "row" if len(rows) == 1 else f"{len(rows)} rows"
+    lines = [f"{appended} appended to {results_csv}:", wrap.fill(_settings(record))]
+    for row, evaluation in zip(rows, evaluations, strict=True):
+        own = _settings({name: value for name, value in evaluation.items() if name not in _measured(task)})
+        lines += ["", f"{own:24}{'this run':>18}" + (f"{'published':>12}" if published else "")]
+        lines += [_metric_line(metric, row, published) for metric in task.metrics]
+    line = f"{'training time':24}{first['training_minutes']:>16.2f} min"
     lines.append(
         line + (f"{float(published['training_minutes']):>8.2f} min ({published['device']})" if published else "")
     )
-    if row["demo"]:
+    if first["demo"]:
         lines.append(DISCLAIMER)
     return "\n".join(lines)
+
+
+def _settings(values: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={'' if value is None else value}" for name, value in values.items())
+
+
+def _measured(task: Task) -> set[str]:
+    """The columns of the task's metrics."""
+    counts = {f"{metric.split}_{what}" for metric in task.metrics for what in ("correct", "total")}
+    return counts | {metric.name for metric in task.metrics}
+
+
+def _metric_line(metric: Metric, row: Mapping[str, Any], published: Mapping[str, str] | None) -> str:
+    if metric.split is None:
+        return f"{metric.title:24}{row[metric.name]:>18.4f}" + (f"{published[metric.name]:>12}" if published else "")
+    counts = f"({row[f'{metric.split}_correct']}/{row[f'{metric.split}_total']})"
+    line = f"{metric.title:24}{row[metric.name]:>8.2%} {counts:>11}"
+    return line + (f"{float(published[metric.name]):>10.2f} %" if published else "")

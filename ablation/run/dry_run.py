@@ -21,20 +21,24 @@ from ablation.data.demo import DISCLAIMER
 from ablation.environment import python_command
 from ablation.files.needed import files_to_fetch
 from ablation.model.classifier import assemble
-from ablation.run.experiment import GIGABYTE, estimate_memory, resolve_device
+from ablation.process_state import process_state_kept
+from ablation.results.task import Task
+from ablation.run.inputs import foreign_digests, resolve_device
+from ablation.run.memory import GIGABYTE, estimate_memory
 
 
-def describe(config: ExperimentConfig) -> str:
+def describe(task: Task, config: ExperimentConfig) -> str:
     """The resolved configuration, parameter counts, memory and files to fetch, as lines for a person.
 
     Raises:
         ConfigError: the device asked for is not there.
     """
     device = resolve_device(config)
-    total, trainable = assemble(config, config.shape).count_parameters()
-    memory, shape = estimate_memory(config, device), config.shape
-    row = row_number(config)
-    settings = ", ".join(f"{name} {value}" for name, value in variant_settings(config).items()) or "none"
+    with process_state_kept():  # the new layers are drawn
+        total, trainable = assemble(config, config.shape).count_parameters()
+    memory, shape, foreign = estimate_memory(config, device), config.shape, foreign_digests(task, config)
+    row = row_number(config, foreign)
+    settings = ", ".join(f"{name} {value}" for name, value in variant_settings(config, foreign).items()) or "none"
     return "\n".join(
         [
             f"row                   {row or 'none of the published ones'}",
@@ -49,7 +53,7 @@ def describe(config: ExperimentConfig) -> str:
             f"memory                {memory.needed / GIGABYTE:.2f} GB for weights, gradients and moments;"
             f" {memory.free / GIGABYTE:.1f} GB free"
             + ("; would be refused without --force" if memory.needed > memory.free else ""),
-            f"configuration hash    {config_hash(config)}",
+            f"configuration hash    {config_hash(config, foreign)}",
             f"results               {config.results_dir}",
             *_downloads(config),
             *([DISCLAIMER] if config.demo else []),
@@ -57,7 +61,7 @@ def describe(config: ExperimentConfig) -> str:
     )
 
 
-def next_command(config: ExperimentConfig) -> str:
+def next_command(task: Task, config: ExperimentConfig) -> str:
     """What to try after a demo run: the same with GPT-2 and the real messages, and what that will download."""
     settings = {name: value for name, value in identity(config).items() if name != "demo"}
     row = row_number(config)
@@ -70,7 +74,7 @@ def next_command(config: ExperimentConfig) -> str:
         real, settings = row_config(1, models_dir=config.models_dir, data_dir=config.data_dir), {}
     folders = [f"--{name} {shlex.quote(getattr(config, name))}" for name in ("models_dir", "data_dir")
                if getattr(config, name) != FIELDS[name].default]  # fmt: skip
-    command = " ".join([python_command(), "additional_experiments.py", typed(settings), *folders])
+    command = " ".join([python_command(), task.command, typed(settings), *folders])
     sizes = {kind: sum(file.size or 0 for _, file in files) / 1e6 for kind, files in files_to_fetch(real).items()}
     parts = ", ".join(f"{kind} {size:.1f} MB" for kind, size in sizes.items())
     return "\n".join(

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ablation.config.experiment import ExperimentConfig
 from ablation.execution.planned import PlannedExecution
+from ablation.results.task import Task
 from ablation.run.training import Updater, loss_of_batches
 
 COMPUTED_FIRST = 3  # steps of a shape before it is recorded: what libraries set up at first use is no part of a step
@@ -83,12 +84,13 @@ class RecordedUpdater(Updater):
 
     def __init__(
         self,
+        task: Task,
         execution: PlannedExecution,
         optimizer: torch.optim.Optimizer,
         config: ExperimentConfig,
         new_recorder: Callable[[], Recorder] = CudaGraphs,
     ) -> None:
-        super().__init__(execution, optimizer, config)
+        super().__init__(task, execution, optimizer, config)
         self._planned = execution
         self._recorder = new_recorder() if execution.has_one_length("train") else None
         self._computed: Counter[int] = Counter()  # per number of messages, how many steps
@@ -127,6 +129,6 @@ class RecordedUpdater(Updater):
     def _compute(self, inputs: dict[str, Tensor]) -> None:
         size = self._config.batch_size
         logits, labels = self._planned.suffix(inputs).split(size), inputs["labels"].split(size)
-        loss_of_batches(logits, labels, self._config).backward()
+        loss_of_batches(self._task, logits, labels, self._config).backward()
         self._optimizer.step()
         self._optimizer.zero_grad()

@@ -1,24 +1,26 @@
 """The published training loop and its evaluations, over any execution. Knows no flags and no files.
 
 What is computed may be planned in any way that gives the same numbers; the order of draws from PyTorch's global
-generator, one or two per pass over a loader, is the published script's and decides which messages share a batch.
+generator, one or two per pass over a loader, is the published script's and decides which examples share a batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import Any, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ablation.config.experiment import ExperimentConfig
-from ablation.listener import Count, Evaluation, Listener
+from ablation.listener import Count, Listener, StepLosses
+from ablation.results.result import History
+from ablation.results.task import Task
+
+EVALUATED = ("train", "validation")  # while training, in this order: each pass draws from the global generator
 
 
 class Execution(Protocol):
@@ -27,25 +29,14 @@ class Execution(Protocol):
     joins_batches: bool
 
     def logits(self, split: str, batches: Sequence[Tensor]) -> list[Tensor]:
-        """For each batch of message indices (B,), the classifier's logits (B, 2)."""
+        """For each batch of example indices (B,), the logits (B, C)."""
         ...
 
     def labels(self, split: str, indices: Tensor) -> Tensor:
-        """The labels (B,) of some messages, on the device of the logits."""
+        """The labels (B,) of some examples, on the device of the logits."""
         ...
 
     def trainable_parameters(self) -> list[torch.nn.Parameter]: ...
-
-
-@dataclass
-class History:
-    """What training left behind besides the parameters."""
-
-    evaluations: list[Evaluation] = field(default_factory=list)
-    epoch_counts: list[tuple[Count, Count]] = field(default_factory=list)  # (training, validation) after each epoch
-    steps: int = 0
-    updates: int = 0
-    examples_seen: int = 0
 
 
 def make_optimizer(parameters: list[torch.nn.Parameter], config: ExperimentConfig) -> torch.optim.Optimizer:
@@ -57,22 +48,20 @@ def make_optimizer(parameters: list[torch.nn.Parameter], config: ExperimentConfi
         return adamw()
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, config: ExperimentConfig) -> Tensor:
-    return F.cross_entropy(logits, labels, ignore_index=config.ignore_index)
-
-
-def loss_of_batches(logits: Iterable[Tensor], labels: Iterable[Tensor], config: ExperimentConfig) -> Tensor:
+def loss_of_batches(
+    task: Task, logits: Iterable[Tensor], labels: Iterable[Tensor], config: ExperimentConfig
+) -> Tensor:
     """The sum of the batches' losses, each divided by ``accumulation_steps``."""
-    losses = [cross_entropy(*pair, config) for pair in zip(logits, labels, strict=True)]
+    losses = [task.loss(*pair, config) for pair in zip(logits, labels, strict=True)]
     return torch.stack(losses).sum() / config.accumulation_steps
 
 
 @torch.inference_mode()
-def mean_loss(execution: Execution, split: str, loader: DataLoader, config: ExperimentConfig) -> float:
+def mean_loss(task: Task, execution: Execution, split: str, loader: DataLoader, config: ExperimentConfig) -> float:
     """Mean of the batch losses over the first ``eval_iter`` batches of one pass (fewer if there are fewer)."""
     batches = list(islice(loader, config.eval_iter))
     losses = [
-        cross_entropy(logits, execution.labels(split, batch), config)
+        task.loss(logits, execution.labels(split, batch), config)
         for logits, batch in zip(execution.logits(split, batches), batches, strict=True)
     ]
     return float(torch.stack(losses).double().mean())
@@ -82,39 +71,45 @@ def mean_loss(execution: Execution, split: str, loader: DataLoader, config: Expe
 def predict(
     execution: Execution, split: str, loader: DataLoader, max_batches: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The first ``max_batches`` batches of one pass (all by default): message indices (N,) and their logits (N, 2)."""
+    """The first ``max_batches`` batches of one pass (all by default): example indices (N,) and their logits (N, C)."""
     batches = list(islice(loader, max_batches))
     return torch.cat(batches), torch.cat(execution.logits(split, batches))
 
 
-def count_correct(execution: Execution, split: str, indices: Tensor, logits: Tensor) -> Count:
-    """How many of the messages have their label's logit as the larger one."""
-    return Count(int((logits.argmax(-1) == execution.labels(split, indices)).sum()), len(indices))
+def count_correct(
+    task: Task, execution: Execution, split: str, loader: DataLoader, max_batches: int | None = None
+) -> Count:
+    """How many of the examples of those batches are answered correctly."""
+    indices, logits = predict(execution, split, loader, max_batches)
+    return task.correct(logits, execution.labels(split, indices))
 
 
 class Updater:
     """One update of the parameters from the batches since the last one."""
 
-    def __init__(self, execution: Execution, optimizer: torch.optim.Optimizer, config: ExperimentConfig) -> None:
-        self._execution, self._optimizer, self._config = execution, optimizer, config
+    def __init__(
+        self, task: Task, execution: Execution, optimizer: torch.optim.Optimizer, config: ExperimentConfig
+    ) -> None:
+        self._task, self._execution, self._optimizer, self._config = task, execution, optimizer, config
 
     def __call__(self, batches: list[Tensor]) -> None:
-        """Add up the gradients of some batches (B,) of training messages, and let the optimizer step."""
+        """Add up the gradients of some batches (B,) of training examples, and let the optimizer step."""
         execution = self._execution
         for group in [batches] if execution.joins_batches else [[batch] for batch in batches]:
             labels = [execution.labels("train", batch) for batch in group]
-            loss_of_batches(execution.logits("train", group), labels, self._config).backward()
+            loss_of_batches(self._task, execution.logits("train", group), labels, self._config).backward()
         self._optimizer.step()
         self._optimizer.zero_grad()
 
 
 def train(
+    task: Task,
     execution: Execution,
     loaders: dict[str, DataLoader],
     config: ExperimentConfig,
     listener: Listener,
     new_optimizer: Callable[[list[torch.nn.Parameter], ExperimentConfig], torch.optim.Optimizer] = make_optimizer,
-    new_updater: Callable[[Any, torch.optim.Optimizer, ExperimentConfig], Updater] = Updater,
+    new_updater: Callable[[Task, Any, torch.optim.Optimizer, ExperimentConfig], Updater] = Updater,
 ) -> History:
     """Train for the configured epochs or exactly ``max_steps`` batches, evaluating as the published script does.
 
@@ -123,42 +118,31 @@ def train(
     parameters do not change in between.
     """
     torch.manual_seed(config.effective_order_seed)
-    optimizer = new_optimizer(execution.trainable_parameters(), config)
-    update = new_updater(execution, optimizer, config)
-    history = History()
-    batches_per_epoch = len(loaders["train"])
+    update = new_updater(task, execution, new_optimizer(execution.trainable_parameters(), config), config)
+    history, batches_per_epoch = History(), len(loaders["train"])
     total_steps = min(config.num_epochs * batches_per_epoch, config.max_steps or float("inf"))
     listener.work_started("training", int(total_steps), "batch")
     for epoch in range(config.num_epochs):
         waiting: list[Tensor] = []
         for number, batch in enumerate(loaders["train"], start=1):
             is_last = number == batches_per_epoch or history.steps + 1 == total_steps
-            update_due = is_last or number % config.accumulation_steps == 0
             waiting.append(batch)
-            if update_due:
+            if is_last or number % config.accumulation_steps == 0:
                 update(waiting)
                 waiting = []
                 history.updates += 1
             history.examples_seen += len(batch)
             listener.work_advanced(1)
             if history.steps % config.eval_freq == 0:
-                evaluation = Evaluation(
-                    epoch + 1,
-                    history.steps,
-                    mean_loss(execution, "train", loaders["train"], config),
-                    mean_loss(execution, "validation", loaders["validation"], config),
-                )
-                history.evaluations.append(evaluation)
-                listener.evaluated(evaluation)
+                losses = [mean_loss(task, execution, split, loaders[split], config) for split in EVALUATED]
+                history.evaluations.append(StepLosses(epoch + 1, history.steps, *losses))
+                listener.evaluated(history.evaluations[-1])
             history.steps += 1
             if is_last:
                 break
-        train_count, validation_count = (
-            count_correct(execution, split, *predict(execution, split, loaders[split], config.eval_iter))
-            for split in ("train", "validation")
-        )
-        history.epoch_counts.append((train_count, validation_count))
-        listener.epoch_ended(epoch + 1, train_count, validation_count)
+        counts = [count_correct(task, execution, split, loaders[split], config.eval_iter) for split in EVALUATED]
+        history.epoch_counts.append((counts[0], counts[1]))
+        listener.epoch_ended(epoch + 1, *counts)
         if history.steps == total_steps:
             break
     listener.work_ended()

@@ -8,27 +8,29 @@ itself was killed, so no two sweeps do the same run at once.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.environment import PROJECT
-from ablation.sweep.outcome import DONE_BEFORE, FAILED, FINISHED, SKIPPED, Outcome
-from ablation.sweep.plan import PlannedRun, feature_group
-from ablation.sweep.state import failure_of, log_of
+from ablation.sweep.options import SweepOptions
+from ablation.sweep.outcome import Outcome, Status
+from ablation.sweep.plan import PlannedRun, feature_group, features_folder
+from ablation.sweep.state import Results, failure_of, foreign_of, log_of
 
 try:
     import fcntl
 except ImportError:  # Windows: two sweeps at once may do a run twice there
     fcntl = None  # type: ignore[assignment]
 
-RUNNER = PROJECT / "additional_experiments.py"
 PAUSE = 0.1  # seconds between two looks at the processes
 PATIENCE = 30.0  # seconds that an interrupted run has to end
 
@@ -41,30 +43,20 @@ class _Process:
     started: float
 
 
-@dataclass
+@dataclass(frozen=True)
 class LocalEngine:
-    """Runs planned runs as processes.
+    """Runs planned runs as processes, some at a time."""
 
-    Attributes:
-        jobs: how many at a time.
-        flags: added to every run's own, e.g. ``--threads``.
-        accuracy_of: the test accuracy of a run if the results hold it, else None.
-        does_not_fit: why a run does not fit into the memory that is free now, or an empty text.
-    """
-
-    results_dir: Path
-    jobs: int
-    flags: tuple[str, ...]
-    accuracy_of: Callable[[PlannedRun], float | None]
-    does_not_fit: Callable[[PlannedRun], str]
+    results: Results
+    options: SweepOptions
 
     def run_all(self, plan: Sequence[PlannedRun]) -> Generator[Outcome]:
-        """Outcomes as they come. Whoever stops listening, or is interrupted, ends what still runs."""
+        """As :meth:`ablation.sweep.engines.Engine.run_all`."""
         waiting, running = list(plan), list[_Process]()
         computed: set[object] = set()
         try:
             while waiting or running:
-                while len(running) < self.jobs and (run := self._next(waiting, running, computed)):
+                while len(running) < self.options.jobs and (run := self._next(waiting, running, computed)):
                     waiting.remove(run)
                     started = self._start(run)
                     if isinstance(started, Outcome):
@@ -75,8 +67,8 @@ class LocalEngine:
                     running.remove(process)
                     computed.add(feature_group(process.run.config))
                     yield self._finish(process)
-                if not running and waiting and (reason := self.does_not_fit(waiting[0])):
-                    yield Outcome(waiting.pop(0), SKIPPED, reason)
+                if not running and waiting and (reason := self._does_not_fit(waiting[0])):
+                    yield Outcome(waiting.pop(0), Status.SKIPPED, reason)
                 time.sleep(PAUSE if running else 0)
         finally:
             self._stop(running)
@@ -87,41 +79,61 @@ class LocalEngine:
         """The first run that fits into memory and whose features nobody is computing for the first time just now."""
         being_computed = {feature_group(process.run.config) for process in running} - computed - {None}
         candidates = [run for run in waiting if feature_group(run.config) not in being_computed]
-        if not candidates or self.does_not_fit(candidates[0]):
+        if not candidates or self._does_not_fit(candidates[0]):
             return None
         return candidates[0]
 
+    def _does_not_fit(self, run: PlannedRun) -> str:
+        """Why a run does not fit into the memory that is free now, or an empty text."""
+        from ablation.run.inputs import resolve_device
+        from ablation.run.memory import check_memory
+
+        device = resolve_device(run.config)
+        if self.options.forced:
+            return ""
+        try:
+            check_memory(run.config, device)
+        except ConfigError as error:
+            return str(error)
+        return ""
+
     def _start(self, run: PlannedRun) -> _Process | Outcome:
-        path = log_of(run, self.results_dir)
+        path = log_of(run, self.results.folder)
         path.parent.mkdir(parents=True, exist_ok=True)
         log = path.open("ab")
         if not _lock(log):
             log.close()
-            return Outcome(run, SKIPPED, "another sweep is running it")
-        if (accuracy := self.accuracy_of(run)) is not None:  # another sweep did it since this one began
+            return Outcome(run, Status.SKIPPED, "another sweep is running it")
+        if (headline := self._headline(run)) is not None:  # another sweep did it since this one began
             path.unlink(missing_ok=True)
             log.close()
-            return Outcome(run, DONE_BEFORE, test_accuracy=accuracy)
+            return Outcome(run, Status.DONE_BEFORE, headline=headline)
         log.truncate(0)
-        command = [sys.executable, str(RUNNER), *run.arguments, *self.flags]
+        runner = PROJECT / self.results.task.command
+        command = [sys.executable, str(runner), *run.arguments, *added_flags(run.config, self.options.jobs)]
         # A session of its own: a Ctrl-C at the terminal reaches the sweep alone, which ends its runs in order.
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
         return _Process(run, process, log, time.monotonic())
 
+    def _headline(self, run: PlannedRun) -> float | None:
+        return self.results.headlines([run]).get(run.hash)
+
     def _finish(self, ended: _Process) -> Outcome:
-        path, failure = log_of(ended.run, self.results_dir), failure_of(ended.run, self.results_dir)
+        path, failure = log_of(ended.run, self.results.folder), failure_of(ended.run, self.results.folder)
         seconds = time.monotonic() - ended.started
-        accuracy = self.accuracy_of(ended.run) if ended.process.returncode == 0 else None
-        if accuracy is None:
+        # What the run fetched is at hand only now.
+        run = dataclasses.replace(ended.run, foreign=foreign_of(self.results.task, ended.run.config))
+        headline = self._headline(run) if ended.process.returncode == 0 else None
+        if headline is None:
             path.replace(failure)
             message = f"{_reason(failure, ended.process.returncode)} (log: {failure})"
-            outcome = Outcome(ended.run, FAILED, message, seconds)
+            outcome = Outcome(ended.run, Status.FAILED, message, seconds)
         else:
             path.unlink(missing_ok=True)
             failure.unlink(missing_ok=True)
-            outcome = Outcome(ended.run, FINISHED, "", seconds, accuracy)
+            outcome = Outcome(ended.run, Status.FINISHED, "", seconds, headline)
         ended.log.close()
         return outcome
 
@@ -135,7 +147,7 @@ class LocalEngine:
             except subprocess.TimeoutExpired:
                 process.process.kill()
                 process.process.wait()
-            log_of(process.run, self.results_dir).unlink(missing_ok=True)
+            log_of(process.run, self.results.folder).unlink(missing_ok=True)
             process.log.close()
 
 
@@ -157,6 +169,14 @@ def _reason(log: Path, status: int) -> str:
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return (said or lines or [f"exit status {status}"])[-1]
+
+
+def added_flags(config: ExperimentConfig, jobs: int) -> list[str]:
+    """What a sweep adds to a run's own flags: where features are shared, and the run's share of the threads."""
+    flags = [] if config.feature_cache is not None else ["--feature_cache", str(features_folder(config))]
+    if jobs > 1 and config.threads is None:
+        flags += ["--threads", str(default_threads(jobs))]
+    return flags
 
 
 def default_threads(jobs: int) -> int:

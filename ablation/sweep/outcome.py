@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from ablation.sweep.plan import PlannedRun
 
-FINISHED, FAILED, SKIPPED, DONE_BEFORE = "finished", "failed", "skipped", "done before"
+
+class Status(StrEnum):
+    """How a planned run ended, as people read it."""
+
+    FINISHED = "finished"
+    DONE_BEFORE = "done before"
+    FAILED = "failed"
+    SKIPPED = "skipped"
 
 
 @dataclass(frozen=True)
 class Outcome:
     """Attributes:
-    status: one of the constants above.
     message: why it failed or was skipped.
-    test_accuracy: of a run that finished, as a fraction.
+    headline: of a run that finished, the value of the task's headline.
     """
 
     run: PlannedRun
-    status: str
+    status: Status
     message: str = ""
     seconds: float = 0.0
-    test_accuracy: float | None = None
+    headline: float | None = None

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from pathlib import Path
 
 from ablation.config.experiment import RANDOM, ConfigError, ExperimentConfig, config_hash
+from ablation.config.flags import read_command
 
-ReadCommand = Callable[[list[str]], ExperimentConfig]
+FEATURES_FOLDER = "features"  # below the models: where runs share features unless --feature_cache says otherwise
+
+ForeignDigests = Callable[[ExperimentConfig], Mapping[str, str]]
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run: the published row it starts from, its seed, its configuration, and the runner's flags that mean it."""
+    """One run.
+
+    Attributes:
+        row: the row of the task that it starts from.
+        arguments: the runner's flags that mean its configuration.
+        foreign: digests of its data and base weights, as far as they are other than the published ones.
+    """
 
     row: int
     seed: int
     config: ExperimentConfig
     arguments: tuple[str, ...]
+    foreign: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def hash(self) -> str:
-        return config_hash(self.config)
+        return config_hash(self.config, self.foreign)
 
     @property
     def name(self) -> str:
@@ -71,13 +83,14 @@ def parse_shard(text: str) -> tuple[int, int]:
 # ---- the plan -------------------------------------------------------------------------------------------------------
 
 
-def make_plan(
-    rows: Sequence[int], seeds: Sequence[int], flags: Sequence[str], read_command: ReadCommand
+def plan_runs(
+    rows: Sequence[int], seeds: Sequence[int], flags: Sequence[str], foreign_of: ForeignDigests = lambda config: {}
 ) -> tuple[list[PlannedRun], list[str]]:
     """Rows times seeds, with the runner's ``flags`` on each.
 
     Args:
-        read_command: the runner's own reader of a command line.
+        foreign_of: digests of data and base weights that are not the published ones. (Seeds change neither, so it is
+            asked once a row.)
 
     Returns:
         The runs in order, and one line for each that is another one's double (flags can make rows equal).
@@ -85,22 +98,34 @@ def make_plan(
     Raises:
         ConfigError: all problems of all runs together, each once.
     """
+    commands = _read_commands(rows, seeds, flags)
+    foreign = {row: foreign_of(commands[row, seeds[0]].config) for row in rows}
     runs: dict[str, PlannedRun] = {}
-    doubles, problems = [], []
-    for row in rows:
-        for seed in seeds:
-            arguments = ("--row", str(row), "--seed", str(seed), *flags)
-            try:
-                run = PlannedRun(row, seed, read_command(list(arguments)), arguments)
-            except ConfigError as error:
-                problems += [f"row {row}: {problem}" for problem in error.problems]
-                continue
-            other = runs.setdefault(run.hash, run)
-            if other is not run:
-                doubles.append(f"{run.name} is the same as {other.name}; planned once")
+    doubles = []
+    for command in commands.values():
+        run = replace(command, foreign=foreign[command.row])
+        other = runs.setdefault(run.hash, run)
+        if other is not run:
+            doubles.append(f"{run.name} is the same as {other.name}; planned once")
+    return together(list(runs.values())), doubles
+
+
+def _read_commands(
+    rows: Sequence[int], seeds: Sequence[int], flags: Sequence[str]
+) -> dict[tuple[int, int], PlannedRun]:
+    """The run of each row and seed, foreign digests still missing."""
+    runs: dict[tuple[int, int], PlannedRun] = {}
+    problems: list[str] = []
+    for row, seed in product(rows, seeds):
+        arguments = ("--row", str(row), "--seed", str(seed), *flags)
+        try:
+            config, _, _ = read_command(list(arguments))
+            runs[row, seed] = PlannedRun(row, seed, config, arguments)
+        except ConfigError as error:
+            problems += [f"row {row}: {problem}" for problem in error.problems]
     if problems:
         raise ConfigError(dict.fromkeys(problems))
-    return together(list(runs.values())), doubles
+    return runs
 
 
 def feature_group(config: ExperimentConfig) -> tuple[object, ...] | None:
@@ -125,6 +150,11 @@ def feature_group(config: ExperimentConfig) -> tuple[object, ...] | None:
         config.disable_causal_mask,
         config.precision,
     )
+
+
+def features_folder(config: ExperimentConfig) -> Path:
+    """Where a run of a sweep keeps its features."""
+    return Path(config.models_dir, FEATURES_FOLDER) if config.feature_cache is None else Path(config.feature_cache)
 
 
 def together(runs: Sequence[PlannedRun]) -> list[PlannedRun]:

@@ -11,20 +11,22 @@ import dataclasses
 import logging
 import time
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.environment import PROJECT, git_commit
-from ablation.results.run_folder import write_run
-from ablation.sweep.outcome import FAILED, FINISHED, SKIPPED, Outcome
-from ablation.sweep.plan import PlannedRun
-from ablation.sweep.state import failure_of
+from ablation.results.run_folder import RunRecord, write_run
+from ablation.results.task import Task
+from ablation.sweep.options import SweepOptions
+from ablation.sweep.outcome import Outcome, Status
+from ablation.sweep.plan import PlannedRun, features_folder
+from ablation.sweep.state import Results, failure_of
 
-FEATURES_FOLDER = "features"
 RETRIES = 5  # of a run whose worker or node died
-# What a node has no use for, or fetches for itself.
-NOT_SENT = ("models", "results", "tests", "benchmarks", "data/SMSSpamCollection.tsv*", "__pycache__")
+# What a node has no use for, or fetches for itself; as .gitignore has it, / is the project's own folder.
+NOT_SENT = ("/models", "/results", "/tests", "/benchmarks", "/data/SMSSpamCollection.tsv*", "__pycache__")
 
 
 def require_ray() -> None:
@@ -41,59 +43,63 @@ def require_ray() -> None:
 
 def with_absolute_paths(config: ExperimentConfig) -> ExperimentConfig:
     """The configuration as it means the same from any working directory, with features kept below the models."""
-    features = config.feature_cache or str(Path(config.models_dir) / FEATURES_FOLDER)
-    paths = {"data_dir": config.data_dir, "models_dir": config.models_dir, "feature_cache": features}
+    paths = {"data_dir": config.data_dir, "models_dir": config.models_dir, "feature_cache": features_folder(config)}
     if config.weights_path is not None:
         paths["weights_path"] = config.weights_path
     return dataclasses.replace(config, **{name: str(Path(path).absolute()) for name, path in paths.items()})  # type: ignore[arg-type]
 
 
-def run_on_node(config: ExperimentConfig, forced: bool) -> dict[str, Any]:
-    """What a task does: run, and bring home the row and the files, or the reason why there are none."""
+@dataclass(frozen=True)
+class NoResult:
+    """Why a run has no result: the status of its outcome, and a message."""
+
+    status: Status
+    message: str
+
+
+def run_on_node(task: Task, config: ExperimentConfig, forced: bool) -> RunRecord | NoResult:
+    """What a Ray task does: run, and bring home what the results keep, or why there is nothing."""
     from ablation.results.run_folder import describe_result
-    from ablation.run import experiment
+    from ablation.run.experiment import run_experiment
+    from ablation.run.inputs import EXPECTED_FAILURES, resolve_device
+    from ablation.run.memory import check_memory
 
     try:
         if not forced:
-            experiment.check_memory(config, experiment.resolve_device(config))
-        row, further, files = describe_result(experiment.run_experiment(config))
+            check_memory(config, resolve_device(config))
+        return describe_result(task, run_experiment(task, config))
     except ConfigError as error:
-        return {"status": SKIPPED, "message": str(error)}
-    except experiment.EXPECTED_FAILURES as error:
-        return {"status": FAILED, "message": str(error)}
-    return {"status": FINISHED, "row": row, "further": further, "files": files}
+        return NoResult(Status.SKIPPED, str(error))
+    except EXPECTED_FAILURES as error:
+        return NoResult(Status.FAILED, str(error))
 
 
-@dataclasses.dataclass
+@dataclass(frozen=True)
 class RayEngine:
-    """Attributes:
-    address: of the cluster, ``auto`` for the one that this machine belongs to.
-    num_cpus, num_gpus: what Ray sets aside for each run; a fraction of a GPU lets runs share one.
-    forced: whether runs try even if memory looks too small.
+    """Raises:
+    ConfigError: Ray is not installed.
     """
 
-    results_dir: Path
-    address: str
-    num_cpus: int
-    num_gpus: float
-    forced: bool
+    results: Results
+    options: SweepOptions
+
+    def __post_init__(self) -> None:
+        require_ray()
 
     def run_all(self, plan: Sequence[PlannedRun]) -> Generator[Outcome]:
-        """Outcomes as they come.
-
-        Raises:
-            ConfigError: there is no cluster at the address.
-            ResultsError: the results cannot be written.
-        """
+        """As :meth:`ablation.sweep.engines.Engine.run_all`."""
         import ray
 
+        if not plan:
+            return
         self._connect()
         # A worker ends after its run, so that no run inherits another's memory or thread settings.
-        task = ray.remote(
-            num_cpus=self.num_cpus, num_gpus=self.num_gpus, max_retries=RETRIES, max_calls=1
+        remote = ray.remote(
+            num_cpus=self.options.num_cpus, num_gpus=self.options.num_gpus, max_retries=RETRIES, max_calls=1
         )(run_on_node)
         started = time.monotonic()
-        pending = {task.remote(with_absolute_paths(run.config), self.forced): run for run in plan}
+        task, forced = self.results.task, self.options.forced
+        pending = {remote.remote(task, with_absolute_paths(run.config), forced): run for run in plan}
         try:
             while pending:
                 (ready, *_), _ = ray.wait(list(pending), num_returns=1)
@@ -109,33 +115,32 @@ class RayEngine:
 
         try:
             ray.init(
-                address=self.address,
+                address=self.options.ray_address,
                 runtime_env={"working_dir": str(PROJECT), "excludes": list(NOT_SENT)},
                 log_to_driver=False,
                 logging_level=logging.WARNING,
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ConfigError(
-                [f"--ray_address {self.address}: no cluster there ({reason}); start one with: ray start --head"]
-            ) from None
+            problem = f"no cluster there ({str(error).strip().splitlines()[0]}); start one with: ray start --head"
+            raise ConfigError([f"--ray_address {self.options.ray_address}: {problem}"]) from None
 
     def _bring_home(self, run: PlannedRun, reference: Any, seconds: float) -> Outcome:
-        """Append a task's result, or keep why there is none."""
+        """Append a run's result, or keep why there is none."""
         import ray
 
         try:
-            result = ray.get(reference)
+            brought: RunRecord | NoResult = ray.get(reference)
         except ray.exceptions.RayError as error:
-            result = {"status": FAILED, "message": str(error).strip().splitlines()[-1]}
-        failure = failure_of(run, self.results_dir)
-        if result["status"] == FINISHED:
+            brought = NoResult(Status.FAILED, str(error).strip().splitlines()[-1])
+        folder, failure = self.results.folder, failure_of(run, self.results.folder)
+        if isinstance(brought, RunRecord):
             # The code is this machine's, and so is the folder; nodes have neither repository nor results.
-            row = {**result["row"], "git_commit": git_commit(), "results_dir": str(self.results_dir)}
-            write_run(self.results_dir, row, result["further"], result["files"])
+            here = {"git_commit": git_commit(), "results_dir": str(folder)}
+            record = dataclasses.replace(brought, rows=[{**row, **here} for row in brought.rows])
+            write_run(folder, self.results.task, record)
             failure.unlink(missing_ok=True)
-            return Outcome(run, FINISHED, seconds=seconds, test_accuracy=row["test_acc"])
-        if result["status"] == FAILED:
+            return Outcome(run, Status.FINISHED, "", seconds, record.rows[-1][self.results.task.headline.name])
+        if brought.status == Status.FAILED:
             failure.parent.mkdir(parents=True, exist_ok=True)
-            failure.write_text(result["message"] + "\n", encoding="utf-8")
-        return Outcome(run, result["status"], result["message"], seconds)
+            failure.write_text(brought.message + "\n", encoding="utf-8")
+        return Outcome(run, brought.status, brought.message, seconds)

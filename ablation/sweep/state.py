@@ -2,63 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ablation.config.experiment import PRETRAINED, ExperimentConfig, variant_settings
-from ablation.data.spam import DATA_FILE, DataError, data_digest, read_messages, split_messages
-from ablation.results.read import Run, read_results, variant_key
+from ablation.config.experiment import PRETRAINED, ExperimentConfig, config_hash, variant_settings
+from ablation.listener import Listener
+from ablation.results.read import FinishedRun, read_results, variant_key
+from ablation.results.task import Task
+from ablation.sweep.outcome import Outcome, Status
 from ablation.sweep.plan import PlannedRun, feature_group
 
 LOGS_FOLDER = "sweep"  # below the results: a log per run that is under way, and one per run that failed
-
-
-@dataclass
-class Digests:
-    """What the runs of this sweep would record of messages and weights, as far as it is at hand; None where not."""
-
-    data: str | None
-    _weights: dict[tuple[str, str | None], str | None] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, config: ExperimentConfig) -> Digests:
-        """Looks at the messages now, at weights when they are asked for."""
-        if config.demo:
-            return cls(None)  # its messages and weights belong to the code
-        try:
-            path = Path(config.data_dir) / DATA_FILE
-            return cls(data_digest(split_messages(read_messages(path, trust_new_hash=True))))
-        except DataError:
-            return cls(None)
-
-    def weights(self, config: ExperimentConfig) -> str | None:
-        """The digest of pretrained weights; None for random ones (the configuration says all of them) and for files
-        that are not here yet."""
-        if config.weights != PRETRAINED or config.demo:
-            return None
-        key = config.model_size, config.weights_path
-        if key not in self._weights:
-            self._weights[key] = _digest_of_weights(config)
-        return self._weights[key]
-
-
-def _digest_of_weights(config: ExperimentConfig) -> str | None:
-    from ablation.files import fetch
-    from ablation.files.download import DownloadError
-    from ablation.model.weights import WeightsError, open_weights
-
-    try:
-        if config.weights_path is not None:
-            path = Path(config.weights_path)
-        else:
-            path = fetch.fetch_weights(
-                config.model_size, Path(config.models_dir), offline=True, trust_new_hash=config.trust_new_hash
-            )
-        return open_weights(path, config.shape).digest()
-    except (DownloadError, WeightsError, OSError):
-        return None  # the run itself will say what is wrong
 
 
 def log_of(run: PlannedRun, results_dir: Path) -> Path:
@@ -70,41 +27,158 @@ def failure_of(run: PlannedRun, results_dir: Path) -> Path:
     return results_dir / LOGS_FOLDER / f"{run.hash[:16]}.failed.log"
 
 
-def finished_runs(results_dir: Path) -> dict[str, list[Run]]:
+# ---- what a run here would record -----------------------------------------------------------------------------------
+
+
+def foreign_of(task: Task, config: ExperimentConfig) -> Mapping[str, str]:
+    """Digests that a run here would have in its identity: those of data or base weights that were not published."""
+    from ablation.run.inputs import foreign_digests  # brings torch, which a wrong command does without
+
+    return foreign_digests(task, config)
+
+
+@dataclass
+class Digests:
+    """What the runs of this sweep would record of data and weights, as far as it is at hand; None where not."""
+
+    data: str | None
+    _weights: dict[tuple[str, str | None], str | None] = field(default_factory=dict)
+
+    def weights(self, config: ExperimentConfig) -> str | None:
+        """The digest of pretrained weights; None for random ones and the demo's (the configuration says all of them)
+        and for files that are not here yet."""
+        if config.weights != PRETRAINED or (config.demo and config.weights_path is None):
+            return None
+        key = config.model_size, config.weights_path
+        if key not in self._weights:
+            self._weights[key] = _digest_of_weights(config)
+        return self._weights[key]
+
+
+def _digest_of_weights(config: ExperimentConfig) -> str | None:
+    from ablation.run.inputs import EXPECTED_FAILURES, open_weights
+
+    try:
+        return open_weights(dataclasses.replace(config, offline=True), Listener()).digest()
+    except (*EXPECTED_FAILURES, OSError):
+        return None  # the run itself will say what is wrong
+
+
+# ---- what is done ---------------------------------------------------------------------------------------------------
+
+
+def finished_runs(results_dir: Path, task: Task) -> dict[str, list[FinishedRun]]:
     """The readable lines of the results by configuration hash."""
-    by_hash: dict[str, list[Run]] = {}
-    for run in read_results(results_dir)[0]:
+    by_hash: dict[str, list[FinishedRun]] = {}
+    for run in read_results(results_dir, task)[0]:
         by_hash.setdefault(run["config_hash"], []).append(run)
     return by_hash
 
 
-def result_of(planned: PlannedRun, finished: Mapping[str, Sequence[Run]], digests: Digests) -> Run | None:
-    """The newest result of a planned run on these messages and weights, if there is one."""
-    candidates = finished.get(planned.hash, ())
-    if not candidates:
-        return None
+def result_of(
+    planned: PlannedRun, finished: Mapping[str, Sequence[FinishedRun]], digests: Digests
+) -> FinishedRun | None:
+    """The newest result of a planned run on these data and weights, if there is one.
+
+    Rows from before foreign digests were in the hash have the configuration's own; what they trained from is told by
+    their digests alone.
+    """
+    hashes = dict.fromkeys((config_hash(planned.config), planned.hash))
+    candidates = [run for one in hashes for run in finished.get(one, ())]
+    return next((run for run in reversed(candidates) if _same_data_and_base(planned, run, digests)), None)
+
+
+def _same_data_and_base(planned: PlannedRun, run: FinishedRun, digests: Digests) -> bool:
+    if digests.data is not None and run["data_digest"] != digests.data:
+        return False
     weights = digests.weights(planned.config)
-    for run in reversed(candidates):
-        same_data = digests.data is None or run["data_digest"] == digests.data
-        if same_data and (weights is None or run["weights_digest"] == weights):
-            return run
-    return None
+    if weights is None:  # nothing to compare with; but a run that names a file has a base of its own
+        return not run["weights_path"]
+    return run["weights_digest"] == weights
+
+
+@dataclass(frozen=True)
+class Results:
+    """A results folder as a sweep asks it; other sweeps may write there too, so every question reads it anew."""
+
+    folder: Path
+    task: Task
+    digests: Digests
+
+    @classmethod
+    def of(cls, task: Task, config: ExperimentConfig) -> Results:
+        return cls(Path(config.results_dir), task, Digests(task.data_digest(config)))
+
+    def headlines(self, runs: Iterable[PlannedRun]) -> dict[str, float]:
+        """By hash of those of the runs that are done, the value of the task's headline."""
+        finished = finished_runs(self.folder, self.task)
+        results = {run.hash: result_of(run, finished, self.digests) for run in runs}
+        return {key: result.values[self.task.headline.name] for key, result in results.items() if result is not None}
+
+
+@dataclass(frozen=True)
+class SweepState:
+    """How far a plan has come. Every planned run is done, failed before, or to run.
+
+    Attributes:
+        done: by hash, the value of the task's headline.
+        failed: by hash, the log of a run that failed before and is not tried again.
+        estimates: by hash of runs to do, seconds if earlier runs can tell.
+    """
+
+    planned: Sequence[PlannedRun]
+    done: Mapping[str, float]
+    failed: Mapping[str, Path]
+    to_run: Sequence[PlannedRun]
+    estimates: Mapping[str, float | None]
+
+
+def survey(results: Results, plan: Sequence[PlannedRun], *, retry_failed: bool) -> SweepState:
+    """Hold a plan against the results."""
+    done = results.headlines(plan)
+    left = [run for run in plan if run.hash not in done]
+    logs = {} if retry_failed else {run.hash: failure_of(run, results.folder) for run in left}
+    failed = {key: log for key, log in logs.items() if log.exists()}
+    to_run = [run for run in left if run.hash not in failed]
+    earlier = read_results(results.folder, results.task)[0]
+    device = _device_name(plan[0].config) if earlier else ""
+    return SweepState(plan, done, failed, to_run, estimate_all(to_run, earlier, device))
+
+
+def failed_before(log: Path) -> str:
+    return f"failed before, see {log}; --retry_failed tries again"
+
+
+def earlier_outcomes(state: SweepState) -> list[Outcome]:
+    """What became of the runs that are not to run."""
+    runs = {run.hash: run for run in state.planned}
+    return [
+        *(Outcome(runs[key], Status.DONE_BEFORE, headline=value) for key, value in state.done.items()),
+        *(Outcome(runs[key], Status.FAILED, failed_before(log)) for key, log in state.failed.items()),
+    ]
 
 
 # ---- estimates ------------------------------------------------------------------------------------------------------
 
 
-def estimate_seconds(planned: PlannedRun, reuses: bool, runs: Iterable[Run], device_name: str) -> float | None:
+def _device_name(config: ExperimentConfig) -> str:
+    from ablation.environment import device_name
+    from ablation.run.inputs import resolve_device
+
+    return device_name(resolve_device(config).type)
+
+
+def estimate_seconds(planned: PlannedRun, reuses: bool, runs: Iterable[FinishedRun], device_name: str) -> float | None:
     """Mean wall-clock seconds of earlier runs of the same configuration on this device, whatever their seed; of those
     that had their features in the same way, if there are such. None without earlier runs."""
-    key = variant_key(variant_settings(planned.config))
+    key = variant_key(variant_settings(planned.config, planned.foreign))
     same = [run for run in runs if run.key == key and run["device_name"] == device_name]
     alike = [run for run in same if (run["features"] == "reused") == reuses]
     minutes = [float(run["total_minutes"]) for run in alike or same if run["total_minutes"]]
     return 60 * statistics.fmean(minutes) if minutes else None
 
 
-def estimate_all(plan: Sequence[PlannedRun], runs: Sequence[Run], device_name: str) -> dict[str, float | None]:
+def estimate_all(plan: Sequence[PlannedRun], runs: Sequence[FinishedRun], device_name: str) -> dict[str, float | None]:
     """:func:`estimate_seconds` of each run by its hash; of runs that share features only the first computes them."""
     seen: set[object] = set()
     estimates = {}

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 import baselines
+from ablation.baselines.words import BASELINES, STRENGTHS, logistic_regression, majority_class
 from ablation.data.spam import read_messages, split_messages
 from ablation.report.contents import gather
-from ablation.results.log import COLUMNS
+from ablation.tasks.spam import SPAM
 from tests.support.made_up_results import made_up_messages
 
 
@@ -26,28 +27,28 @@ def splits(tmp_path: Path) -> dict[str, pd.DataFrame]:
 @pytest.mark.parametrize("spam_share", [0.7, 0.3])
 def test_majority_class_is_that_of_the_training_split(spam_share: float) -> None:
     frame = pd.DataFrame({"Label": [1] * int(10 * spam_share) + [0] * (10 - int(10 * spam_share)), "Text": ["x"] * 10})
-    fitted = baselines.majority_class({"train": frame, "test": frame.assign(Label=1)}, {})
+    fitted = majority_class({"train": frame, "test": frame.assign(Label=1)}, {})
     assert set(fitted.scores["test"]) == {1.0 if spam_share > 0.5 else -1.0}
 
 
 def test_strength_is_the_best_on_validation_alone(splits: dict[str, pd.DataFrame]) -> None:
     """Turning the validation labels round must change the choice; turning the test labels round must not."""
     settings = {"analyzer": "char", "ngrams": [2, 3], "strengths": [1e-3, 1.0, 1e3]}
-    chosen = baselines.logistic_regression(splits, settings)
+    chosen = logistic_regression(splits, settings)
     for strength in settings["strengths"]:
-        alone = baselines.logistic_regression(splits, {**settings, "strengths": [strength]})
+        alone = logistic_regression(splits, {**settings, "strengths": [strength]})
         correct = [((f.scores["validation"] > 0) == splits["validation"]["Label"]).sum() for f in (chosen, alone)]
         assert correct[0] >= correct[1]
     turned = {name: frame.assign(Label=1 - frame["Label"]) for name, frame in splits.items()}
-    assert baselines.logistic_regression({**splits, "test": turned["test"]}, settings).chosen == chosen.chosen
-    on_wrong_labels = baselines.logistic_regression({**splits, "validation": turned["validation"]}, settings)
+    assert logistic_regression({**splits, "test": turned["test"]}, settings).chosen == chosen.chosen
+    on_wrong_labels = logistic_regression({**splits, "validation": turned["validation"]}, settings)
     assert on_wrong_labels.chosen["C"] < chosen.chosen["C"]
 
 
 def test_features_know_only_the_training_split(splits: dict[str, pd.DataFrame]) -> None:
-    settings = baselines.BASELINES["B2"].settings
+    settings = BASELINES["B2"].settings
     with_more = {**splits, "test": splits["test"].assign(Text=splits["test"]["Text"] + " unheardof")}
-    fitted = [baselines.logistic_regression(s, settings) for s in (splits, with_more)]
+    fitted = [logistic_regression(s, settings) for s in (splits, with_more)]
     np.testing.assert_array_equal(fitted[0].scores["validation"], fitted[1].scores["validation"])
     assert fitted[0].parameters == fitted[1].parameters
 
@@ -63,7 +64,7 @@ def test_command_appends_rows_and_folders_like_any_run(tmp_path: Path, capsys: p
     assert baselines.main(command) == 0
     rows = rows_of(results)
     assert [row["row"] for row in rows] == ["B1", "B2", "B3"]
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == SPAM.columns
     for row in rows:
         assert len(row["config_hash"]) == len(row["data_digest"]) == 64
         assert row["model_size"] == row["seed"] == row["learning_rate"] == ""
@@ -73,7 +74,7 @@ def test_command_appends_rows_and_folders_like_any_run(tmp_path: Path, capsys: p
             part = predictions[predictions["split"] == split]
             correct = ((part["logit_spam"] > part["logit_ham"]) == (part["label"] == 1)).sum()
             assert (int(row[f"{split}_correct"]), int(row[f"{split}_total"])) == (correct, len(part))
-    assert json.loads((folder / "run.json").read_text())["baseline"]["chosen"]["C"] in baselines.STRENGTHS
+    assert json.loads((folder / "run.json").read_text())["baseline"]["chosen"]["C"] in STRENGTHS
     assert float(rows[2]["test_acc"]) > 0.9 > float(rows[0]["test_acc"])
     assert "B3 character" in capsys.readouterr().out
 
@@ -89,11 +90,11 @@ def test_demo_baselines_stand_in_the_demo_report_and_say_what_they_are(
     row = rows_of(results)[1]
     for name in ("run.json", "predictions.csv"):
         assert "SMS Spam Collection" in (results / "runs" / row["run_id"] / name).read_text()
-    gathered = gather(results, tmp_path, {name: b.description for name, b in baselines.BASELINES.items()})
+    gathered = gather(SPAM, results, tmp_path)
     assert gathered.disclaimer
-    words = gathered.lines[1]
-    assert (words.name, words.description) == ("B2", baselines.BASELINES["B2"].description)
-    assert 0.85 <= words.accuracies["test"].mean <= 0.93
+    words = gathered.rows[1]
+    assert (words.name, words.description) == ("B2", BASELINES["B2"].description)
+    assert 0.85 <= words.figures["test_acc"].mean <= 0.93
     assert ("no results: baselines B3", "python baselines.py --demo --rows B3") in gathered.missing
 
 
@@ -101,6 +102,10 @@ def test_demo_baselines_stand_in_the_demo_report_and_say_what_they_are(
 def test_unknown_rows_are_refused(rows: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert baselines.main(["--rows", rows]) == 2
     assert f"--rows {rows}: no baseline" in capsys.readouterr().err
+
+
+def test_the_task_names_the_baselines_there_are() -> None:
+    assert {name: baseline.description for name, baseline in BASELINES.items()} == SPAM.baselines
 
 
 def test_rows_are_taken_in_any_case_and_once() -> None:
@@ -121,7 +126,7 @@ def test_real_messages_reach_what_the_readme_says(real_data_dir: Path) -> None:
     labels = splits["test"]["Label"]
     accuracy = {
         name: ((baseline.fit(splits, baseline.settings).scores["test"] > 0) == labels).mean()
-        for name, baseline in baselines.BASELINES.items()
+        for name, baseline in BASELINES.items()
     }
     assert accuracy["B1"] == pytest.approx(0.47)
     assert 0.94 <= accuracy["B2"] <= 0.97

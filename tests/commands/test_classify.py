@@ -22,7 +22,8 @@ from ablation.data.lines import LONGEST_LINE, read_lines
 from ablation.data.spam import LABELS, split_messages
 from ablation.listener import Listener
 from ablation.results.run_folder import PREDICTIONS_CSV, TRAINED_PARAMETERS, save_result
-from ablation.run.experiment import open_tokenizer, open_weights, run_experiment
+from ablation.run.experiment import run_experiment
+from ablation.run.inputs import open_tokenizer, open_weights
 from ablation.run.trained_classifier import (
     ClassifierError,
     MessageError,
@@ -31,6 +32,7 @@ from ablation.run.trained_classifier import (
     needs_base,
     read_saved_run,
 )
+from ablation.tasks.spam import SPAM
 from tests.support.tiny import few_demo_messages
 
 CPU = torch.device("cpu")
@@ -59,7 +61,7 @@ def train(folder: Path, **overrides: Any) -> Path:
     """A few steps of a demo run that keeps its model; returns the run's folder."""
     quick = {"context_length": 32, "max_steps": 3, "eval_iter": 1, "learning_rate": 1e-4}
     settings = {"demo": True, "save_model": True, **quick, **overrides}
-    row = save_result(run_experiment(ExperimentConfig(**settings, results_dir=str(folder))))
+    (row,) = save_result(SPAM, run_experiment(SPAM, ExperimentConfig(**settings, results_dir=str(folder))))
     return folder / "runs" / row["run_id"]
 
 
@@ -77,7 +79,7 @@ def predicted(folder: Path, split: str = "test") -> np.ndarray:
 @pytest.fixture(scope="module", autouse=True)
 def few_messages() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ablation.run.experiment.read_demo_messages", few_demo_messages)
+        patch.setattr("ablation.data.spam.read_demo_messages", few_demo_messages)
         yield
 
 

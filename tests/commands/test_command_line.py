@@ -27,9 +27,9 @@ from ablation.data.demo import DISCLAIMER, SHORT_DISCLAIMER, WEIGHTS
 from ablation.environment import PACKAGES
 from ablation.files.needed import check_files
 from ablation.files.published import vocabulary_files
-from ablation.results import log as results_log
-from ablation.results.log import CSV_NAME
 from ablation.run.dry_run import next_command
+from ablation.tasks import __main__ as tasks_command
+from ablation.tasks.spam import SPAM
 from tests.support.tiny import few_demo_messages
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -64,7 +64,7 @@ def keep_signal_handlers() -> Iterator[None]:
 
 
 def rows(results_dir: Path) -> list[dict[str, str]]:
-    with (results_dir / CSV_NAME).open(newline="") as file:
+    with (results_dir / SPAM.csv_name).open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -104,7 +104,7 @@ def test_a_demo_run_from_end_to_end(tmp_path: Path, environment: dict[str, str])
 def test_two_runs_two_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("ablation.run.experiment.read_demo_messages", few_demo_messages)
+    monkeypatch.setattr("ablation.data.spam.read_demo_messages", few_demo_messages)
     for seed in ("123", "124"):
         assert additional_experiments.main([*QUICK, "--seed", seed, "--results_dir", str(tmp_path)]) == 0
     first, second = rows(tmp_path)
@@ -121,7 +121,7 @@ def test_two_runs_two_rows(
 def test_a_kept_model_names_the_command_that_uses_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("ablation.run.experiment.read_demo_messages", few_demo_messages)
+    monkeypatch.setattr("ablation.data.spam.read_demo_messages", few_demo_messages)
     assert additional_experiments.main([*QUICK, "--save_model", "--results_dir", str(tmp_path)]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("model kept")]
     command = shlex.split(line.partition("classify.py ")[2])
@@ -143,7 +143,7 @@ def test_a_kept_model_names_the_command_that_uses_it(
     ids=str,
 )  # fmt: skip
 def test_what_comes_next_is_the_same_experiment(flags: dict[str, Any], expected: str) -> None:
-    first, second = next_command(ExperimentConfig(demo=True, models_dir="nowhere", **flags)).splitlines()
+    first, second = next_command(SPAM, ExperimentConfig(demo=True, models_dir="nowhere", **flags)).splitlines()
     assert first.partition("additional_experiments.py ")[2].replace(" --models_dir nowhere", "") == expected or (
         expected == "" and first.endswith("additional_experiments.py --models_dir nowhere")
     )
@@ -257,7 +257,7 @@ def test_a_python_without_the_packages_is_told_so(
         (report.main, []),
         (classify.main, ["--model", "x", "hello"]),
         (gpt_download.main, ["--dataset"]),
-        (results_log.main, ["--rebuild", "results"]),
+        (tasks_command.main, ["--rebuild", "results"]),
     ):
         with pytest.raises(SystemExit, match=r"^error: .* lacks no_such_package; .*requirements.txt$"):
             main(arguments)
@@ -291,8 +291,8 @@ def test_a_dry_run_loads_and_writes_nothing(
     def refuse(*arguments: object, **options: object) -> None:
         raise AssertionError("something was loaded")
 
-    for name in ("load_messages", "open_weights", "run_experiment"):
-        monkeypatch.setattr(f"ablation.run.experiment.{name}", refuse)
+    for place in ("tasks.spam.load_splits", "run.experiment.open_weights", "run.experiment.run_experiment"):
+        monkeypatch.setattr(f"ablation.{place}", refuse)
     monkeypatch.setattr(Path, "read_bytes", refuse)
     monkeypatch.delenv("TIKTOKEN_CACHE_DIR", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -325,7 +325,7 @@ def test_bad_data_leaves_the_results_alone(
     for file in vocabulary_files():  # nothing is missing; the messages are read before the vocabulary
         (tmp_path / file.name).touch()
     (tmp_path / "SMSSpamCollection.tsv").write_text(content)
-    results = tmp_path / "results" / CSV_NAME
+    results = tmp_path / "results" / SPAM.csv_name
     results.parent.mkdir()
     results.write_text("run_id\n1\n")
     folders = ["--data_dir", str(tmp_path), "--results_dir", str(results.parent), "--models_dir", str(tmp_path)]

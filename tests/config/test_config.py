@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import csv
-import dataclasses
 import shlex
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 
-from ablation.config import experiment as c
 from ablation.config import methods as declared
-from ablation.config.experiment import ConfigError, ExperimentConfig, config_hash
-from ablation.config.flags import config_from_flags
+from ablation.config.effects import REASONS
+from ablation.config.experiment import FIELDS, TOKEN_POSITIONS, ConfigError, ExperimentConfig, config_hash
+from ablation.config.flags import config_from_flags, read_command
 from ablation.config.rows import ROWS, row_config, row_number
+from ablation.config.settings import TRAINABLE_LAYERS, CommonSettings, fields_of, option
+from ablation.config.shapes import canonical_model_size
+from ablation.config.values import number
 from ablation.methods import registry
 from ablation.model.readout import READOUTS
-from additional_experiments import read_command
-
-PUBLISHED = Path(__file__).parents[2] / "data" / "published_table.csv"
-
-
-def published_rows() -> list[dict[str, str]]:
-    with PUBLISHED.open(newline="") as file:
-        return list(csv.DictReader(file))
+from ablation.results.published import published_table
 
 
 def test_every_published_command_line_is_its_row() -> None:
-    rows = published_rows()
+    rows = published_table().values()
     assert [int(row["row"]) for row in rows] == list(ROWS)
     for row in rows:
         number = int(row["row"])
@@ -40,13 +34,14 @@ def test_every_published_command_line_is_its_row() -> None:
 
 
 def test_rows_agree_with_the_other_columns_of_the_published_table() -> None:
-    for row in published_rows():
+    for row in published_table().values():
         config = row_config(int(row["row"]))
         assert config.model_size == row["model_size"]
         assert config.weights == row["weights"]
-        assert row["trainable_token_pos"].startswith(("flexible", config.trainable_token_pos)) or "flexible" in row[
-            "context_length"
-        ]
+        assert (
+            row["trainable_token_pos"].startswith(("flexible", config.trainable_token_pos))
+            or "flexible" in row["context_length"]
+        )
         assert config.trainable_layers == row["trainable_layers"].lower()
 
 
@@ -57,13 +52,13 @@ def test_given_flags_override_the_row() -> None:
 
 
 def test_names_offered_are_the_registries_keys() -> None:
-    assert list(c.TRAINABLE_LAYERS) == list(declared.METHODS) == list(registry.METHODS)
-    assert set(c.TOKEN_POSITIONS) == set(READOUTS)
+    assert list(TRAINABLE_LAYERS) == list(declared.METHODS) == list(registry.METHODS)
+    assert set(TOKEN_POSITIONS) == set(READOUTS)
 
 
 @pytest.mark.parametrize("name", ["gpt2-xl (1558M)", "gpt2-xl", "1558M", "GPT2-XL", "1558m"])
 def test_short_model_names(name: str) -> None:
-    assert c.canonical_model_size(name) == "gpt2-xl (1558M)"
+    assert canonical_model_size(name) == "gpt2-xl (1558M)"
 
 
 REFUSED: list[tuple[dict[str, str | bool], str]] = [
@@ -136,7 +131,9 @@ def test_a_configuration_made_in_code_is_checked_too() -> None:
         ({"no_padding": True, "batch_size": "1", "context_length": "7"}, "--context_length has no effect"),
         ({"feature_cache": "somewhere", "execution": "naive"}, "--feature_cache has no effect with --execution naive"),
         ({"feature_cache_limit": "3"}, "--feature_cache_limit has no effect without --feature_cache"),
-        ({"execution": "recorded", "trainable_token_pos": "flexible"}, "--execution recorded has no effect where"),
+        ({"order_seed": "5", "seed": "5"}, "--order_seed has no effect where it is that of --seed"),
+        ({"demo": True, "model_size": "355M"}, "--model_size has no effect with --demo"),
+        ({"demo": True, "data_dir": "elsewhere"}, "--data_dir has no effect with --demo"),
     ],
 )
 def test_settings_without_effect_are_warned_of(flags: dict[str, str | bool], expected: str) -> None:
@@ -145,43 +142,28 @@ def test_settings_without_effect_are_warned_of(flags: dict[str, str | bool], exp
     assert warnings[0].startswith(expected)
 
 
-def test_hash_of_row_1_is_stable() -> None:
-    """Results of earlier versions are found again by this value: it must not change."""
-    assert config_hash(ExperimentConfig()) == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+def test_settings_without_effect_are_settings() -> None:
+    assert set(REASONS) <= set(FIELDS)
 
 
-def other_value(field: dataclasses.Field[Any]) -> Any:
-    special = {"model_size": "gpt2-xl (1558M)", "context_length": 50, "weights": "random", "weights_path": __file__}
-    if field.name in special:
-        return special[field.name]
-    if isinstance(field.default, bool):
-        return not field.default
-    choices = {"trainable_layers": "all", "trainable_token_pos": "first", "precision": "bf16", "device": "cpu"}
-    if isinstance(field.default, str):
-        return choices.get(field.name, "naive" if field.name == "execution" else "elsewhere")
-    return 24 if field.default is None else field.default + 1  # type: ignore[operator]
+@dataclass(frozen=True, kw_only=True)
+class OtherTask(CommonSettings):
+    """What a second task would declare."""
+
+    LEADING_FIELDS: ClassVar = ("temperature",)
+
+    temperature: float = option(1.0, "of the softmax", number(positive=True))
+
+    def problems(self) -> list[str]:
+        return [*(["--temperature 9: too hot"] if self.temperature == 9 else []), *super().problems()]
 
 
-@pytest.mark.parametrize("field", c.FIELDS.values(), ids=c.FIELDS.keys())
-def test_hash_covers_what_defines_the_experiment_and_nothing_else(field: dataclasses.Field[Any]) -> None:
-    base: dict[str, Any] = {}
-    if field.name in c.SHAPE_OVERRIDES:
-        base = {"weights": "random"}
-    if field.name in ("lora_rank", "lora_alpha"):
-        base = {"trainable_layers": "lora"}
-    if field.name == "no_padding":
-        base = {"batch_size": 1}
-    changed = ExperimentConfig(**{**base, field.name: other_value(field)})
-    same_hash = config_hash(changed) == config_hash(ExperimentConfig(**base))
-    assert same_hash == (not field.metadata["identity"])
-
-
-def test_hash_ignores_settings_without_effect() -> None:
-    assert config_hash(ExperimentConfig(lora_rank=4)) == config_hash(ExperimentConfig())
-    assert config_hash(ExperimentConfig(order_seed=123)) == config_hash(ExperimentConfig())
-    assert config_hash(ExperimentConfig(order_seed=5)) != config_hash(ExperimentConfig())
-
-
-def test_row_number_ignores_seeds_and_paths_only() -> None:
-    assert row_number(row_config(14, seed=7, results_dir="elsewhere", device="cpu")) == 14
-    assert row_number(row_config(14, num_epochs=4)) is None
+def test_another_task_has_the_settings_of_model_method_training_and_run() -> None:
+    names = list(fields_of(OtherTask))
+    assert names[0] == "temperature" and len(names) == len(set(names))
+    assert {"model_size", "lora_rank", "seed", "feature_cache"} < set(names)
+    assert not {"trainable_token_pos", "context_length", "no_padding"} & set(names)
+    assert config_hash(OtherTask(temperature=2.0)) != config_hash(OtherTask(lora_rank=4)) == config_hash(OtherTask())
+    with pytest.raises(ConfigError) as caught:
+        OtherTask(temperature=9.0, n_layers=3)
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == ["--temperature 9", "--n_layers 3"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,19 @@ import tiktoken
 import torch
 
 from ablation.config.experiment import ExperimentConfig
+from ablation.data.demo import MESSAGES
 from ablation.data.encode import encode_messages, encode_splits, load_tokenizer, make_loaders
-from ablation.data.spam import DATA_FILE, DataError, data_digest, read_messages, split_csv, split_messages
+from ablation.data.labels import DataError
+from ablation.data.spam import (
+    PUBLISHED_DATA_DIGEST,
+    data_digest,
+    load_splits,
+    read_messages,
+    split_csv,
+    split_messages,
+)
+from ablation.files.download import DownloadError
+from ablation.files.published import DATASET_NAME
 from tests.support.tiny import make_messages, tiny_config
 
 SPLIT_SHA256 = {
@@ -25,7 +38,7 @@ SPLIT_SHA256 = {
 
 @pytest.fixture(scope="module")
 def real_splits(real_data_dir: Path) -> dict[str, pd.DataFrame]:
-    return split_messages(read_messages(real_data_dir / DATA_FILE))
+    return split_messages(read_messages(real_data_dir / DATASET_NAME))
 
 
 def test_published_split(real_splits: dict[str, pd.DataFrame]) -> None:
@@ -35,7 +48,7 @@ def test_published_split(real_splits: dict[str, pd.DataFrame]) -> None:
 
 
 def test_published_records_are_5572(real_data_dir: Path) -> None:
-    assert len(read_messages(real_data_dir / DATA_FILE)) == 5572
+    assert len(read_messages(real_data_dir / DATASET_NAME)) == 5572
 
 
 def test_lengths_of_the_real_messages(real_splits: dict[str, pd.DataFrame], real_vocabulary: Path) -> None:
@@ -45,6 +58,47 @@ def test_lengths_of_the_real_messages(real_splits: dict[str, pd.DataFrame], real
     assert longest == {"train": 120, "validation": 90, "test": 97}
     padded = encode_splits(real_splits, tokenizer, ExperimentConfig())
     assert {split.tokens.shape[1] for split in padded.values()} == {120}
+
+
+def test_the_digest_of_the_published_messages(real_splits: dict[str, pd.DataFrame]) -> None:
+    assert data_digest(real_splits) == PUBLISHED_DATA_DIGEST
+
+
+@pytest.mark.parametrize("change", ["a word", "a label", "the order", "one message less"])
+def test_any_other_message_label_or_order_is_another_digest(change: str, real_splits: dict[str, pd.DataFrame]) -> None:
+    train = real_splits["train"].copy()
+    first = train.index == 0
+    if change == "a word":
+        train["Text"] = train["Text"].mask(first, train["Text"] + " x")
+    elif change == "a label":
+        train["Label"] = train["Label"].mask(first, 1 - train["Label"])
+    else:
+        train = train[::-1] if change == "the order" else train[1:]
+    assert data_digest({**real_splits, "train": train}) != PUBLISHED_DATA_DIGEST
+
+
+# ---- the messages that a command means -------------------------------------------------------------------------------
+
+
+def test_the_splits_of_a_folder(tmp_path: Path) -> None:
+    """What is there is taken, and what it differs in is reported and needs consent; offline nothing is fetched."""
+    said: list[str] = []
+    with pytest.raises(DownloadError, match=f"{DATASET_NAME} is missing .*--offline"):
+        load_splits(tmp_path, offline=True)
+    write(tmp_path / DATASET_NAME, LINES)
+    with pytest.raises(DataError, match="--trust_new_hash"):
+        load_splits(tmp_path, report=said.append)
+    assert "left as it is" in said[0]
+    splits = load_splits(tmp_path, trust_new_hash=True, report=said.append)
+    assert {name: len(split) for name, split in splits.items()} == {"train": 14, "validation": 2, "test": 4}
+    assert data_digest(splits) != PUBLISHED_DATA_DIGEST
+
+
+def test_the_splits_of_the_demo(tmp_path: Path) -> None:
+    splits = load_splits(tmp_path / "nowhere", demo=True, offline=True)
+    assert len(splits["train"]) == 1045
+    assert splits["train"]["Text"].isin(pd.read_csv(MESSAGES, keep_default_na=False)["Text"]).all()
+    assert data_digest(splits) != PUBLISHED_DATA_DIGEST
 
 
 # ---- files that differ from the published one ------------------------------------------------------------------------
@@ -61,10 +115,10 @@ def test_lengths_of_the_real_messages(real_splits: dict[str, pd.DataFrame], real
     ids=["Windows line ends", "no last newline", "byte-order mark", "all three"],
 )
 def test_harmless_differences_give_the_published_split(change: Any, real_data_dir: Path, tmp_path: Path) -> None:
-    file = tmp_path / DATA_FILE
-    file.write_bytes(change((real_data_dir / DATA_FILE).read_bytes()))
+    file = tmp_path / DATASET_NAME
+    file.write_bytes(change((real_data_dir / DATASET_NAME).read_bytes()))
     splits = split_messages(read_messages(file))
-    published = split_messages(read_messages(real_data_dir / DATA_FILE))
+    published = split_messages(read_messages(real_data_dir / DATASET_NAME))
     assert data_digest(splits) == data_digest(published)
 
 
@@ -149,6 +203,29 @@ def byte_tokenizer() -> tiktoken.Encoding:
 def one_split(*texts: str) -> dict[str, pd.DataFrame]:
     frame = pd.DataFrame({"Label": [i % 2 for i in range(len(texts))], "Text": list(texts)})
     return {"train": frame, "validation": frame[:1], "test": frame[:1]}
+
+
+@pytest.mark.parametrize("before", [None, "elsewhere"])
+@pytest.mark.parametrize("damaged", [False, True])
+def test_the_environment_is_left_as_it_was(
+    before: str | None, damaged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """tiktoken is told its folder by a variable, which must not outlive the call, whatever comes of it."""
+    monkeypatch.delenv("TIKTOKEN_CACHE_DIR", raising=False)
+    if before is not None:
+        monkeypatch.setenv("TIKTOKEN_CACHE_DIR", before)
+
+    def get_encoding(name: str) -> str:
+        assert os.environ["TIKTOKEN_CACHE_DIR"] == str(tmp_path)
+        if damaged:
+            raise ValueError("no vocabulary")
+        return name
+
+    monkeypatch.setattr(tiktoken, "get_encoding", get_encoding)
+    environment = dict(os.environ)
+    with pytest.raises(ValueError, match="no vocabulary") if damaged else nullcontext():
+        load_tokenizer(tmp_path)
+    assert dict(os.environ) == environment
 
 
 def test_a_literal_end_of_text_is_ordinary_text() -> None:

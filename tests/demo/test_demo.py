@@ -30,9 +30,12 @@ from ablation.data.demo import (
     load_demo_tokenizer,
     read_demo_messages,
 )
-from ablation.data.spam import DataError, split_messages
+from ablation.data.labels import DataError
+from ablation.data.spam import split_messages
 from ablation.listener import Listener
-from ablation.run.experiment import load_messages, open_weights, run_experiment
+from ablation.run.experiment import run_experiment
+from ablation.run.inputs import open_weights
+from ablation.tasks.spam import SPAM
 from demo import messages as generator
 from demo.pretraining import (
     HELD_OUT_COUNTS,
@@ -262,7 +265,7 @@ def test_the_nano_model_by_its_name() -> None:
 
 
 def test_the_models_context_and_padding() -> None:
-    splits, _ = load_messages(row_config(13, demo=True), Listener())
+    splits = SPAM.load(row_config(13, demo=True), Listener()).splits
     assert {split.tokens.shape[1] for split in splits.values()} == {256}
     assert int(splits["test"].tokens[0, -1]) == 1999
 
@@ -270,10 +273,10 @@ def test_the_models_context_and_padding() -> None:
 @pytest.mark.parametrize("row", ROWS)
 def test_every_row_runs(row: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """One step of it, on cut messages. A row of a larger size says what takes its place."""
-    monkeypatch.setattr("ablation.run.experiment.read_demo_messages", few_demo_messages)
+    monkeypatch.setattr("ablation.data.spam.read_demo_messages", few_demo_messages)
     listener = Lines()
-    result = run_experiment(row_config(row, demo=True, max_steps=1, eval_iter=1, context_length=16), listener)
-    assert {name: count.total for name, count in result.counts.items()}["test"] == 24
+    result = run_experiment(SPAM, row_config(row, demo=True, max_steps=1, eval_iter=1, context_length=16), listener)
+    assert {name: count.total for name, count in result.answers.counts.items()}["test"] == 24
     assert any("in its place" in line for line in listener.lines) == (row in (6, 7, 8, 9, 12))
     assert sum("not the SMS Spam Collection" in line for line in listener.lines) == 1
 
@@ -284,9 +287,9 @@ def test_every_row_runs(row: int, monkeypatch: pytest.MonkeyPatch) -> None:
     ids=str,
 )
 def test_other_settings_run(overrides: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ablation.run.experiment.read_demo_messages", few_demo_messages)
+    monkeypatch.setattr("ablation.data.spam.read_demo_messages", few_demo_messages)
     config = ExperimentConfig(demo=True, max_steps=1, eval_iter=1, context_length=16, **overrides)
-    assert run_experiment(config).counts["test"].total == 24
+    assert run_experiment(SPAM, config).answers.counts["test"].total == 24
 
 
 # ---- the long ones --------------------------------------------------------------------------------------------------
@@ -314,8 +317,8 @@ def test_the_weights_are_made_again() -> None:
 
 def mean_test_accuracy(row: int) -> float:
     """In percent, over three seeds."""
-    results = [run_experiment(row_config(row, demo=True, seed=seed)) for seed in (123, 124, 125)]
-    return 100 * statistics.mean(result.counts["test"].accuracy for result in results)
+    results = [run_experiment(SPAM, row_config(row, demo=True, seed=seed)) for seed in (123, 124, 125)]
+    return 100 * statistics.mean(result.answers.counts["test"].accuracy for result in results)
 
 
 @pytest.mark.slow

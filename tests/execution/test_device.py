@@ -20,7 +20,7 @@ from ablation.execution.setup import make_setup
 from ablation.listener import Listener
 from ablation.model.classifier import RandomWeights
 from ablation.run.experiment import feature_stages
-from ablation.run.training import cross_entropy
+from ablation.tasks.spam import SPAM
 from tests.run.test_recorded import tensors
 from tests.support.cases import CASES
 from tests.support.tiny import SHAPE, make_messages, tiny_config
@@ -44,7 +44,7 @@ def test_a_step_reads_nothing_back(case: dict[str, Any], kind: str) -> None:
     batches = [torch.arange(8), torch.arange(8, 16)]
     for logits, batch in zip(execution.logits("train", batches), batches, strict=True):
         assert logits.device == META
-        cross_entropy(logits, execution.labels("train", batch), config).backward(retain_graph=True)
+        SPAM.loss(logits, execution.labels("train", batch), config).backward(retain_graph=True)
     optimizer.step()
     optimizer.zero_grad()
 
@@ -70,7 +70,7 @@ def test_loss_and_gradients_are_computed_on_the_device_alone(case: dict[str, Any
     indices = torch.arange(8)
     inputs, labels = execution.inputs("train", indices), execution.labels("train", indices)
     with DeviceAlone():
-        cross_entropy(execution.suffix(inputs), labels, config).backward()
+        SPAM.loss(execution.suffix(inputs), labels, config).backward()
     with pytest.raises(AssertionError), DeviceAlone():
         send(indices, META)
 

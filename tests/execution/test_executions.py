@@ -13,6 +13,7 @@ from ablation.config.experiment import TOKEN_POSITIONS, TRAINABLE_LAYERS
 from ablation.data.encode import make_loaders
 from ablation.listener import Listener
 from ablation.run.training import train
+from ablation.tasks.spam import SPAM
 from tests.support.cases import CASES, config_of
 from tests.support.parity import assert_same_logits_and_gradients, make_pair
 from tests.support.tiny import SHAPE, make_execution, make_messages, tiny_config
@@ -30,7 +31,7 @@ def test_same_parameters_after_forty_steps(case: dict[str, Any]) -> None:
     trained = []
     for kind in ("naive", "planned"):
         execution = make_execution(config, messages, kind)
-        history = train(execution, make_loaders(messages, config.batch_size), config, Listener())
+        history = train(SPAM, execution, make_loaders(messages, config.batch_size), config, Listener())
         assert history.steps == 40
         trained.append((execution.trained_parameters(history.updates), history))
     (expected, naive_history), (found, planned_history) = trained

@@ -31,7 +31,10 @@ from ablation.execution.planned import PlannedExecution
 from ablation.execution.setup import make_setup
 from ablation.listener import Listener
 from ablation.model.classifier import RandomWeights
+from ablation.results.task import Examples
 from ablation.run import experiment
+from ablation.run.inputs import RunError
+from ablation.tasks.spam import SPAM
 from tests.run import test_reference_runs as reference
 from tests.support.tiny import CPU, SHAPE, make_messages, tiny_config
 
@@ -185,16 +188,16 @@ def test_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny_config(
         n_layers=2, emb_dim=16, n_heads=2, max_steps=2, device="cpu", feature_cache=str(tmp_path / "new" / "folder")
     )
-    monkeypatch.setattr(experiment, "load_messages", lambda *args: (make_messages(config), "digest"))
-    first = experiment.run_experiment(config)
-    again = experiment.run_experiment(dataclasses.replace(config, learning_rate=1e-3))
-    uncached = experiment.run_experiment(dataclasses.replace(config, feature_cache=None))
-    everything = experiment.run_experiment(dataclasses.replace(config, trainable_layers="all"))
+    monkeypatch.setattr(SPAM, "load", lambda *args: Examples(make_messages(config), "digest", published=True))
+    first = experiment.run_experiment(SPAM, config)
+    again = experiment.run_experiment(SPAM, dataclasses.replace(config, learning_rate=1e-3))
+    uncached = experiment.run_experiment(SPAM, dataclasses.replace(config, feature_cache=None))
+    everything = experiment.run_experiment(SPAM, dataclasses.replace(config, trainable_layers="all"))
     assert [first.features, again.features, uncached.features] == ["computed", "reused", "computed"]
     assert everything.features == "none"
-    assert 0 < again.feature_seconds < again.training_seconds
-    for split, logits in first.logits.items():
-        assert torch.equal(logits, uncached.logits[split])
+    assert 0 < again.timings.features < again.timings.training
+    for split, logits in first.answers.logits.items():
+        assert torch.equal(logits, uncached.answers.logits[split])
 
 
 def test_settings_do_not_define_the_experiment() -> None:
@@ -492,5 +495,5 @@ def test_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     with pytest.raises(FeatureStorageError, match=r"--feature_cache .*file.folder: cannot be written .*leave the flag"):
         FeatureCache(folder, LIMIT, Listener())
     config = row_config(1, device="cpu", feature_cache=str(folder), data_dir=str(tmp_path / "none"))
-    with pytest.raises(experiment.RunError, match=r"--feature_cache .*cannot be written to \(Not a directory\)"):
-        experiment.run_experiment(config)
+    with pytest.raises(RunError, match=r"--feature_cache .*cannot be written to \(Not a directory\)"):
+        experiment.run_experiment(SPAM, config)

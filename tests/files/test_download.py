@@ -10,14 +10,12 @@ import signal
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from ablation.files import transfer as http_transfer
 from ablation.files.download import (
     DownloadError,
     FetchOptions,
@@ -25,8 +23,6 @@ from ablation.files.download import (
     Patience,
     WantedFile,
     fetch,
-    member_of_zip,
-    store,
 )
 from tests.support.misbehaving_server import Behaviour, MisbehavingServer
 
@@ -447,20 +443,6 @@ def test_unwritable_place(fetcher: Fetcher) -> None:
         fetcher()
 
 
-def test_rename_refused_for_a_moment(tmp_path: Path) -> None:
-    """A virus scanner on Windows; the function takes its rename as an argument for this test's sake."""
-    (tmp_path / "a").write_bytes(b"1")
-    refusals = [PermissionError(), PermissionError()]
-
-    def replace(path: Path, final: Path) -> None:
-        if refusals:
-            raise refusals.pop()
-        path.replace(final)
-
-    http_transfer.rename_into_place(tmp_path / "a", tmp_path / "b", replace)
-    assert (tmp_path / "b").read_bytes() == b"1"
-
-
 # Files that are already there
 
 
@@ -488,7 +470,7 @@ def test_truncated_file_of_another_program(fetcher: Fetcher, size: int | None) -
 
 def test_trust_new_hash(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hash that turns out wrong: both values are shown, and the user may go on."""
-    monkeypatch.setattr("ablation.files.download.REMEMBER_HASHES_FROM", 1000)  # as for a large file
+    monkeypatch.setattr("ablation.files.proof.REMEMBER_HASHES_FROM", 1000)  # as for a large file
     with pytest.raises(NoAddressError, match="--trust_new_hash"):
         fetcher(content=b"another")
     assert fetcher(content=b"another", trust_new_hash=True) == CONTENT
@@ -500,7 +482,7 @@ def test_trust_new_hash(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_large_file_is_hashed_once(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ablation.files.download.REMEMBER_HASHES_FROM", 1000)
+    monkeypatch.setattr("ablation.files.proof.REMEMBER_HASHES_FROM", 1000)
     fetcher()
     path = fetcher.folder / NAME
     times = path.stat()
@@ -542,58 +524,6 @@ def test_progress_bar_on_a_terminal(fetcher: Fetcher, monkeypatch: pytest.Monkey
         shown = os.read(reader, 10_000).decode()
     os.close(reader)
     assert "file.bin:" in shown and "B/s" in shown and "%" in shown
-
-
-# Archives
-
-
-@pytest.fixture
-def archive(tmp_path: Path) -> Path:
-    path = tmp_path / "archive.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("../outside", "no")
-        file.writestr("/tmp/absolute", "no")
-        file.writestr("wanted", "yes")
-        file.writestr("readme", "something else")
-    return path
-
-
-def test_member_by_name_and_hash(archive: Path) -> None:
-    before = set(archive.parent.parent.rglob("*"))
-    assert member_of_zip(archive, "wanted", sha256(b"yes")) == b"yes"
-    assert set(archive.parent.parent.rglob("*")) == before  # nothing was unpacked
-    with pytest.raises(DownloadError, match="no member 'absent'"):
-        member_of_zip(archive, "absent", sha256(b"yes"))
-    with pytest.raises(DownloadError, match=f"SHA-256 .*, expected {sha256(b'no')}"):
-        member_of_zip(archive, "wanted", sha256(b"no"))
-    assert member_of_zip(archive, "wanted", sha256(b"no"), trust_new_hash=True) == b"yes"
-    with pytest.raises(DownloadError, match="claims more than 2 bytes"):
-        member_of_zip(archive, "wanted", sha256(b"yes"), longest=2)
-
-
-def test_error_page_saved_as_zip(archive: Path) -> None:
-    """[8] One line that shows what it is."""
-    archive.write_text("<!DOCTYPE html>\n<html>404</html>")
-    with pytest.raises(DownloadError, match=r"no zip archive .*begins with b'<!DOCTYPE html") as failure:
-        member_of_zip(archive, "wanted", sha256(b"yes"))
-    assert "\n" not in str(failure.value)
-
-
-def test_damaged_zip(archive: Path) -> None:
-    content = bytearray(archive.read_bytes())
-    content[content.index(b"wanted") + 7] ^= 255
-    archive.write_bytes(content)
-    with pytest.raises(DownloadError, match="no zip archive"):
-        member_of_zip(archive, "wanted", sha256(b"yes"))
-
-
-def test_store_leaves_nothing_half_written(tmp_path: Path) -> None:
-    target = tmp_path / "folder" / "file"
-    with pytest.raises(DownloadError, match="cannot write"):
-        store(b"content", target)
-    target.parent.mkdir()
-    store(b"content", target)
-    assert [path.name for path in target.parent.iterdir()] == ["file"]
 
 
 def test_imports_nothing_heavy() -> None:

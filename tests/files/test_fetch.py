@@ -6,8 +6,10 @@ import dataclasses
 import hashlib
 import io
 import os
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -207,6 +209,17 @@ def test_dataset_from_the_mirror(server: MisbehavingServer, tmp_path: Path, opti
         fetch.fetch_dataset(tmp_path / "other", **options)
 
 
+def test_no_room_for_the_unpacked_data(
+    server: MisbehavingServer, tmp_path: Path, options: FetchOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(fetch, "replace_file", full_disk)
+    with pytest.raises(DownloadError, match=r"cannot write .*SMSSpamCollection.tsv: No space left"):
+        fetch.fetch_dataset(tmp_path, **options)
+
+
 def test_a_data_file_of_the_users_own(server: MisbehavingServer, tmp_path: Path) -> None:
     own = tmp_path / "SMSSpamCollection.tsv"
     own.write_bytes(b"ham\tmine\n")
@@ -272,6 +285,50 @@ def test_wanted_files(server: MisbehavingServer, tmp_path: Path, options: FetchO
     assert [path.name for path, _ in checkpoint] == ["model.ckpt.index", "model.ckpt.data-00000-of-00001"]
 
 
+# Published or not
+
+
+def test_published_weights_are_known_by_their_hash(
+    server: MisbehavingServer, tmp_path: Path, options: FetchOptions
+) -> None:
+    """Whatever the file is called; one byte more, one byte changed, or another size's name is something else."""
+    path = fetch.fetch_weights(SMALL, tmp_path, **options)
+    assert published.is_published_weights(path, SMALL)
+    assert published.is_published_weights(path.parent, SMALL)
+    assert not published.is_published_weights(path, MEDIUM)
+    assert not published.is_published_weights(path, "gpt2-nano")
+    assert not published.is_published_weights(tmp_path / "nowhere", SMALL)
+    own = path.rename(tmp_path / "own.safetensors")
+    assert published.is_published_weights(own, SMALL)
+    for content in (SAFETENSORS + b"x", SAFETENSORS.replace(b"s", b"z")):
+        own.write_bytes(content)
+        assert not published.is_published_weights(own, SMALL)
+
+
+def test_published_checkpoints_are_known_where_both_hashes_are(
+    server: MisbehavingServer, tmp_path: Path, options: FetchOptions
+) -> None:
+    folder = fetch.fetch_weights(SMALL, tmp_path, "openai", **options)
+    assert published.is_published_weights(folder, SMALL)
+    assert not published.is_published_weights(fetch.fetch_weights(MEDIUM, tmp_path, "openai", **options), MEDIUM)
+    index = folder / "model.ckpt.index"
+    index.write_bytes(INDEX[:-1] + b"x")
+    assert not published.is_published_weights(folder, SMALL)
+
+
+def test_a_large_published_file_is_hashed_once(
+    server: MisbehavingServer, tmp_path: Path, options: FetchOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ablation.files.proof.REMEMBER_HASHES_FROM", 1)
+    path = fetch.fetch_weights(SMALL, tmp_path, **options)
+    times = path.stat()
+    path.write_bytes(SAFETENSORS.replace(b"s", b"z"))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert published.is_published_weights(path, SMALL)  # known by size and time
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
+    assert not published.is_published_weights(path, SMALL)
+
+
 # Command line
 
 
@@ -334,3 +391,27 @@ def test_command_line_fetches(server: MisbehavingServer, tmp_path: Path, capsys:
     assert captured.out == ""
     assert f"ready: {tmp_path}/models/gpt2/model.safetensors" in captured.err
     assert f"ready: {tmp_path}/data/SMSSpamCollection.tsv" in captured.err
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command_keeps_what_has_arrived(
+    sent: signal.Signals, server: MisbehavingServer, tmp_path: Path
+) -> None:
+    server.always["/encodings/main/vocab.bpe"] = Behaviour(content=b"x" * 456318, stall_at=200_000)
+    code = (
+        "import sys, gpt_download; from ablation.files import published;"
+        f"published.OPENAI = {server.host!r};"
+        "sys.exit(gpt_download.main(['--vocabulary']))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        until = time.monotonic() + 20
+        while not any(part.stat().st_size == 200_000 for part in tmp_path.rglob("*.part")):
+            assert time.monotonic() < until and process.poll() is None, "nothing arrived"
+            time.sleep(0.02)
+        process.send_signal(sent)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "error: interrupted: repeat the command to go on from where it stopped"
+    assert [part.stat().st_size for part in tmp_path.rglob("*.part")] == [200_000]

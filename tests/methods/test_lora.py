@@ -13,6 +13,7 @@ from ablation.listener import Listener
 from ablation.methods.primitives import effective_weight_and_bias
 from ablation.model.classifier import RandomWeights, build_classifier, materialise
 from ablation.run.training import train
+from ablation.tasks.spam import SPAM
 from lora import LinearWithLoRA, LinearWithMergedLoRA, add_lora, merge_lora
 from previous_chapters import GPTModel
 from tests.support.tiny import CPU, SHAPE, make_execution, make_messages, tiny_config
@@ -42,7 +43,7 @@ def test_merged_equals_unmerged_after_training_and_merging_twice_changes_nothing
     messages = make_messages(config)
     execution = make_execution(config, messages, "naive")
     before = plain_model().double()(TOKENS)
-    train(execution, make_loaders(messages, 4), config, Listener())
+    train(SPAM, execution, make_loaders(messages, 4), config, Listener())
     with torch.no_grad():
         unmerged = execution.model(TOKENS)
         assert (unmerged - before).abs().max() > 0.01
@@ -60,7 +61,7 @@ def test_base_weights_are_bitwise_untouched_after_training(policy: str) -> None:
     messages = make_messages(config)
     execution = make_execution(config, messages, "planned", dtype=torch.float32)
     before = {name: p.detach().clone() for name, p in execution.model.named_parameters()}
-    train(execution, make_loaders(messages, 4), config, Listener())
+    train(SPAM, execution, make_loaders(messages, 4), config, Listener())
     changed = {name for name, p in execution.model.named_parameters() if not torch.equal(p, before[name])}
     adapters = {name for name in before if name.endswith((".lora.A", ".lora.B"))}
     assert changed == adapters | {"out_head.linear.weight", "out_head.linear.bias"}

@@ -18,21 +18,24 @@ from ablation.config.flags import typed
 from ablation.config.rows import ROWS, row_config
 from ablation.data.spam import read_messages, split_messages
 from ablation.report import significance as statistics
-from ablation.report.answers import Answer, answer_all, best_baseline
-from ablation.report.cells import COLUMNS, device_text, minutes_text
+from ablation.report.cells import device_text, minutes_text, table_columns
 from ablation.report.contents import Contents, gather
+from ablation.report.findings import Finding, answer_all, best_baseline, row_key
 from ablation.report.groups import group_runs, nearest_row
 from ablation.report.markdown import report_markdown, update_readme
-from ablation.report.messages import describe_splits, letters, load_demo_messages, load_messages
-from ablation.report.questions import BEST_BASELINE, MAIN, QUESTIONS, RANDOM_TWINS
-from ablation.results import log as results_log
-from ablation.results.log import CSV_NAME
-from ablation.results.read import PredictionsError, read_results
-from tests.support.made_up_results import made_up_messages, make_results, make_run
+from ablation.report.table import TableRow
+from ablation.results.log import REBUILD_COMMAND
+from ablation.results.questions import BEST_BASELINE, Family
+from ablation.results.read import FinishedRun, read_results
+from ablation.results.task import PredictionsError
+from ablation.tasks import __main__ as tasks_command
+from ablation.tasks.spam import SPAM
+from ablation.tasks.spam_likeness import letters, likeness_of, load_likeness
+from ablation.tasks.spam_questions import MAIN, QUESTIONS, RANDOM_TWINS
+from tests.support.made_up_results import made_up_messages, make_results, make_run, publish
 
 PROJECT = Path(report.__file__).parent
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-DESCRIPTIONS = {name: baseline.description for name, baseline in baselines.BASELINES.items()}
 
 
 @pytest.fixture(scope="session")
@@ -40,13 +43,32 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_up_messages(tmp_path_factory.mktemp("messages"), 747)
 
 
+@pytest.fixture(autouse=True)
+def published(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(monkeypatch, data)
+
+
 def contents(results: Path, data: Path) -> Contents:
-    return gather(results, data, DESCRIPTIONS)
+    return gather(SPAM, results, data)
 
 
-def answer(gathered: Contents, first: str, second: str, family: str = MAIN) -> Answer:
+def read(results: Path) -> list[FinishedRun]:
+    return read_results(results, SPAM)[0]
+
+
+def published_figures(row: TableRow) -> dict[str, float]:
+    return {name: found.published for name, found in row.figures.items() if found.published is not None}
+
+
+def demo_digest() -> str:
+    likeness, _ = load_likeness(Path(), demo=True)
+    assert likeness is not None
+    return likeness.digest
+
+
+def answer(gathered: Contents, first: str, second: str, family: Family = MAIN) -> Finding:
     wanted = first, second, family
-    return next(a for a in gathered.answers if (a.question.first, a.question.second, a.question.family) == wanted)
+    return next(f for f in gathered.findings if (f.question.first, f.question.second, f.question.family) == wanted)
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
@@ -56,7 +78,7 @@ def test_bad_lines_are_named_counted_and_left_out(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_results(tmp_path, data, {1: 0.95}, range(6))
-    path = tmp_path / CSV_NAME
+    path = tmp_path / SPAM.csv_name
     header, *lines = path.read_text().splitlines()
     columns = header.split(",")
     lines[1] = lines[1][:100]
@@ -68,7 +90,7 @@ def test_bad_lines_are_named_counted_and_left_out(
     lines[4] = ",".join(fields)
     lines[5] = lines[5].replace("0.1", "0.2")  # edited by hand: the hash is another's
     path.write_bytes("\n".join([header, *lines, "\0\xff garbage"]).encode("latin-1") + b"\n")
-    runs, problems = read_results(tmp_path)
+    runs, problems = read_results(tmp_path, SPAM)
     assert [run.seeds[0] for run in runs] == [0]
     assert [problem.split(": ")[0].rpartition(" ")[2] for problem in problems] == ["3", "4", "5", "6", "7", "8"]
     reasons = ("values for", "2 values", "precision 'fp31'", "301 of 300", "config_hash is not", "1 values")
@@ -84,7 +106,7 @@ def test_results_that_cannot_be_read_leave_the_report_alone(
     """A damaged or missing CSV beside runs is no reason to write an empty report over a full one."""
     make_run(tmp_path, data, row_config(1), 0.9)
     command = ["--results_dir", str(tmp_path), "--data_dir", str(data)]
-    path, page = tmp_path / CSV_NAME, tmp_path / "report" / "report.md"
+    path, page = tmp_path / SPAM.csv_name, tmp_path / "report" / "report.md"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # saved by a spreadsheet
     assert report.main(command) == 0
     before = page.read_text()
@@ -93,16 +115,16 @@ def test_results_that_cannot_be_read_leave_the_report_alone(
         damage()
         assert report.main(command) == 1
         (line,) = capsys.readouterr().err.splitlines()
-        assert line.endswith(f"python -m ablation.results.log --rebuild {tmp_path} makes the file anew from them")
+        assert line.endswith(f"{REBUILD_COMMAND} {tmp_path} makes the file anew from them")
         assert page.read_text() == before
-    assert results_log.main(["--rebuild", str(tmp_path)]) == 0
+    assert tasks_command.main(["--rebuild", str(tmp_path)]) == 0
     assert report.main(command) == 0
 
 
 def test_demo_figures_never_enter_the_readme(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    make_run(tmp_path, data, row_config(1, demo=True), 0.9, data_digest=load_demo_messages().digest)
+    make_run(tmp_path, data, row_config(1, demo=True), 0.9, data_digest=demo_digest())
     readme = tmp_path / "README.md"
     readme.write_text("<!-- results:begin -->\nreal figures\n<!-- results:end -->\n")
     command = ["--results_dir", str(tmp_path), "--data_dir", str(data), "--update_readme", "--readme", str(readme)]
@@ -117,38 +139,39 @@ def test_a_row_that_was_added_is_described_by_its_flags(
     monkeypatch.setitem(ROWS, 20, {"num_epochs": 2, "trainable_token_pos": "flexible"})
     make_run(tmp_path, data, row_config(20), 0.9)
     make_run(tmp_path / "demo", data, row_config(20, demo=True), 0.9)
-    (line,) = gather(tmp_path, data, {}).lines
-    assert (line.name, line.description, line.published) == ("20", "--trainable_token_pos flexible --num_epochs 2", {})
-    (line,) = gather(tmp_path / "demo", data, {}).lines
+    (line,) = contents(tmp_path, data).rows
+    assert (line.name, line.description) == ("20", "--trainable_token_pos flexible --num_epochs 2")
+    assert published_figures(line) == {}
+    (line,) = contents(tmp_path / "demo", data).rows
     assert (line.name, line.description) == ("20", "--demo --trainable_token_pos flexible --num_epochs 2")
 
 
 def test_a_foreign_file_is_no_results_file(tmp_path: Path) -> None:
-    (tmp_path / CSV_NAME).write_text("name,age\nx,3\n")
-    runs, problems = read_results(tmp_path)
+    (tmp_path / SPAM.csv_name).write_text("name,age\nx,3\n")
+    runs, problems = read_results(tmp_path, SPAM)
     assert runs == []
     assert "line 1: no header of results" in problems[0]
 
 
 def test_a_run_id_cannot_lead_out_of_the_results(tmp_path: Path, data: Path) -> None:
     make_run(tmp_path, data, row_config(1), 0.9)
-    path = tmp_path / CSV_NAME
-    run_id = read_results(tmp_path)[0][0]["run_id"]
+    path = tmp_path / SPAM.csv_name
+    run_id = read(tmp_path)[0]["run_id"]
     path.write_text(path.read_text().replace(run_id, "../../elsewhere"))
-    assert "no name of a folder" in read_results(tmp_path)[1][0]
+    assert "no name of a folder" in read_results(tmp_path, SPAM)[1][0]
 
 
 def test_columns_of_a_newer_version_are_no_obstacle(tmp_path: Path, data: Path) -> None:
     make_run(tmp_path, data, row_config(3), 0.9)
-    path = tmp_path / CSV_NAME
+    path = tmp_path / SPAM.csv_name
     header, line = path.read_text().splitlines()
     path.write_text(f"novelty,{header}\n7,{line}\n")
-    assert [run.row for run in read_results(tmp_path)[0]] == ["3"]
+    assert [run.row for run in read(tmp_path)] == ["3"]
 
 
 def test_predictions_that_contradict_the_line_are_refused(tmp_path: Path, data: Path) -> None:
     make_run(tmp_path, data, row_config(1), 0.9)
-    run = read_results(tmp_path)[0][0]
+    run = read(tmp_path)[0]
     assert run.predictions("test").correct.sum() == run.counts["test"].correct
     path = run.folder / "predictions.csv"
     whole = path.read_text().splitlines()
@@ -160,7 +183,7 @@ def test_predictions_that_contradict_the_line_are_refused(tmp_path: Path, data: 
     ):
         path.unlink() if text is None else path.write_text(text)
         with pytest.raises(PredictionsError, match=words):
-            read_results(tmp_path)[0][0].predictions("test")
+            read(tmp_path)[0].predictions("test")
 
 
 # ---- messages --------------------------------------------------------------------------------------------------------
@@ -175,14 +198,14 @@ def test_duplicates_and_clusters() -> None:
         return pd.DataFrame({"Label": [0] * len(texts), "Text": texts})
 
     splits = {"train": frame("a 1", "b"), "validation": frame("c"), "test": frame("A 2", "b", "d", "D!", "e")}
-    messages = describe_splits(splits)
+    messages = likeness_of(splits)
     assert messages.in_training["verbatim"].tolist() == [False, True, False, False, False]
     assert messages.in_training["letters"].tolist() == [True, True, False, False, False]
     assert messages.clusters["test"].tolist() == [0, 1, 2, 2, 3]
 
 
 def test_published_test_split_repeats_36_training_messages_54_by_letters(real_data_dir: Path) -> None:
-    messages, _ = load_messages(real_data_dir)
+    messages, _ = load_likeness(real_data_dir)
     assert messages is not None
     assert {sense: int(known.sum()) for sense, known in messages.in_training.items()} == {"verbatim": 36, "letters": 54}
     assert len(set(messages.clusters["test"])) == 286
@@ -191,72 +214,136 @@ def test_published_test_split_repeats_36_training_messages_54_by_letters(real_da
 # ---- groups ----------------------------------------------------------------------------------------------------------
 
 
-def test_runs_on_other_messages_are_never_compared(tmp_path: Path, data: Path) -> None:
+def test_runs_on_other_messages_are_variants_compared_with_no_row(tmp_path: Path, data: Path) -> None:
+    """Whether their hash knows of it, or they are of a version whose hashes said nothing of data."""
     make_results(tmp_path, data, {1: 0.95}, (1, 2))
     make_results(tmp_path, data, {2: 0.7}, (1,))
     make_run(tmp_path, data, row_config(2, seed=2), 0.9, data_digest="c" * 64)
-    groups, notes = group_runs(read_results(tmp_path)[0])
-    assert {group.name: [seed for seed, _ in group.runs] for group in groups} == {"1": [1, 2], "2": [1]}
-    assert len(notes) == 1
-    assert "1 run on other messages (data digest cccccccc" in notes[0]
+    make_run(tmp_path, data, row_config(2, seed=3), 0.9, foreign={"data_digest": "c" * 64})
+    make_run(tmp_path, data, row_config(1, seed=2, num_epochs=2), 0.9, foreign={"data_digest": "d" * 64})
+    groups, notes = group_runs(read(tmp_path))
+    assert notes == []
+    assert {group.name: [seed for seed, _ in group.runs] for group in groups} == {
+        "1": [1, 2],
+        "2": [1],
+        "2 with data cccccccc": [2, 3],
+        "1 with --num_epochs 2, data dddddddd": [2],
+    }
     gathered = contents(tmp_path, data)
     assert answer(gathered, "1", "2").seeds == 1
+    assert any("2 runs on other messages than the published ones (data digest cccccccc)" in n for n in gathered.notes)
+    assert {row.name: row.row for row in gathered.rows} == {
+        "1": "1", "2": "2", "2 with data cccccccc": "", "1 with --num_epochs 2, data dddddddd": ""
+    }  # fmt: skip
+    known = {row.name: bool(row.unseen) for row in gathered.rows}  # which messages are new
+    assert known == {"1": True, "2": True, "2 with data cccccccc": False, "1 with --num_epochs 2, data dddddddd": False}
 
 
-def test_messages_at_hand_decide_which_runs_count(tmp_path: Path, data: Path) -> None:
+def test_a_baseline_on_other_messages_is_not_the_baseline(tmp_path: Path, data: Path) -> None:
+    """A row is told from the published data by its digest, whatever the hash says."""
+    make_results(tmp_path, data, {1: 0.95}, (1,))
+    foreign = made_up_messages(tmp_path / "foreign")
+    for folder in (data, foreign):
+        command = ["--data_dir", str(folder), "--results_dir", str(tmp_path), "--offline", "--trust_new_hash"]
+        assert baselines.main([*command, "--rows", "B2"]) == 0
+    gathered = contents(tmp_path, data)
+    digest = next(group.data_digest for group in gathered.groups if group.name.startswith("B2 with"))
+    assert [group.name for group in gathered.groups] == ["1", "B2", f"B2 with data {digest[:8]}"]
+    assert "the baseline is B2" in answer(gathered, BEST_BASELINE, "1").notes
+
+
+def test_with_other_messages_alone_there_is_no_row(tmp_path: Path, data: Path) -> None:
     for seed in range(3):
         make_run(tmp_path, data, row_config(1, seed=seed), 0.9, data_digest="c" * 64)
-    make_run(tmp_path, data, row_config(1, seed=5), 0.9)
-    assert [line.seeds for line in contents(tmp_path, data).lines] == [["5"]]
-    without = gather(tmp_path, tmp_path / "nowhere", DESCRIPTIONS)
-    assert [line.seeds for line in without.lines] == [["0", "1", "2"]]
+    gathered = contents(tmp_path, data)
+    assert [(row.name, row.seeds) for row in gathered.rows] == [("1 with data cccccccc", ("0", "1", "2"))]
+    assert answer(gathered, "1", "2").method == "no results of row 1 and row 2"
+
+
+@pytest.mark.parametrize("columns", [["data_digest"], ["weights_digest"], ["weights_digest", "data_digest"]])
+def test_a_hash_with_digests_is_read_and_held_against_the_line(
+    tmp_path: Path, data: Path, columns: list[str]
+) -> None:
+    foreign = dict.fromkeys(columns, "c" * 64)
+    make_run(tmp_path, data, row_config(4), 0.9, foreign=foreign)
+    (run,) = read(tmp_path)
+    assert (run.row, run.settings) == ("", {"trainable_layers": "last_two_blocks", **foreign})
+    path = tmp_path / SPAM.csv_name
+    path.write_text(path.read_text().replace("c" * 64, "b" * 64))  # edited by hand
+    runs, problems = read_results(tmp_path, SPAM)
+    assert runs == [] and "config_hash is not that of its settings" in problems[0]
+
+
+def test_demo_runs_on_different_data_are_not_compared(tmp_path: Path, data: Path) -> None:
+    """Its messages come with the code, so another version's are told by most runs of each row."""
+    for row, digest in ((1, "c" * 64), (2, "d" * 64)):
+        for seed in (1, 2):
+            make_run(tmp_path, data, row_config(row, seed=seed, demo=True), 0.9, data_digest=digest)
+    make_run(tmp_path, data, row_config(2, seed=3, demo=True), 0.9, data_digest="c" * 64)
+    gathered = contents(tmp_path, data)
+    assert [row.name for row in gathered.rows] == ["1", "2", "2 with data cccccccc"]
+    assert answer(gathered, "1", "2").method == "not compared: the two were trained on different data"
 
 
 def test_messages_of_another_experiment_are_not_used(tmp_path: Path, data: Path) -> None:
     make_run(tmp_path, data, row_config(1), 0.9, data_digest="c" * 64)
     gathered = contents(tmp_path, data)
-    assert gathered.messages is None
+    assert gathered.likeness is None
     assert "are not those of the results" in gathered.notes[0]
+
+
+def test_rows_from_different_weights_are_not_compared(tmp_path: Path, data: Path) -> None:
+    make_results(tmp_path, data, {1: 0.95, 6: 0.9}, (1,))
+    make_run(tmp_path, data, row_config(2, seed=1), 0.7, weights_digest="f" * 64)
+    gathered = contents(tmp_path, data)
+    assert answer(gathered, "1", "2").method == "not compared: the two started from different weights"
+    assert answer(gathered, "1", "6").p is not None  # another size has other weights by nature
 
 
 def test_a_repeated_seed_counts_once_and_the_newest_wins(tmp_path: Path, data: Path) -> None:
     make_run(tmp_path, data, row_config(1, seed=4), 0.9, minute=5, device_name="new")
     make_run(tmp_path, data, row_config(1, seed=4), 0.9, minute=1, device_name="old")
-    groups, notes = group_runs(read_results(tmp_path)[0])
+    groups, notes = group_runs(read(tmp_path))
     assert [dict(group.values("device_name")) for group in groups] == [{"new": 1}]
     assert "1: 1 run repeated later" in notes[0]
 
 
-def test_other_pretrained_weights_are_left_out_random_ones_differ_by_nature(tmp_path: Path, data: Path) -> None:
+def test_other_pretrained_weights_are_a_variant_random_ones_differ_by_nature(tmp_path: Path, data: Path) -> None:
     make_results(tmp_path, data, {1: 0.9, 10: 0.9}, (1, 2, 3))
-    make_run(tmp_path, data, row_config(1, seed=4), 0.9, weights_digest="f" * 64)
-    groups, notes = group_runs(read_results(tmp_path)[0])
-    assert [len(group.runs) for group in groups] == [3, 3]
-    assert "weights ffffffff" in notes[0]
+    for seed in (4, 5):
+        make_run(tmp_path, data, row_config(1, seed=seed), 0.9, weights_digest="f" * 64)
+    make_run(tmp_path, data, row_config(1, seed=6), 0.9, foreign={"weights_digest": "f" * 64})
+    groups, notes = group_runs(read(tmp_path))
+    assert {group.name: len(group.runs) for group in groups} == {"1": 3, "10": 3, "1 with weights ffffffff": 3}
+    assert notes == []
+    assert {row.name: published_figures(row) != {} for row in contents(tmp_path, data).rows} == {
+        "1": True, "10": True, "1 with weights ffffffff": False
+    }  # fmt: skip
 
 
 def test_variants_are_named_after_the_nearest_row(tmp_path: Path, data: Path) -> None:
-    assert nearest_row({"weights": "random", "trainable_layers": "last_layer"}) == (3, {"weights": "random"})
-    assert nearest_row({"weights": "random", "trainable_layers": "all", "num_epochs": 1}) == (10, {"num_epochs": 1})
+    assert nearest_row(SPAM, {"weights": "random", "trainable_layers": "last_layer"}) == (3, {"weights": "random"})
+    one_epoch = {"num_epochs": 1}
+    assert nearest_row(SPAM, {"weights": "random", "trainable_layers": "all", **one_epoch}) == (10, one_epoch)
     assert typed({"no_padding": True, "model_size": "gpt2-xl (1558M)", "max_steps": 3}) == (
         '--no_padding --model_size "gpt2-xl (1558M)" --max_steps 3'
     )
     make_run(tmp_path, data, row_config(16, weights="random"), 0.9)
-    assert [group.name for group in group_runs(read_results(tmp_path)[0])[0]] == ["16 with --weights random"]
+    assert [group.name for group in group_runs(read(tmp_path))[0]] == ["16 with --weights random"]
 
 
 def test_demo_runs_alone_are_reported_as_their_rows_beside_no_published_figures(tmp_path: Path, data: Path) -> None:
-    demo = load_demo_messages()
+    digest = demo_digest()
     for seed in (1, 2):
         for row, accuracy in ((1, 0.9), (2, 0.7), (6, 0.9)):
-            make_run(tmp_path, data, row_config(row, seed=seed, demo=True), accuracy, data_digest=demo.digest)
-    gathered = gather(tmp_path, data, {"B1": "majority class"})
-    assert [(line.name, line.published) for line in gathered.lines] == [("1", {}), ("2", {}), ("6", {})]
-    assert gathered.messages is not None and gathered.messages.digest == demo.digest
-    first_token = next(answer for answer in gathered.answers if answer.question.name == "row 1 and row 2")
+            make_run(tmp_path, data, row_config(row, seed=seed, demo=True), accuracy, data_digest=digest)
+    gathered = contents(tmp_path, data)
+    assert [(line.name, published_figures(line)) for line in gathered.rows] == [("1", {}), ("2", {}), ("6", {})]
+    assert gathered.likeness is not None and gathered.likeness.digest == digest
+    first_token = next(answer for answer in gathered.findings if answer.question.name == "row 1 and row 2")
     assert first_token.difference is not None
     assert all("--demo" in command for _, command in gathered.missing)
-    unanswered = [found for found in gathered.answers if found.absent]
+    unanswered = [found for found in gathered.findings if found.absent]
     assert {"baseline", "3"} <= {side for found in unanswered for side in found.absent}
     for found in unanswered:
         commands = found.notes[-1].split("; ")
@@ -273,7 +360,7 @@ def test_demo_runs_alone_are_reported_as_their_rows_beside_no_published_figures(
 def test_among_real_runs_a_demo_is_a_variant(tmp_path: Path, data: Path) -> None:
     make_run(tmp_path, data, row_config(2, seed=1), 0.7)
     make_run(tmp_path, data, row_config(2, seed=1, demo=True), 0.7)
-    names = [line.name for line in gather(tmp_path, data, {}).lines]
+    names = [line.name for line in contents(tmp_path, data).rows]
     assert names == ["2", "2 with --demo"]
 
 
@@ -283,37 +370,39 @@ def test_among_real_runs_a_demo_is_a_variant(tmp_path: Path, data: Path) -> None
 def test_a_line_of_the_table_by_hand(tmp_path: Path, data: Path) -> None:
     make_results(tmp_path, data, {2: 0.75}, range(123, 127))
     gathered = contents(tmp_path, data)
-    (line,) = gathered.lines
-    runs, _ = read_results(tmp_path)
+    (line,) = gathered.rows
+    runs = read(tmp_path)
     accuracies = [run.counts["test"].correct / 300 for run in runs]
-    assert line.accuracies["test"].mean == pytest.approx(np.mean(accuracies))
-    assert line.accuracies["test"].deviation == pytest.approx(np.std(accuracies, ddof=1))
+    figures = line.figures["test_acc"]
+    assert figures.mean == pytest.approx(np.mean(accuracies))
+    assert figures.deviation == pytest.approx(np.std(accuracies, ddof=1))
     splits = split_messages(read_messages(data / "SMSSpamCollection.tsv", trust_new_hash=True))
     new = ~splits["test"]["Text"].isin(splits["train"]["Text"]).to_numpy()
     correct = np.array([run.predictions("test").correct for run in runs])
-    assert line.unseen["verbatim"] == (pytest.approx(correct[:, new].mean()), new.sum())
-    assert gathered.messages is not None
-    interval = statistics.accuracy_interval(correct, gathered.messages.clusters["test"])
-    assert line.intervals["test"] == pytest.approx(interval)
-    assert line.published["test"] == 0.75
-    assert line.inside["test"] == (interval[0] <= 0.75 <= interval[1])
+    share = line.unseen["verbatim"]
+    assert (share.accuracy, share.total) == (pytest.approx(correct[:, new].mean()), new.sum())
+    assert gathered.likeness is not None
+    interval = statistics.accuracy_interval(correct, gathered.likeness.clusters["test"])
+    assert figures.interval == pytest.approx(interval)
+    assert figures.published == 0.75
+    assert figures.inside == (interval[0] <= 0.75 <= interval[1])
 
 
 def test_one_run_has_wilsons_interval_even_without_predictions(tmp_path: Path, data: Path) -> None:
     make_run(tmp_path, data, row_config(1), 0.95)
-    run = read_results(tmp_path)[0][0]
+    run = read(tmp_path)[0]
     expected = statistics.wilson_interval(run.counts["test"].correct, 300)
-    assert contents(tmp_path, data).lines[0].intervals["test"] == pytest.approx(expected)
+    assert contents(tmp_path, data).rows[0].figures["test_acc"].interval == pytest.approx(expected)
     (run.folder / "predictions.csv").unlink()
     gathered = contents(tmp_path, data)
-    assert gathered.lines[0].intervals["test"] == pytest.approx(expected)
+    assert gathered.rows[0].figures["test_acc"].interval == pytest.approx(expected)
     assert any("predictions.csv: missing" in note for note in gathered.notes)
 
 
 def test_mixed_devices_are_named_in_the_cell(tmp_path: Path, data: Path) -> None:
     for seed, device in enumerate(("A", "A", "NVIDIA B")):
         make_run(tmp_path, data, row_config(1, seed=seed), 0.95, device_name=device, training_minutes=float(seed))
-    (line,) = contents(tmp_path, data).lines
+    (line,) = contents(tmp_path, data).rows
     assert device_text(line) == "2 mixed: A ×2, NVIDIA B ×1"
     assert minutes_text(line) == "0.50 (A, 2 threads); 2.00 (NVIDIA B)"
 
@@ -331,14 +420,14 @@ def test_mixed_devices_are_named_in_the_cell(tmp_path: Path, data: Path) -> None
 )
 def test_minutes_say_under_which_conditions(tmp_path: Path, data: Path, changes: dict[str, Any], text: str) -> None:
     make_run(tmp_path, data, row_config(1), 0.9, **changes)
-    (line,) = contents(tmp_path, data).lines
+    (line,) = contents(tmp_path, data).rows
     assert minutes_text(line) == text
 
 
 def test_precisions_never_share_a_line(tmp_path: Path, data: Path) -> None:
     make_run(tmp_path, data, row_config(1), 0.95)
     make_run(tmp_path, data, row_config(1, precision="bf16", seed=124), 0.95)
-    lines = contents(tmp_path, data).lines
+    lines = contents(tmp_path, data).rows
     assert [(line.name, device_text(line)) for line in lines] == [
         ("1", "Some CPU"),
         ("1 with --precision bf16", "Some CPU, bf16"),
@@ -348,8 +437,9 @@ def test_precisions_never_share_a_line(tmp_path: Path, data: Path) -> None:
 def test_every_cell_has_a_text_with_little_and_with_much(tmp_path: Path, data: Path) -> None:
     make_results(tmp_path, data, {1: 0.95, 3: 0.7}, (1, 2))
     make_run(tmp_path, data, row_config(2, weights="random"), 0.6)
-    for line in contents(tmp_path, data).lines + gather(tmp_path, tmp_path / "nowhere", {}).lines:
-        assert all(column.text(line) for column in COLUMNS)
+    for folder in (data, tmp_path / "nowhere"):
+        rows = contents(tmp_path, folder).rows
+        assert all(column.text(row) for column in table_columns(SPAM, rows) for row in rows)
 
 
 # ---- questions -------------------------------------------------------------------------------------------------------
@@ -363,13 +453,14 @@ def test_the_declared_families() -> None:
     assert [(q.first, q.second) for q in QUESTIONS if q.identity] == [("1", "18")]
     twins = [(q.first, q.second) for q in QUESTIONS if q.family == RANDOM_TWINS]
     assert twins == [pair for pair in declared if "10" not in pair]
-    assert all(q.key(q.second) != q.key(q.first) for q in QUESTIONS if not q.identity)
+    keys = [[s if s == BEST_BASELINE else row_key(SPAM, q, s) for s in q.sides] for q in QUESTIONS if not q.identity]
+    assert all(first != second for first, second in keys)
     assert {int(side) for q in QUESTIONS for side in (q.first, q.second) if side != BEST_BASELINE} == set(ROWS)
 
 
 def test_one_seed_is_compared_by_mcnemar(tmp_path: Path, data: Path) -> None:
     make_results(tmp_path, data, {1: 0.95, 2: 0.75}, (123,))
-    first, second = (run.predictions("test").correct for run in read_results(tmp_path)[0])
+    first, second = (run.predictions("test").correct for run in read(tmp_path))
     gathered = answer(contents(tmp_path, data), "1", "2")
     b, c = int((second > first).sum()), int((first > second).sum())
     assert gathered.p == statistics.exact_mcnemar(b, c)
@@ -393,8 +484,8 @@ def test_six_seeds_give_a_verdict_ten_the_sign_flips(tmp_path: Path, data: Path)
     gathered = contents(tmp_path, data)
     found = answer(gathered, "1", "2")
     first, second = (np.array([r.predictions("test").correct for r in g.runs.values()]) for g in gathered.groups)
-    assert gathered.messages is not None
-    expected = statistics.paired_comparison(second, first, gathered.messages.clusters["test"])
+    assert gathered.likeness is not None
+    expected = statistics.paired_comparison(second, first, gathered.likeness.clusters["test"])
     assert found.p is not None
     assert found.p == pytest.approx(expected.p_value())
     assert found.corrected == pytest.approx(min(1, 21 * found.p))
@@ -417,7 +508,7 @@ def test_only_common_seeds_are_compared(tmp_path: Path, data: Path) -> None:
 
 def test_missing_predictions_say_why_there_is_no_comparison(tmp_path: Path, data: Path) -> None:
     make_results(tmp_path, data, {1: 0.95, 2: 0.75}, (1,))
-    (read_results(tmp_path)[0][0].folder / "predictions.csv").unlink()
+    (read(tmp_path)[0].folder / "predictions.csv").unlink()
     found = answer(contents(tmp_path, data), "1", "2")
     assert found.method.startswith("not compared: ")
     assert "predictions.csv: missing" in found.method
@@ -444,9 +535,9 @@ def test_ignore_index_is_an_identity_check(tmp_path: Path, data: Path) -> None:
         for row in (1, 18):
             make_run(tmp_path, data, row_config(row, seed=seed), 0.95)
     assert "identical to the last bit in 0 of 2" in answer(contents(tmp_path, data), "1", "18").verdict
-    runs, _ = read_results(tmp_path)
+    runs = read(tmp_path)
     by = {(run.row, run.seeds[0]): run.folder / "predictions.csv" for run in runs}
-    lines = (tmp_path / CSV_NAME).read_text().splitlines()
+    lines = (tmp_path / SPAM.csv_name).read_text().splitlines()
     for seed in (1, 2):
         by["18", seed].write_text(by["1", seed].read_text())
     counts = [lines[0].split(",").index(f"{split}_correct") for split in ("validation", "test")]
@@ -454,7 +545,7 @@ def test_ignore_index_is_an_identity_check(tmp_path: Path, data: Path) -> None:
     for seed in (1, 2):
         for position in counts:
             rows[2 * seed][position] = rows[2 * seed - 1][position]
-    (tmp_path / CSV_NAME).write_text("\n".join(map(",".join, rows)) + "\n")
+    (tmp_path / SPAM.csv_name).write_text("\n".join(map(",".join, rows)) + "\n")
     found = answer(contents(tmp_path, data), "1", "18")
     assert found.verdict == "identical to the last bit in 2 of 2 common seeds"
     assert found.p is None
@@ -465,7 +556,7 @@ def test_the_baseline_best_on_validation_stands_against_each_seed(tmp_path: Path
     command = ["--data_dir", str(data), "--results_dir", str(tmp_path), "--offline", "--trust_new_hash"]
     assert baselines.main(command) == 0
     gathered = contents(tmp_path, data)
-    best = best_baseline({group.key: group for group in gathered.groups})
+    best = best_baseline(SPAM, {group.key: group for group in gathered.groups})
     assert best is not None
     validation = {g.name: g.first.counts["validation"].accuracy for g in gathered.groups if g.is_baseline}
     assert validation[best.name] == max(validation.values())
@@ -484,7 +575,7 @@ def test_different_devices_are_noted(tmp_path: Path, data: Path) -> None:
 
 
 def test_an_unanswered_question_counts_as_p_one() -> None:
-    assert all(a.corrected is None and a.verdict == "" for a in answer_all([], None, QUESTIONS))
+    assert all(a.corrected is None and a.verdict == "" for a in answer_all(SPAM, [], None, QUESTIONS))
 
 
 # ---- the command -----------------------------------------------------------------------------------------------------
@@ -506,7 +597,7 @@ def test_missing_data_is_said_with_the_way_out(tmp_path: Path, data: Path, capsy
     make_results(tmp_path, data, {1: 0.95, 2: 0.75}, range(6))
     assert report.main(["--results_dir", str(tmp_path), "--data_dir", str(tmp_path / "nowhere")]) == 0
     assert "python gpt_download.py --dataset --data_dir" in capsys.readouterr().out
-    assert answer(gather(tmp_path, tmp_path / "nowhere", {}), "1", "2").p is not None
+    assert answer(contents(tmp_path, tmp_path / "nowhere"), "1", "2").p is not None
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -548,10 +639,18 @@ def test_a_readme_without_markers_is_left_alone(tmp_path: Path, text: str) -> No
     assert readme.read_text() == text
 
 
-def test_a_message_cannot_write_html(tmp_path: Path, data: Path) -> None:
-    make_run(tmp_path, data, row_config(1), 0.95, device_name="<script>alert(1)</script>")
-    assert report.main(["--results_dir", str(tmp_path), "--data_dir", str(data)]) == 0
-    assert "<script>alert" not in (tmp_path / "report" / "report.html").read_text()
+def test_no_value_can_write_html(tmp_path: Path, data: Path) -> None:
+    """Neither a device, nor a setting, nor a word of a damaged line or of a folder's name."""
+    hostile = '<script>alert("1")</script>'
+    make_run(tmp_path, data, row_config(1), 0.95, device_name=hostile)
+    make_run(tmp_path, data, row_config(1, seed=2), 0.95, weights_digest=hostile)
+    make_run(tmp_path, data, row_config(2), 0.95, precision=hostile)
+    (read(tmp_path)[0].folder / "predictions.csv").unlink()
+    assert report.main(["--results_dir", str(tmp_path), "--data_dir", str(tmp_path / hostile)]) == 0
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "<script>alert" not in page
+    assert page.count("&lt;script&gt;alert(&#34;1&#34;)&lt;/script&gt;") >= 3
+    assert page.count("<script") == 1  # the page's own
 
 
 def test_the_report_never_imports_torch(tmp_path: Path, data: Path) -> None:

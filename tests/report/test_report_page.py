@@ -16,7 +16,7 @@ import pytest
 import requests
 
 import report
-from tests.support.made_up_results import made_up_messages, make_results
+from tests.support.made_up_results import made_up_messages, make_results, publish
 
 FLAGS = [
     "--headless",
@@ -114,7 +114,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = made_up_messages(folder / "data", 300)
     make_results(folder / "results", data, {1: 0.95, 2: 0.75, 10: 0.9, 12: 0.985, 16: 0.98}, (123, 124))
     make_results(folder / "results", data, {2: 0.7}, (123,), weights="random")
-    assert report.main(["--results_dir", str(folder / "results"), "--data_dir", str(data)]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        publish(patch, data)
+        assert report.main(["--results_dir", str(folder / "results"), "--data_dir", str(data)]) == 0
     return folder / "results" / "report" / "report.html"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import multiprocessing
 import os
@@ -19,9 +20,18 @@ from ablation.config.experiment import FIELDS, ExperimentConfig, config_hash
 from ablation.config.rows import row_config
 from ablation.listener import Count
 from ablation.results import log as results_log
-from ablation.results.log import COLUMNS, ResultsError, append_row, config_fields, count_fields, rebuild
+from ablation.results.identity import config_fields
+from ablation.results.log import ResultsError, append_rows, rebuild
+from ablation.results.run_folder import evaluation_fields
+from ablation.tasks import __main__ as tasks_command
+from ablation.tasks.registry import TASKS
+from ablation.tasks.spam import COLUMNS, SPAM
 
 SPAWN = multiprocessing.get_context("spawn")
+
+
+def append_row(folder: Path, row: dict[str, Any]) -> None:
+    append_rows(folder / "results.csv", COLUMNS, [row])
 
 
 def make_row(name: str, **fields: Any) -> dict[str, Any]:
@@ -38,7 +48,10 @@ def read(folder: Path) -> list[dict[str, str]]:
 
 
 def test_columns_are_the_documented_ones() -> None:
+    """Old files have them in this order; a setting that is added needs a column."""
     assert COLUMNS[:3] == ("run_id", "timestamp_utc", "row")
+    digest = "e4659d440926ef7a0eab75cf996557fefc2407fcb4812c7d880dd70b7a6bfbf1"
+    assert hashlib.sha256(",".join(COLUMNS).encode()).hexdigest() == digest
     assert set(FIELDS) <= set(COLUMNS)
     assert len(set(COLUMNS)) == len(COLUMNS)
     assert COLUMNS[-1] == "config_hash"
@@ -60,7 +73,7 @@ def test_run_id_row_and_accuracies() -> None:
     assert fields["row"] == 14
     assert fields["run_id"] == f"14-7-{config_hash(row_config(14, seed=7))[:8]}-20260304T050607.000089Z"
     assert config_fields(row_config(14, num_epochs=1), at)["run_id"].startswith("custom-123-")
-    counts = count_fields({"train": Count(3, 4), "validation": Count(1, 2), "test": Count(0, 5)})
+    counts = evaluation_fields(SPAM.evaluate({"train": Count(3, 4), "validation": Count(1, 2), "test": Count(0, 5)})[0])
     assert (counts["training_acc"], counts["validation_acc"], counts["test_acc"]) == (0.75, 0.5, 0.0)
 
 
@@ -193,6 +206,27 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (tmp_path / "results.csv").read_bytes() == before
 
 
+# ---- several rows at once --------------------------------------------------------------------------------------------
+
+
+def test_the_rows_of_one_run_are_appended_together_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [make_row("a", device_name=name) for name in ("one", "two")]
+    append_row(tmp_path, make_row("before"))
+    append_rows(tmp_path / "results.csv", COLUMNS, rows)
+    assert [(row["run_id"], row["device_name"]) for row in read(tmp_path)][1:] == [("a", "one"), ("a", "two")]
+    before = (tmp_path / "results.csv").read_bytes()
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "no space left")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ResultsError, match="no space left"):
+        append_rows(tmp_path / "results.csv", COLUMNS, rows)
+    assert (tmp_path / "results.csv").read_bytes() == before
+
+
 # ---- rebuilding ------------------------------------------------------------------------------------------------------
 
 
@@ -205,22 +239,22 @@ def test_rebuild_makes_the_csv_anew_from_the_runs(tmp_path: Path, capsys: pytest
         append_row(tmp_path, row)
     before = (tmp_path / "results.csv").read_bytes()
     (tmp_path / "results.csv").unlink()
-    assert results_log.main(["--rebuild", str(tmp_path)]) == 0
+    assert tasks_command.main(["--rebuild", str(tmp_path)]) == 0
     assert "2 rows" in capsys.readouterr().out
     assert (tmp_path / "results.csv").read_bytes() == before
 
 
 def test_rebuild_refuses_what_it_cannot_read_and_keeps_the_csv(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match=r"no run\.json"):
-        rebuild(tmp_path)
+        rebuild(tmp_path, TASKS)
     append_row(tmp_path, make_row("a"))
     (tmp_path / "runs" / "x").mkdir(parents=True)
     (tmp_path / "runs" / "x" / "run.json").write_text("{")
     with pytest.raises(ResultsError, match=r"x/run\.json: not readable"):
-        rebuild(tmp_path)
+        rebuild(tmp_path, TASKS)
     assert [row["run_id"] for row in read(tmp_path)] == ["a"]
 
 
 def test_rebuild_command_line_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
-    assert results_log.main(["--bild"]) == 2
+    assert tasks_command.main(["--bild"]) == 2
     assert "usage" in capsys.readouterr().err

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from ablation.data.demo import DISCLAIMER
-from ablation.run.console import published_row, summary
+from ablation.run.console import summary
+from ablation.tasks.spam import SPAM
 
 
 def row(**overrides: Any) -> dict[str, Any]:
@@ -18,7 +19,7 @@ def row(**overrides: Any) -> dict[str, Any]:
 
 
 def test_the_published_figures_stand_beside_their_row() -> None:
-    text = summary(row(), Path("results/results.csv"))
+    text = summary(SPAM, [row()], Path("results/results.csv"))
     accuracy = next(line for line in text.splitlines() if line.startswith("test accuracy"))
     assert "50.00% " in accuracy and accuracy.endswith("95.00 %")
     assert text.startswith("row appended to results/results.csv:\n  row=1 ") and "seed=\n" in text
@@ -27,7 +28,7 @@ def test_the_published_figures_stand_beside_their_row() -> None:
 
 @pytest.mark.parametrize("overrides", [{"row": None}, {"row": 20}, {"demo": True}], ids=str)
 def test_no_figures_beside_what_was_not_published(overrides: dict[str, Any]) -> None:
-    text = summary(row(**overrides), Path("results/results.csv"))
+    text = summary(SPAM, [row(**overrides)], Path("results/results.csv"))
     assert "published" not in text.replace(DISCLAIMER, "") and "95.00" not in text
     assert (DISCLAIMER in text) == ("demo" in overrides)
-    assert published_row(20) is None
+    assert "20" not in SPAM.published()

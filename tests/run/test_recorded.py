@@ -17,16 +17,19 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ablation.config.experiment import ExperimentConfig
-from ablation.config.flags import ineffective_settings
 from ablation.data.encode import make_loaders
 from ablation.execution.features import FeatureOptions
 from ablation.execution.planned import PlannedExecution
 from ablation.execution.setup import make_setup
 from ablation.listener import Listener
 from ablation.model.classifier import RandomWeights
+from ablation.results.result import History
+from ablation.results.task import Task
 from ablation.run.experiment import feature_stages
 from ablation.run.recorded import COMPUTED_FIRST, CudaGraphs, RecordedUpdater, Recorder, RecordingError
+from ablation.run.remarks import recording_remarks
 from ablation.run.training import History, Updater, make_optimizer, train
+from ablation.tasks.spam import SPAM
 from tests.support.cases import CASES, config_of
 from tests.support.tiny import SHAPE, make_execution, make_messages, tiny_config
 
@@ -101,7 +104,7 @@ def train_tiny(config: ExperimentConfig, *, recorded: bool) -> tuple[dict[str, T
     recorder: TapeRecorder | None = None
 
     def new_updater(
-        execution: PlannedExecution, optimizer: torch.optim.Optimizer, config: ExperimentConfig
+        task: Task, execution: PlannedExecution, optimizer: torch.optim.Optimizer, config: ExperimentConfig
     ) -> RecordedUpdater:
         def new_recorder() -> Recorder:
             nonlocal recorder
@@ -111,10 +114,10 @@ def train_tiny(config: ExperimentConfig, *, recorded: bool) -> tuple[dict[str, T
             )
             return recorder
 
-        return RecordedUpdater(execution, optimizer, config, new_recorder)
+        return RecordedUpdater(task, execution, optimizer, config, new_recorder)
 
     loaders = make_loaders(messages, config.batch_size)
-    history = train(execution, loaders, config, Listener(), make_optimizer, new_updater if recorded else Updater)
+    history = train(SPAM, execution, loaders, config, Listener(), make_optimizer, new_updater if recorded else Updater)
     return {name: p.detach() for name, p in execution.model.named_parameters() if p.requires_grad}, history, recorder
 
 
@@ -163,8 +166,7 @@ def test_a_flag_that_records_nothing_is_warned_of(case: dict[str, Any]) -> None:
     config = config_of({**case, "execution": "recorded"})
     execution = make_execution(config, make_messages(config), "planned")
     assert isinstance(execution, PlannedExecution)
-    warned = any("recorded has no effect" in line for line in ineffective_settings(config, ["execution"]))
-    assert warned is not execution.has_one_length("train")
+    assert bool(recording_remarks(config)) is not execution.has_one_length("train")
 
 
 def test_the_tape_repeats_operations_and_not_decisions() -> None:
@@ -236,7 +238,7 @@ def test_cuda_graphs_leave_the_same_parameters(case: dict[str, Any]) -> None:
         execution = PlannedExecution(setup, FeatureOptions(feature_stages(messages, config), memory=10**9))
         execution.prepare(0, Listener())
         loaders = make_loaders(messages, config.batch_size)
-        history = train(execution, loaders, config, Listener(), new_updater=new_updater)
+        history = train(SPAM, execution, loaders, config, Listener(), new_updater=new_updater)
         parameters = {name: p.detach().cpu() for name, p in execution.model.named_parameters() if p.requires_grad}
         trained.append((parameters, history))
     for left, right in zip(trained[0][1].evaluations, trained[1][1].evaluations, strict=True):

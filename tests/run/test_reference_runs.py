@@ -13,7 +13,9 @@ import pytest
 
 from ablation.config.experiment import ExperimentConfig
 from ablation.model.classifier import RandomWeights
-from ablation.run.experiment import ExperimentResult, run_experiment
+from ablation.results.result import ExperimentResult
+from ablation.run.experiment import run_experiment
+from ablation.tasks.spam import SPAM
 
 RUNS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "fixtures" / "tiny_runs.json").read_text())["runs"]
 LOSS_TOLERANCE = 0.0005
@@ -26,7 +28,7 @@ def run(name: str, real_data_dir: Path, real_vocabulary: Path, **overrides: Any)
         "weights": "random", "n_layers": 3, "emb_dim": 64, "n_heads": 4, "device": "cpu",
         "data_dir": str(real_data_dir), "offline": True,
     }  # fmt: skip
-    return run_experiment(ExperimentConfig(**{**flags, **overrides}))
+    return run_experiment(SPAM, ExperimentConfig(**{**flags, **overrides}))
 
 
 def assert_losses_met(result: ExperimentResult, expected: dict[str, Any]) -> None:
@@ -48,7 +50,7 @@ def assert_epochs_met(result: ExperimentResult, expected: dict[str, Any]) -> Non
 def test_first_epoch(name: str, real_data_dir: Path, real_vocabulary: Path) -> None:
     expected = RUNS[name]
     result = run(name, real_data_dir, real_vocabulary, num_epochs=1)
-    assert result.trainable_parameters == expected["trainable_params"]
+    assert result.facts.trainable_parameters == expected["trainable_params"]
     assert len(result.history.evaluations) == 3
     assert_losses_met(result, expected)
     assert_epochs_met(result, expected)
@@ -60,14 +62,14 @@ def test_first_epoch(name: str, real_data_dir: Path, real_vocabulary: Path) -> N
 def test_whole_run(name: str, execution: str, real_data_dir: Path, real_vocabulary: Path) -> None:
     expected = RUNS[name]
     result = run(name, real_data_dir, real_vocabulary, execution=execution)
-    assert result.trainable_parameters == expected["trainable_params"]
+    assert result.facts.trainable_parameters == expected["trainable_params"]
     assert len(result.history.evaluations) == len(expected["train_losses"])
     assert_losses_met(result, expected)
     assert len(result.history.epoch_counts) == len(expected["epoch_train_accs"])
     assert_epochs_met(result, expected)
     assert result.history.examples_seen == expected["examples_seen"]
     for split, key in (("train", "final_train_acc"), ("validation", "final_val_acc"), ("test", "final_test_acc")):
-        count = result.counts[split]
+        count = result.answers.counts[split]
         assert abs(count.correct - expected[key] * count.total) < 1.001, split
 
 

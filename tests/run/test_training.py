@@ -12,8 +12,10 @@ from ablation.config.experiment import ExperimentConfig
 from ablation.data.encode import EncodedMessages, encode_messages, make_loaders
 from ablation.execution.naive import NaiveExecution
 from ablation.execution.planned import PlannedExecution
-from ablation.listener import Count, Evaluation, Listener
-from ablation.run.training import History, count_correct, train
+from ablation.listener import Count, Listener, StepLosses
+from ablation.results.result import History
+from ablation.run.training import train
+from ablation.tasks.spam import SPAM
 from tests.support.tiny import PAD, make_execution, make_messages, tiny_config
 
 Execution = NaiveExecution | PlannedExecution
@@ -28,7 +30,7 @@ def train_tiny(
 ) -> tuple[Execution, History]:
     messages = messages or make_messages(config)
     execution = make_execution(config, messages, kind, dtype=dtype)
-    return execution, train(execution, make_loaders(messages, config.batch_size), config, listener or Listener())
+    return execution, train(SPAM, execution, make_loaders(messages, config.batch_size), config, listener or Listener())
 
 
 def parameters(execution: Execution) -> dict[str, Tensor]:
@@ -60,7 +62,7 @@ def test_accumulating_single_messages_equals_one_batch_of_equal_length(kind: str
         execution = make_execution(config, messages, kind, dtype=torch.float64)
         loaders = make_loaders(messages, config.batch_size)
         loaders["train"] = torch.utils.data.DataLoader(range(16), batch_size=config.batch_size)  # type: ignore[arg-type]
-        history = train(execution, loaders, config, Listener())
+        history = train(SPAM, execution, loaders, config, Listener())
         assert history.updates == 6
         trained.append(parameters(execution))
     for name, value in trained[0].items():
@@ -110,7 +112,7 @@ def test_what_trains_decays_and_what_is_frozen_does_not() -> None:
     messages = make_messages(config)
     execution = make_execution(config, messages, "planned")
     before = {name: value.clone() for name, value in parameters(execution).items()}
-    history = train(execution, make_loaders(messages, 4), config, Listener())
+    history = train(SPAM, execution, make_loaders(messages, 4), config, Listener())
     decay = (1 - 0.01 * 0.5) ** history.updates
     for part in ("W_query.weight", "W_query.bias", "W_key.weight", "W_key.bias"):
         name = f"trf_blocks.2.att.{part}"
@@ -139,16 +141,17 @@ def test_counting_correct_answers() -> None:
     execution = make_execution(tiny_config(), make_messages(tiny_config()), "naive")
     indices = torch.tensor([4, 0, 2])
     right = torch.nn.functional.one_hot(execution.labels("train", indices), 2).float()
-    assert count_correct(execution, "train", indices, right) == Count(3, 3)
+    labels = execution.labels("train", indices)
+    assert SPAM.correct(right, labels) == Count(3, 3)
     right[1] = right[1].flip(0)
-    assert count_correct(execution, "train", indices, right).accuracy == pytest.approx(2 / 3)
+    assert SPAM.correct(right, labels).accuracy == pytest.approx(2 / 3)
 
 
 def test_the_listener_hears_everything() -> None:
     class Recorder(Listener):
         def __init__(self) -> None:
             self.amount = self.advanced = self.ended = 0
-            self.evaluations: list[Evaluation] = []
+            self.evaluations: list[StepLosses] = []
             self.epochs: list[int] = []
 
         def work_started(self, what: str, amount: int, unit: str) -> None:
@@ -160,8 +163,8 @@ def test_the_listener_hears_everything() -> None:
         def work_ended(self) -> None:
             self.ended += 1
 
-        def evaluated(self, evaluation: Evaluation) -> None:
-            self.evaluations.append(evaluation)
+        def evaluated(self, losses: StepLosses) -> None:
+            self.evaluations.append(losses)
 
         def epoch_ended(self, epoch: int, train: Count, validation: Count) -> None:
             self.epochs.append(epoch)

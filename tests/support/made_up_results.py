@@ -11,14 +11,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from scipy import stats
 
 from ablation.config.experiment import ExperimentConfig
 from ablation.config.rows import row_config
 from ablation.data.spam import data_digest, read_messages, split_messages
 from ablation.listener import Count
-from ablation.results.log import COLUMNS, config_fields, count_fields
-from ablation.results.run_folder import LOSSES_CSV, PREDICTIONS_CSV, predictions_csv, write_run
+from ablation.results.identity import config_fields
+from ablation.results.run_folder import LOSSES_CSV, PREDICTIONS_CSV, RunRecord, evaluation_fields, write_run
+from ablation.tasks.spam import SPAM
+from ablation.tasks.spam_predictions import predictions_csv
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -44,13 +47,26 @@ def splits_of(folder: Path) -> dict[str, pd.DataFrame]:
     return split_messages(read_messages(folder / "SMSSpamCollection.tsv", trust_new_hash=True))
 
 
+def publish(patch: pytest.MonkeyPatch, data: Path) -> None:
+    """Take these messages for the published ones."""
+    patch.setattr(type(SPAM), "published_data_digest", data_digest(splits_of(data)))
+
+
 def make_run(
-    results: Path, data: Path, config: ExperimentConfig, accuracy: float, *, minute: int = 0, **changes: Any
+    results: Path,
+    data: Path,
+    config: ExperimentConfig,
+    accuracy: float,
+    *,
+    minute: int = 0,
+    foreign: Mapping[str, str] | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Keep one made-up run of about this accuracy; runs agree on which messages are hard. Returns its row.
 
     Args:
         minute: when it ended, after some start.
+        foreign: digests of weights and data other than the published ones, which the hash then knows.
         changes: columns to set otherwise.
     """
     splits = splits_of(data)
@@ -65,9 +81,9 @@ def make_run(
         labels[split] = frame["Label"].tolist()
         logits[split] = [[0.0, float(m if label else -m)] for m, label in zip(margin, labels[split], strict=True)]
         counts[split] = Count(int((margin > 0).sum()), len(frame))
-    row: dict[str, Any] = dict.fromkeys(COLUMNS)
-    row |= config_fields(config, START + timedelta(minutes=minute))
-    row |= count_fields(counts)
+    row: dict[str, Any] = dict.fromkeys(SPAM.columns)
+    row |= config_fields(config, START + timedelta(minutes=minute), foreign or {})
+    row |= evaluation_fields(SPAM.evaluate(counts)[0])
     row |= {
         "training_minutes": 2.5,
         "total_minutes": 3.0,
@@ -80,16 +96,16 @@ def make_run(
         "features": "computed",
         "feature_seconds": 100.0,
     }
-    row |= changes
-    for unknown in set(row) - set(COLUMNS):
+    row |= {**(foreign or {}), **changes}
+    for unknown in set(row) - set(SPAM.columns):
         del row[unknown]
     steps = range(0, 650, 50)
     losses = [f"{step},{0.7 * 0.997**step + 0.02 * draw.random()},{0.7 * 0.998**step + 0.05}\n" for step in steps]
-    files = {
+    files: dict[str, str | bytes] = {
         PREDICTIONS_CSV: predictions_csv({s: logits[s] for s in ("validation", "test")}, labels),
         LOSSES_CSV: "step,train_loss,validation_loss\n" + "".join(losses),
     }
-    write_run(results, row, {}, files)
+    write_run(results, SPAM, RunRecord([row], {}, files))
     return row
 
 

@@ -9,22 +9,29 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 import sweep
-from ablation.config.experiment import ConfigError
+from ablation.config.experiment import ConfigError, ExperimentConfig, config_hash
 from ablation.config.rows import ROWS, row_config
-from ablation.results.log import CSV_NAME
+from ablation.data.demo import WEIGHTS
 from ablation.results.read import read_results
-from ablation.run import experiment
-from ablation.sweep import local, plan, state
+from ablation.results.task import Metric
+from ablation.run import inputs, memory
+from ablation.sweep import local, plan, progress, state
+from ablation.sweep.engines import ENGINES
+from ablation.sweep.outcome import Outcome, Status
+from ablation.tasks import spam
+from ablation.tasks.spam import SPAM
 from tests.support.made_up_results import made_up_messages, make_results, make_run
 
 PROJECT = Path(sweep.__file__).parent
-READ = sweep.read_configuration
+CSV_NAME = SPAM.csv_name
 
 # Stands in for additional_experiments.py: behaves as tests/…/behaviour says, by seed, and appends a row like it.
 RUNNER = '''
@@ -32,21 +39,24 @@ import os, sys, time
 sys.path.insert(0, {project!r})
 from datetime import UTC, datetime
 from pathlib import Path
-import additional_experiments
+from ablation.config.flags import read_command
 from ablation.listener import Count
-from ablation.results.log import append_row, config_fields, count_fields
+from ablation.results.identity import config_fields
+from ablation.results.log import append_rows
+from ablation.results.run_folder import evaluation_fields
+from ablation.tasks.spam import SPAM
 
-config, _, _ = additional_experiments.read_command(sys.argv[1:])
+config, _, _ = read_command(sys.argv[1:])
 folder = Path({folder!r})
 with (folder / "started").open("a") as file:
     file.write(f"{{config.seed}} {{os.getpid()}} {{config.threads}} {{config.feature_cache}}\\n")
 behaviour = folder / f"behaviour-{{config.seed}}"
 if behaviour.exists():
     exec(behaviour.read_text())
-counts = count_fields({{split: Count(9, 10) for split in ("train", "validation", "test")}})
+(evaluation,) = SPAM.evaluate({{split: Count(9, 10) for split in ("train", "validation", "test")}})
 digests = {{"data_digest": "d" * 64, "weights_digest": "e" * 64}}
-row = {{**config_fields(config, datetime.now(UTC)), **counts, **digests, "training_minutes": 1}}
-append_row(Path(config.results_dir), row)
+row = {{**config_fields(config, datetime.now(UTC)), **evaluation_fields(evaluation), **digests, "training_minutes": 1}}
+append_rows(Path(config.results_dir) / SPAM.csv_name, SPAM.columns, [row])
 '''
 
 
@@ -57,7 +67,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     runner = folder / "runner.py"
     runner.write_text(RUNNER.format(project=str(PROJECT), folder=str(folder)))
-    monkeypatch.setattr(local, "RUNNER", runner)
+    monkeypatch.setattr(spam.SpamTask, "command", str(runner))
     return folder
 
 
@@ -116,12 +126,12 @@ def test_shards_make_up_the_plan(runs: int, parts: int) -> None:
 
 
 def test_runs_that_share_features_follow_one_another() -> None:
-    runs, _ = plan.make_plan([1, 2, 3, 4, 5, 18], [1, 2], [], READ)
+    runs, _ = plan.plan_runs([1, 2, 3, 4, 5, 18], [1, 2], [])
     assert [(run.row, run.seed) for run in runs] == [
         *((row, seed) for row in (1, 3, 18) for seed in (1, 2)),
         *((row, seed) for row in (2, 4, 5) for seed in (1, 2)),
     ]
-    random, _ = plan.make_plan([1, 3], [1, 2], ["--weights", "random"], READ)
+    random, _ = plan.plan_runs([1, 3], [1, 2], ["--weights", "random"])
     assert [(run.row, run.seed) for run in random] == [(1, 1), (3, 1), (1, 2), (3, 2)]
 
 
@@ -135,15 +145,27 @@ def test_groups_are_those_of_the_published_rows() -> None:
 
 
 def test_flags_that_make_rows_equal_plan_them_once() -> None:
-    runs, remarks = plan.make_plan([5, 10], [7], ["--weights", "random"], READ)
+    runs, remarks = plan.plan_runs([5, 10], [7], ["--weights", "random"])
     assert [run.row for run in runs] == [5]
     assert remarks == ["row 10, seed 7 is the same as row 5, seed 7; planned once"]
 
 
 def test_all_problems_of_a_plan_together_each_once() -> None:
     with pytest.raises(ConfigError) as error:
-        plan.make_plan([1, 14], [1, 2], ["--batch_size", "4", "--lora_rank", "0"], READ)
+        plan.plan_runs([1, 14], [1, 2], ["--batch_size", "4", "--lora_rank", "0"])
     assert [problem.split(":")[0] for problem in error.value.problems] == ["row 1", "row 14", "row 14"]
+
+
+def test_digests_of_other_data_or_weights_are_part_of_a_planned_run(tmp_path: Path) -> None:
+    asked = []
+
+    def foreign_of(config: ExperimentConfig) -> dict[str, str]:
+        asked.append(config.trainable_layers)
+        return {"weights_digest": "a" * 64}
+
+    runs, _ = plan.plan_runs([1, 3], [1, 2], [], foreign_of)
+    assert {run.hash for run in runs}.isdisjoint(run.hash for run in plan.plan_runs([1, 3], [1, 2], [])[0])
+    assert asked == ["last_block", "last_layer"]  # seeds change neither
 
 
 @pytest.mark.parametrize(
@@ -168,15 +190,15 @@ def test_wrong_commands_name_every_problem(
 # ---- what is done ---------------------------------------------------------------------------------------------------
 
 
-def planned(row: int, seed: int) -> plan.PlannedRun:
-    return plan.PlannedRun(row, seed, row_config(row, seed=seed), ())
+def planned(row: int, seed: int, **foreign: str) -> plan.PlannedRun:
+    return plan.PlannedRun(row, seed, row_config(row, seed=seed), (), foreign)
 
 
 def test_done_means_same_configuration_messages_and_weights(tmp_path: Path) -> None:
     data = made_up_messages(tmp_path / "data")
     make_run(tmp_path, data, row_config(1, seed=1), 0.9)
     make_run(tmp_path, data, row_config(10, seed=1), 0.9)
-    finished = state.finished_runs(tmp_path)
+    finished = state.finished_runs(tmp_path, SPAM)
     (digest,) = {run["data_digest"] for runs in finished.values() for run in runs}
 
     def done(run: plan.PlannedRun, data: str | None, weights: str | None) -> bool:
@@ -192,15 +214,70 @@ def test_done_means_same_configuration_messages_and_weights(tmp_path: Path) -> N
     assert done(planned(10, 1), digest, "ab" * 32)  # random weights are said by the configuration
 
 
+@pytest.mark.parametrize("hash_names_the_base", [False, True])
+def test_runs_on_different_base_weights_never_count_as_each_other(tmp_path: Path, hash_names_the_base: bool) -> None:
+    """Neither those of this version, whose hashes name their base, nor those of versions whose hashes did not."""
+    mine, others, published = "a" * 64, "b" * 64, "c" * 64
+    config = row_config(1, seed=1)
+    recorded = config_hash(config, {"weights_digest": mine} if hash_names_the_base else {})
+    changes: dict[str, Any] = {"weights_path": "mine", "weights_digest": mine, "config_hash": recorded}
+    make_run(tmp_path, made_up_messages(tmp_path / "data"), config, 0.9, **changes)
+    finished = state.finished_runs(tmp_path, SPAM)
+
+    def done(run: plan.PlannedRun, weights: str | None) -> bool:
+        digests = state.Digests(None, {(run.config.model_size, None): weights})
+        return state.result_of(run, finished, digests) is not None
+
+    assert done(planned(1, 1, weights_digest=mine), mine)
+    assert not done(planned(1, 1, weights_digest=others), others)
+    assert not done(planned(1, 1), published)
+    assert not done(planned(1, 1), None)  # the published ones are still to be fetched
+
+
+@pytest.mark.slow
+def test_a_sweep_on_another_base_starts_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [tmp_path / "one.safetensors", tmp_path / "other.safetensors"]
+    for factor, file in enumerate(files, start=2):
+        tensors = load_file(WEIGHTS)
+        save_file({name: tensor * factor if "final_norm" in name else tensor for name, tensor in tensors.items()}, file)
+    places = ["--results_dir", str(tmp_path), "--models_dir", str(tmp_path)]
+
+    def sweep_of(*flags: str, own: tuple[str, ...] = ("--dry_run",)) -> str:
+        command = ["--demo", "--rows", "3", *own, "--", *places, "--num_epochs", "1", "--max_steps", "1", *flags]
+        assert sweep.main(command) == 0
+        return capsys.readouterr().out
+
+    assert "row 3, seed 123: finished" in sweep_of("--weights_path", str(files[0]), own=())
+    assert "1 planned, 1 done" in sweep_of("--weights_path", str(files[0]))
+    assert "1 planned, 0 done, 1 to run" in sweep_of("--weights_path", str(files[1]))
+    assert "1 planned, 0 done, 1 to run" in sweep_of()
+
+
 def test_estimates_come_from_the_same_device_and_way_of_features(tmp_path: Path) -> None:
     data = made_up_messages(tmp_path / "data")
     make_run(tmp_path, data, row_config(1, seed=1), 0.9, total_minutes=4.0)
     make_run(tmp_path, data, row_config(3, seed=1), 0.9, total_minutes=2.0)
     make_run(tmp_path, data, row_config(1, seed=2), 0.9, total_minutes=1.0, features="reused")
     make_run(tmp_path, data, row_config(1, seed=3), 0.9, total_minutes=60.0, device_name="another")
-    runs = read_results(tmp_path)[0]
-    estimates = state.estimate_all([planned(1, 5), planned(1, 6), planned(3, 5), planned(4, 5)], runs, "Some CPU")
-    assert list(estimates.values()) == [240, 60, 120, None]
+    runs = read_results(tmp_path, SPAM)[0]
+    data_digest = runs[0]["data_digest"]
+    to_run = [planned(row, seed, data_digest=data_digest) for row, seed in ((1, 5), (1, 6), (3, 5), (4, 5))]
+    assert list(state.estimate_all(to_run, runs, "Some CPU").values()) == [240, 60, 120, None]
+
+
+def test_a_sweep_shows_the_headline_of_its_task() -> None:
+    run = planned(1, 1)
+    metric = Metric("perplexity", "validation perplexity", more_is_better=False)
+    table = progress.summary([run], [Outcome(run, Status.FINISHED, headline=31.4159)], metric)
+    assert table.splitlines()[0].endswith("validation perplexity")
+    assert table.splitlines()[1].split()[-1] == "31.42"
+    assert progress.mean_and_spread(metric, [30.0, 32.0]) == "31 ± 1.414"
+    assert progress.mean_and_spread(SPAM.headline, [0.9, 0.92]) == "91.00% ± 1.41"
+
+
+def test_the_command_offers_the_engines_there_are() -> None:
+    (action,) = (a for a in sweep.make_parser()._actions if a.dest == "engine")
+    assert set(action.choices or ()) == set(ENGINES)
 
 
 # ---- the local engine -----------------------------------------------------------------------------------------------
@@ -250,6 +327,19 @@ def test_a_run_that_ends_well_without_a_row_has_failed(tmp_path: Path, stand_in:
     assert sweep.main(command(tmp_path, "1")) == 1
 
 
+def test_a_run_that_fetches_unpublished_weights_is_found_by_their_digest(
+    tmp_path: Path, stand_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it was planned, nobody could know."""
+    foreign = {"weights_digest": "e" * 64}
+    fetched = stand_in / "started"
+    monkeypatch.setattr(inputs, "foreign_digests", lambda task, config: foreign if fetched.exists() else {})
+    (stand_in / "behaviour-1").write_text(f"row_of, config_fields = config_fields, lambda *a: row_of(*a, {foreign})")
+    assert sweep.main(command(tmp_path, "1")) == 0
+    assert sweep.main(command(tmp_path, "1")) == 0
+    assert seeds_in(tmp_path) == [1]
+
+
 def test_jobs_run_side_by_side_with_their_share_of_threads(tmp_path: Path, stand_in: Path) -> None:
     meet = "(folder / f'here-{config.seed}').touch()\nwhile len(list(folder.glob('here-*'))) < 2: time.sleep(0.05)"
     for seed in (1, 2):
@@ -276,7 +366,7 @@ def test_what_does_not_fit_into_memory_is_skipped_with_the_reason(
             raise ConfigError(["takes about 99.0 GB"])
 
     paths = {"results_dir": str(tmp_path), "data_dir": "nowhere", "models_dir": "nowhere"}
-    monkeypatch.setattr(experiment, "check_memory", check)
+    monkeypatch.setattr(memory, "check_memory", check)
     arguments = [part for part in command(tmp_path, "1", rows="5,10") if part != "--force"]
     assert sweep.main(arguments) == 0
     assert "row 5, seed 1: skipped: takes about 99.0 GB" in capsys.readouterr().out
@@ -286,8 +376,8 @@ def test_what_does_not_fit_into_memory_is_skipped_with_the_reason(
 def start(tmp_path: Path, stand_in: Path, *arguments: str) -> subprocess.Popen[bytes]:
     """A sweep in a process of its own, with the stand-in as its runner."""
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import sweep; from pathlib import Path;"
-        "from ablation.sweep import local; local.RUNNER = Path(sys.argv[2]); sys.exit(sweep.main(sys.argv[3:]))"
+        "import sys; sys.path.insert(0, sys.argv[1]); import sweep;"
+        "from ablation.tasks.spam import SpamTask; SpamTask.command = sys.argv[2]; sys.exit(sweep.main(sys.argv[3:]))"
     )
     return subprocess.Popen(
         [sys.executable, "-c", program, str(PROJECT), str(stand_in / "runner.py"), *arguments],
@@ -379,13 +469,13 @@ def test_small_real_runs_share_their_features(tmp_path: Path, real_vocabulary: P
         *("--results_dir", str(tmp_path / "results")),
     )
     assert sweep.main(["--rows", "1,3,18", "--seeds", "1-2", "--", *flags]) == 0
-    runs, problems = read_results(tmp_path / "results")
+    runs, problems = read_results(tmp_path / "results", SPAM)
     assert problems == []
     assert [(run.seeds[0], run["features"]) for run in runs] == [
         *((seed, features) for seed in (1, 2) for features in ("computed", "reused", "reused")),
     ]
     assert sweep.main(["--rows", "1,3,18", "--seeds", "1-2", "--", *flags]) == 0
-    assert len(read_results(tmp_path / "results")[0]) == 6
+    assert len(read_results(tmp_path / "results", SPAM)[0]) == 6
 
 
 def test_made_up_results_count_as_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -401,8 +491,8 @@ def test_the_demo_has_all_rows_and_its_own_results(
 ) -> None:
     """Rows that name a larger size stay rows of their own, although the demo has one model only."""
     monkeypatch.chdir(tmp_path)
-    options = sweep.make_parser().parse_args(["--demo", "--rows", "1-19"])
-    runs, remarks = sweep.read_plan(options, ["--demo"])
+    options = sweep.read_options(sweep.make_parser().parse_args(["--demo", "--rows", "1-19"]), [])
+    runs, remarks = plan.plan_runs(options.rows, options.seeds, options.flags)
     assert len(runs) == 19 and remarks == []
     assert {run.config.results_dir for run in runs} == {"results/demo"}
     assert sweep.main(["--demo", "--rows", "1-19", "--dry_run"]) == 0

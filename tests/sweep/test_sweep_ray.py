@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 import sweep
-from ablation.results.log import CSV_NAME
 from ablation.results.read import read_results
+from ablation.tasks.spam import SPAM
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
 needs_ray = pytest.mark.skipif(not HAS_RAY, reason="needs Ray: python -m pip install -r requirements-ray.txt")
@@ -35,7 +35,7 @@ def command(results: Path, address: str, *flags: str) -> list[str]:
 
 
 def in_results(results: Path) -> Counter[tuple[str, str]]:
-    path = results / CSV_NAME
+    path = results / SPAM.csv_name
     if not path.exists():
         return Counter()
     rows = {"last_block": "1", "last_layer": "3", "all": "5"}
@@ -97,7 +97,7 @@ def test_a_killed_worker_is_tried_again(tmp_path: Path, cluster: Any) -> None:
     victim.send_signal(signal.SIGKILL)
     assert driver.wait(PATIENCE) == 0, (tmp_path / "driver.log").read_text()
     assert in_results(results) == PLANNED
-    runs, problems = read_results(results)
+    runs, problems = read_results(results, SPAM)
     assert problems == []
     assert all(run.predictions("test").labels.size for run in runs)
 

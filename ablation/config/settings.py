@@ -1,0 +1,205 @@
+"""The settings that experiments of every task share, grouped by what they are about.
+
+A setting is declared once, as a field made by :func:`option`: flags, columns of the results and configuration hash all
+follow from the fields. This module imports nothing heavy, so that a wrong command is refused in milliseconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from ablation.config.methods import METHODS
+from ablation.config.shapes import ALL_SHAPES, MODEL_SHAPES, NANO, ModelShape, canonical_model_size
+from ablation.config.values import integer, number, one_of
+
+PRETRAINED, RANDOM = "pretrained", "random"
+WEIGHTS = (PRETRAINED, RANDOM)
+TRAINABLE_LAYERS = tuple(METHODS)
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("fp32", "tf32", "bf16")
+EXECUTIONS = ("planned", "recorded", "naive")
+RESULTS_DIR, DEMO_RESULTS_DIR = "results", "results/demo"
+SHAPE_OVERRIDES = ("n_layers", "emb_dim", "n_heads")
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run; ``problems`` has one line for each thing that is wrong with it."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+def option(
+    default: Any,
+    help_text: str,
+    parse: Callable[[str], Any] = str,
+    *,
+    choices: tuple[str, ...] = (),
+    identity: bool = True,
+) -> Any:
+    """A field with its help text, the reader of its flag (or ``choices`` in its place), and whether it is part of what
+    defines the experiment."""
+    metadata = {"help": help_text, "choices": choices, "identity": identity}
+    return field(default=default, metadata={**metadata, "parse": one_of(choices) if choices else parse})
+
+
+def run_option(default: Any, help_text: str, parse: Callable[[str], Any] = str, choices: tuple[str, ...] = ()) -> Any:
+    """An :func:`option` that changes nothing about what the experiment is."""
+    return option(default, help_text, parse, choices=choices, identity=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """Which model is adapted."""
+
+    model_size: str = option(
+        "gpt2-small (124M)",
+        f"which GPT-2: {', '.join(MODEL_SHAPES)}; short names work too (124M)",
+        lambda text: canonical_model_size(text, ALL_SHAPES),
+    )
+    weights: str = option(PRETRAINED, "OpenAI's weights, or random ones drawn from the seed", choices=WEIGHTS)
+    n_layers: int | None = option(None, "number of blocks; only with --weights random", integer(1))
+    emb_dim: int | None = option(None, "width; only with --weights random", integer(1))
+    n_heads: int | None = option(None, "attention heads; only with --weights random", integer(1))
+    demo: bool = option(
+        False, f"the embedded miniature: {NANO} and messages of its own, nothing to download, whatever the row's size"
+    )
+
+    @property
+    def model_in_use(self) -> str:
+        """Which model gives shape, vocabulary and weights: the demo has one only, whatever size its row names."""
+        return NANO if self.demo else self.model_size
+
+    @property
+    def shape(self) -> ModelShape:
+        """The model's dimensions, with the overrides that random weights allow."""
+        return dataclasses.replace(ALL_SHAPES[self.model_in_use], **self.shape_overrides)
+
+    @property
+    def shape_overrides(self) -> dict[str, int]:
+        return {name: value for name in SHAPE_OVERRIDES if (value := getattr(self, name)) is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodSettings:
+    """How the model is adapted."""
+
+    trainable_layers: str = option(
+        "last_block", "which parameters train (lora_alternative merges its weights first)", choices=TRAINABLE_LAYERS
+    )
+    lora_rank: int = option(8, "rank of the LoRA matrices", integer(1))
+    lora_alpha: int = option(8, "factor of the LoRA term alpha·xAB (not divided by the rank)", integer(1))
+
+    @property
+    def uses_lora(self) -> bool:
+        return "lora_rank" in METHODS[self.trainable_layers].options
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """How it is trained."""
+
+    num_epochs: int = option(5, "passes over the training split", integer(1))
+    batch_size: int = option(8, "messages per batch", integer(1))
+    accumulation_steps: int = option(1, "batches whose gradients are added up before each update", integer(1))
+    learning_rate: float = option(5e-5, "AdamW's learning rate", number(positive=True))
+    weight_decay: float = option(0.1, "AdamW's weight decay, on everything that trains", number(positive=False))
+    eval_freq: int = option(50, "batches between two evaluations of the losses", integer(1))
+    eval_iter: int = option(5, "batches per evaluation during training", integer(1))
+    max_steps: int | None = option(None, "stop after exactly this many batches", integer(1))
+    seed: int = option(123, "seed of initialisation and order (never of the split)", integer(0))
+    order_seed: int | None = option(None, "seed of the order of batches alone, where it shall differ", integer(0))
+    precision: str = option(
+        "fp32", "arithmetic: fp32, tf32 (CUDA's faster float32 products) or bf16 (autocast)", choices=PRECISIONS
+    )
+
+    @property
+    def effective_order_seed(self) -> int:
+        """The seed set right before the optimizer is built, which decides the order of the batches."""
+        return self.seed if self.order_seed is None else self.order_seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Where and how a run computes, reads and writes: nothing here changes what the experiment is."""
+
+    device: str = run_option("auto", "where to compute; auto takes cuda if there is one, else cpu", choices=DEVICES)
+    threads: int | None = run_option(None, "CPU threads; as many as PyTorch chooses if not given", integer(1, 1024))
+    execution: str = run_option(
+        "planned",
+        "planned: compute what the loss can see; recorded: the same, steps as CUDA graphs; naive: everything, always",
+        choices=EXECUTIONS,
+    )
+    feature_memory: float | None = run_option(
+        None,
+        "GB of hidden states to hold at a time, more of them go to a file in the temporary folder (TMPDIR);"
+        " the smaller of 2 and a quarter of the free memory if not given",
+        number(positive=True),
+    )
+    feature_cache: str | None = run_option(
+        None, "folder to keep features in, for later runs of this and other rows; nothing is kept if not given"
+    )
+    feature_cache_limit: float = run_option(
+        20.0,
+        "GB of --feature_cache; those not used for longest are deleted to make room",
+        number(positive=True),
+    )
+    data_dir: str = run_option("data", "folder of SMSSpamCollection.tsv, fetched into it if missing")
+    models_dir: str = run_option("models", "folder of downloaded weights and vocabulary")
+    weights_path: str | None = run_option(
+        None, "weights of your own: .safetensors, .pth or .pt, or the folder of a TensorFlow checkpoint"
+    )
+    results_dir: str = run_option(
+        RESULTS_DIR, f"folder of results.csv and of the runs' own folders; with --demo {DEMO_RESULTS_DIR}"
+    )
+    offline: bool = run_option(False, "never open a connection; say what is missing instead")
+    trust_new_hash: bool = run_option(
+        False, "use data or weights whose hash is not the recorded one; the row records theirs"
+    )
+    save_model: bool = run_option(False, "keep the trained parameters in the run's folder")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonSettings(RunOptions, TrainingSettings, MethodSettings, ModelSettings):
+    """What every experiment has. A task's configuration adds its own fields, and its checks to :meth:`problems`.
+
+    Raises:
+        ConfigError: naming every field whose value, alone or with the others, cannot be run.
+    """
+
+    LEADING_FIELDS: ClassVar[tuple[str, ...]] = ()  # stand before all others in flags and columns
+
+    def __post_init__(self) -> None:
+        if self.demo and self.results_dir == RESULTS_DIR:  # never among the real results
+            object.__setattr__(self, "results_dir", DEMO_RESULTS_DIR)
+        problems = self.problems()
+        if problems:
+            raise ConfigError(problems)
+
+    def problems(self) -> list[str]:
+        """What is wrong with values that are each fine by themselves, one line per problem."""
+        problems: list[str] = []
+        if self.weights != RANDOM:
+            problems.extend(
+                f"--{name} {value}: pretrained weights have a fixed shape; add --weights random"
+                for name, value in self.shape_overrides.items()
+            )
+        shape = self.shape
+        if shape.emb_dim % shape.n_heads:
+            problems.append(
+                f"--n_heads {shape.n_heads}: does not divide the width {shape.emb_dim};"
+                " give a divisor of it, or another --emb_dim"
+            )
+        if self.weights_path is not None and self.weights == RANDOM:
+            problems.append(f"--weights_path {self.weights_path}: contradicts --weights random; give one of the two")
+        return problems
+
+
+def fields_of(config_class: type[CommonSettings]) -> dict[str, dataclasses.Field[Any]]:
+    """The settings of a task by name, in the order of flags and columns."""
+    fields = {field.name: field for field in dataclasses.fields(config_class)}
+    return {name: fields[name] for name in dict.fromkeys([*config_class.LEADING_FIELDS, *fields])}

@@ -1,0 +1,52 @@
+"""The terms of fetching: which file, with how much patience, and what may go wrong."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Report = Callable[[str], None]  # where lines for people go
+
+
+class DownloadError(Exception):
+    """A file cannot be had; one line: what, which value, what to do."""
+
+
+@dataclass(frozen=True)
+class WantedFile:
+    """Manifest entry of one file.
+
+    `size` is in bytes; where it was computed rather than seen (`size_is_exact=False`) it serves the free-space check
+    only. `sha256` is lower-case hexadecimal.
+    """
+
+    name: str
+    addresses: tuple[str, ...]
+    size: int | None = None
+    sha256: str | None = None
+    size_is_exact: bool = True
+
+    @property
+    def exact_size(self) -> int | None:
+        return self.size if self.size_is_exact else None
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to put up with a bad connection; everything in seconds but `attempts`."""
+
+    attempts: int = 6  # failures in a row, none of which brought a new byte, before the address is given up
+    attempts_to_connect: int = 2  # the same for an address that never answered: who is offline waits in vain
+    first_wait: float = 1.0  # doubles with each failure
+    longest_wait: float = 60.0
+    longest_retry_after: float = 300.0
+    connect_timeout: float = 15.0
+    stall_timeout: float = 30.0  # without a single byte
+    lock_poll: float = 1.0
+    lock_timeout: float = 900.0  # waiting for another process whose .part does not change
+    report_every: float = 5.0  # between progress lines where there is no terminal
+
+
+def to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

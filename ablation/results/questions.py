@@ -1,0 +1,56 @@
+"""What a task asks its results: comparisons of two configurations, declared before any result."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+BEST_BASELINE = "baseline"
+
+
+@dataclass(frozen=True)
+class Family:
+    """Questions that are corrected together for being many, answered or not.
+
+    Attributes:
+        title: above their answers.
+        margin: a difference up to this (a fraction) serves a reader equally well.
+        overrides: what all their rows are run with besides their own settings.
+        suffix: what follows the names of their rows, so that a reader sees the overrides.
+    """
+
+    title: str
+    margin: float
+    overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
+    suffix: str = ""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One comparison, in words: the second minus the first, in the task's headline metric.
+
+    Attributes:
+        first, second: numbers of rows; ``BEST_BASELINE`` stands for the baseline best on the split that chooses.
+        identity: the two must give the same predictions; no test, and not part of the family.
+    """
+
+    first: str
+    second: str
+    text: str
+    family: Family
+    identity: bool = False
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        return self.first, self.second
+
+    @property
+    def name(self) -> str:
+        return " and ".join(side_name(side) for side in self.sides) + self.family.suffix
+
+
+def side_name(side: str) -> str:
+    """``row 5``, or ``baseline``."""
+    return side if side == BEST_BASELINE else f"row {side}"

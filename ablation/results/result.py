@@ -1,0 +1,89 @@
+"""What a finished run found out, in parts; :mod:`ablation.results.run_folder` makes files of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ablation.config.experiment import ExperimentConfig
+from ablation.listener import Count, StepLosses
+from ablation.results.task import Evaluation
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass
+class History:
+    """What training left behind besides the parameters."""
+
+    evaluations: list[StepLosses] = field(default_factory=list)
+    epoch_counts: list[tuple[Count, Count]] = field(default_factory=list)  # (training, validation) after each epoch
+    steps: int = 0
+    updates: int = 0
+    examples_seen: int = 0
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds of a run's parts. ``features``, 0 where none are kept, are part of training and evaluation."""
+
+    load: float
+    training: float
+    features: float
+    total: float
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was trained on what; the names are those of columns.
+
+    Attributes:
+        effective_context_length: tokens that every example was padded or cut to; None without padding.
+        trainable_parameters: of the model as it is, whatever of it an execution leaves out.
+    """
+
+    effective_context_length: int | None
+    total_parameters: int
+    trainable_parameters: int
+    weights_digest: str
+    data_digest: str
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the trained model says.
+
+    Attributes:
+        counts: per split, over one last pass.
+        logits, labels: per split but training, (N, C) and (N,) on the CPU, in the split's order.
+    """
+
+    counts: Mapping[str, Count]
+    logits: Mapping[str, Tensor]
+    labels: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class ExperimentResult:
+    """A finished run.
+
+    Attributes:
+        foreign: digests of base weights and data as far as they are not the published ones.
+        environment: what it ran on, by column name.
+        features: computed, reused or none.
+        evaluations: the rows that it ends in.
+        trained_parameters: by name, on the CPU; only with ``save_model``.
+    """
+
+    config: ExperimentConfig
+    foreign: Mapping[str, str]
+    environment: Mapping[str, Any]
+    facts: Facts
+    timings: Timings
+    history: History
+    answers: Answers
+    features: str
+    evaluations: tuple[Evaluation, ...]
+    trained_parameters: Mapping[str, Tensor] = field(default_factory=dict)

@@ -1,0 +1,117 @@
+"""What a run works on: its device, tokenizer and base weights, and whether these are the published ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from ablation.config.experiment import FIELDS, RANDOM, ConfigError, ExperimentConfig
+from ablation.config.shapes import NANO
+from ablation.data.demo import WEIGHTS, load_demo_tokenizer
+from ablation.data.encode import load_tokenizer
+from ablation.data.spam import DataError
+from ablation.files import fetch, published
+from ablation.files.download import DownloadError
+from ablation.listener import Listener
+from ablation.model import weights as weight_files
+from ablation.model.classifier import RandomWeights, WeightSource
+from ablation.results.log import ResultsError
+from ablation.results.task import Task
+
+if TYPE_CHECKING:
+    import tiktoken
+
+
+class RunError(Exception):
+    """The run cannot go on; the message says in one line what failed and what to do."""
+
+
+# What can go wrong in a run for reasons outside the code, each with a message that stands by itself.
+EXPECTED_FAILURES = (DataError, weight_files.WeightsError, DownloadError, ResultsError, RunError)
+
+
+def resolve_device(config: ExperimentConfig) -> torch.device:
+    """The device to compute on.
+
+    Raises:
+        ConfigError: the device asked for is not there, or cannot do the precision or execution asked for.
+    """
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    name = ("cuda" if available["cuda"] else "cpu") if config.device == "auto" else config.device
+    if not available[name]:
+        raise ConfigError([f"--device {name}: this machine, or this build of PyTorch, has none; give auto or cpu"])
+    if config.precision == "tf32" and name != "cuda":
+        raise ConfigError([f"--precision tf32: only CUDA devices have it, this run is on {name}; give fp32"])
+    if config.execution == "recorded" and name != "cuda":
+        raise ConfigError([f"--execution recorded: only CUDA devices have graphs, this run is on {name}; give planned"])
+    return torch.device(name)
+
+
+def open_tokenizer(config: ExperimentConfig) -> tiktoken.Encoding:
+    """The encoding of the model in use; fetches its vocabulary if that is missing."""
+    if config.model_in_use == NANO:
+        return load_demo_tokenizer()
+    vocabulary = fetch.fetch_vocabulary(
+        Path(config.models_dir), offline=config.offline, trust_new_hash=config.trust_new_hash
+    )
+    return load_tokenizer(vocabulary)
+
+
+def open_weights(config: ExperimentConfig, listener: Listener) -> WeightSource:
+    """The trunk's weights: drawn, from the user's file, embedded, or fetched."""
+    if config.demo and config.model_size not in (FIELDS["model_size"].default, NANO):
+        listener.message(f"model: the row names {config.model_size}; the demo has {NANO} in its place")
+    if config.weights == RANDOM:
+        listener.message(f"weights: random, seed {config.seed}")
+        return RandomWeights(config.shape, config.seed)
+    path = _weights_path(config, offline=config.offline)
+    listener.message(f"weights: {path}")
+    return weight_files.open_weights(path, config.shape)
+
+
+def _weights_path(config: ExperimentConfig, *, offline: bool) -> Path:
+    if config.weights_path is not None:
+        return Path(config.weights_path)
+    if config.model_in_use == NANO:
+        return WEIGHTS
+    return fetch.fetch_weights(
+        config.model_size, Path(config.models_dir), offline=offline, trust_new_hash=config.trust_new_hash
+    )
+
+
+# ---- published or not ------------------------------------------------------------------------------------------------
+
+
+def has_published_weights(config: ExperimentConfig) -> bool:
+    """Whether the base weights are those that the model's name promises; of random ones the configuration says all.
+
+    Raises:
+        DownloadError: there are none yet.
+    """
+    if config.weights == RANDOM or (config.weights_path is None and not config.trust_new_hash):
+        return True  # what is fetched is checked
+    path = _weights_path(config, offline=True)
+    if config.model_in_use == NANO:
+        return path == WEIGHTS or _digest(path, config) == _digest(WEIGHTS, config)
+    return published.is_published_weights(path, config.model_size)
+
+
+def _digest(path: Path, config: ExperimentConfig) -> str:
+    return weight_files.open_weights(path, config.shape).digest()
+
+
+def foreign_digests(task: Task, config: ExperimentConfig) -> dict[str, str]:
+    """What a run of this configuration would record of base weights and data that are not the published ones, as far as
+    they are at hand; fetches nothing."""
+    foreign = {}
+    try:
+        if not has_published_weights(config):
+            foreign["weights_digest"] = _digest(_weights_path(config, offline=True), config)
+    except (DownloadError, weight_files.WeightsError, OSError):
+        pass  # the run itself will say what is wrong
+    digest = task.data_digest(config) if config.trust_new_hash and not config.demo else None
+    if digest is not None and digest != task.published_data_digest:
+        foreign["data_digest"] = digest
+    return foreign

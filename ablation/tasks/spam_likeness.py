@@ -1,0 +1,47 @@
+"""Which messages are alike, and which test messages stand in the training split too: what their letters say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ablation.data.demo import read_demo_messages
+from ablation.data.spam import DataError, data_digest, read_messages, split_messages
+from ablation.files.published import DATASET_NAME
+from ablation.results.task import Likeness
+
+
+def letters(text: str) -> str:
+    """A message's letters alone, whatever their case: copies of a chain message differ in the rest."""
+    return "".join(character for character in text.casefold() if character.isalpha())
+
+
+def likeness_of(splits: dict[str, pd.DataFrame]) -> Likeness:
+    """Clusters and duplicates of three splits with a column ``Text``; messages of the same letters are alike."""
+    texts = {name: split["Text"] for name, split in splits.items()}
+    bare = {name: split["Text"].map(letters) for name, split in splits.items()}
+    return Likeness(
+        digest=data_digest(splits),
+        clusters={name: pd.factorize(bare[name])[0].astype(np.int64) for name in splits},
+        in_training={
+            "verbatim": texts["test"].isin(set(texts["train"])).to_numpy(),
+            "letters": bare["test"].isin(set(bare["train"])).to_numpy(),
+        },
+    )
+
+
+def load_likeness(data_dir: Path, *, demo: bool = False) -> tuple[Likeness | None, str]:
+    """Likeness of the messages of ``data_dir`` or of the demo's; or None, and what to do about it.
+
+    Other messages than the published ones are taken too: whether they are those of the results, their digest tells.
+    """
+    path = data_dir / DATASET_NAME
+    if not demo and not path.exists():
+        return None, f"{path} is missing: python gpt_download.py --dataset --data_dir {data_dir} fetches it"
+    try:
+        messages = read_demo_messages() if demo else read_messages(path, trust_new_hash=True)
+        return likeness_of(split_messages(messages)), ""
+    except DataError as error:
+        return None, str(error)
