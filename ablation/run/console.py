@@ -55,10 +55,11 @@ def summary(task: Task, rows: Sequence[Mapping[str, Any]], results_csv: Path) ->
     """The rows of a run as appended, as a person reads them, published figures beside them where there are any."""
     first, record = rows[0], as_record(rows)
     evaluations = record.pop("evaluations", [{}])
-    settings = textwrap.fill(_settings(record), 110, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+    wrap = textwrap.TextWrapper(110, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
     is_published = bool(first["row"]) and not first["demo"]
     published = task.published().get(str(first["row"])) if is_published else None
-    lines = [f"{'row' if len(rows) == 1 else f'{len(rows)} rows'} appended to {results_csv}:", settings]
+    appended = "row" if len(rows) == 1 else f"{len(rows)} rows"
+    lines = [f"{appended} appended to {results_csv}:", wrap.fill(_settings(record))]
     for row, evaluation in zip(rows, evaluations, strict=True):
         own = _settings({name: value for name, value in evaluation.items() if name not in _measured(task)})
         lines += ["", f"{own:24}{'this run':>18}" + (f"{'published':>12}" if published else "")]

@@ -8,6 +8,7 @@ itself was killed, so no two sweeps do the same run at once.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from ablation.environment import PROJECT
 from ablation.sweep.options import SweepOptions
 from ablation.sweep.outcome import Outcome, Status
 from ablation.sweep.plan import PlannedRun, feature_group, features_folder
-from ablation.sweep.state import Results, failure_of, log_of
+from ablation.sweep.state import Results, failure_of, foreign_of, log_of
 
 try:
     import fcntl
@@ -122,7 +123,9 @@ class LocalEngine:
     def _finish(self, ended: _Process) -> Outcome:
         path, failure = log_of(ended.run, self.results.folder), failure_of(ended.run, self.results.folder)
         seconds = time.monotonic() - ended.started
-        headline = self._headline(ended.run) if ended.process.returncode == 0 else None
+        # What the run fetched is at hand only now.
+        run = dataclasses.replace(ended.run, foreign=foreign_of(self.results.task, ended.run.config))
+        headline = self._headline(run) if ended.process.returncode == 0 else None
         if headline is None:
             path.replace(failure)
             message = f"{_reason(failure, ended.process.returncode)} (log: {failure})"

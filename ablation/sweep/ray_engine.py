@@ -25,8 +25,8 @@ from ablation.sweep.plan import PlannedRun, features_folder
 from ablation.sweep.state import Results, failure_of
 
 RETRIES = 5  # of a run whose worker or node died
-# What a node has no use for, or fetches for itself.
-NOT_SENT = ("models", "results", "tests", "benchmarks", "data/SMSSpamCollection.tsv*", "__pycache__")
+# What a node has no use for, or fetches for itself; as .gitignore has it, / is the project's own folder.
+NOT_SENT = ("/models", "/results", "/tests", "/benchmarks", "/data/SMSSpamCollection.tsv*", "__pycache__")
 
 
 def require_ray() -> None:

@@ -94,7 +94,7 @@ def test_demo_baselines_stand_in_the_demo_report_and_say_what_they_are(
     assert gathered.disclaimer
     words = gathered.rows[1]
     assert (words.name, words.description) == ("B2", BASELINES["B2"].description)
-    assert 0.85 <= words.accuracies["test"].mean <= 0.93
+    assert 0.85 <= words.figures["test_acc"].mean <= 0.93
     assert ("no results: baselines B3", "python baselines.py --demo --rows B3") in gathered.missing
 
 

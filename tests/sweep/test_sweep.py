@@ -22,7 +22,7 @@ from ablation.config.rows import ROWS, row_config
 from ablation.data.demo import WEIGHTS
 from ablation.results.read import read_results
 from ablation.results.task import Metric
-from ablation.run import memory
+from ablation.run import inputs, memory
 from ablation.sweep import local, plan, progress, state
 from ablation.sweep.engines import ENGINES
 from ablation.sweep.outcome import Outcome, Status
@@ -219,8 +219,8 @@ def test_runs_on_different_base_weights_never_count_as_each_other(tmp_path: Path
     """Neither those of this version, whose hashes name their base, nor those of versions whose hashes did not."""
     mine, others, published = "a" * 64, "b" * 64, "c" * 64
     config = row_config(1, seed=1)
-    in_hash = {"weights_digest": mine} if hash_names_the_base else {}
-    changes: dict[str, Any] = {"weights_path": "mine", "weights_digest": mine, "config_hash": config_hash(config, in_hash)}
+    recorded = config_hash(config, {"weights_digest": mine} if hash_names_the_base else {})
+    changes: dict[str, Any] = {"weights_path": "mine", "weights_digest": mine, "config_hash": recorded}
     make_run(tmp_path, made_up_messages(tmp_path / "data"), config, 0.9, **changes)
     finished = state.finished_runs(tmp_path, SPAM)
 
@@ -325,6 +325,19 @@ def test_a_failed_run_is_reported_stops_no_other_and_waits_for_retry(
 def test_a_run_that_ends_well_without_a_row_has_failed(tmp_path: Path, stand_in: Path) -> None:
     (stand_in / "behaviour-1").write_text("sys.exit(0)")
     assert sweep.main(command(tmp_path, "1")) == 1
+
+
+def test_a_run_that_fetches_unpublished_weights_is_found_by_their_digest(
+    tmp_path: Path, stand_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it was planned, nobody could know."""
+    foreign = {"weights_digest": "e" * 64}
+    fetched = stand_in / "started"
+    monkeypatch.setattr(inputs, "foreign_digests", lambda task, config: foreign if fetched.exists() else {})
+    (stand_in / "behaviour-1").write_text(f"row_of, config_fields = config_fields, lambda *a: row_of(*a, {foreign})")
+    assert sweep.main(command(tmp_path, "1")) == 0
+    assert sweep.main(command(tmp_path, "1")) == 0
+    assert seeds_in(tmp_path) == [1]
 
 
 def test_jobs_run_side_by_side_with_their_share_of_threads(tmp_path: Path, stand_in: Path) -> None:
