@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from ablation.config.experiment import DEVICES, RANDOM, ExperimentConfig
 from ablation.config.flags import Parser
 from ablation.config.shapes import NANO
+from ablation.data.labels import LABELS
 from ablation.data.lines import InputLine, groups, read_lines
 from ablation.environment import require_packages
 
@@ -109,7 +110,7 @@ def open_saved(saved: SavedRun, options: argparse.Namespace) -> TrainedClassifie
 
     config = run_config(saved, options)
     device = resolve_device(config)
-    return TrainedClassifier(saved, joined_model(saved, options), open_tokenizer(config), device)
+    return TrainedClassifier(saved, joined_model(saved, options), open_tokenizer(config), device, tuple(LABELS))
 
 
 def run_config(saved: SavedRun, options: argparse.Namespace) -> ExperimentConfig:
@@ -142,7 +143,7 @@ def write_checkpoint(saved: SavedRun, options: argparse.Namespace) -> None:
     from ablation.run.trained_classifier import book_checkpoint
 
     target = Path(options.merge_lora)
-    state = book_checkpoint(joined_model(saved, options))
+    state = book_checkpoint(saved, joined_model(saved, options))
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         if target.suffix == ".safetensors":

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ablation.methods.primitives import LinearMap, merge_linear_maps
 
 
 class LoRATerm(nn.Module):
@@ -35,13 +36,15 @@ class LoRATerm(nn.Module):
         return self.alpha * (self.A @ self.B).T
 
 
-class LinearWithLoRA(nn.Module):
+class LinearWithLoRA(LinearMap):
     """``linear(x) + alpha · x A B``. (…, in) -> (…, out)"""
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float) -> None:
-        super().__init__()
-        self.linear = linear
+        super().__init__(linear)
         self.lora = LoRATerm(linear.in_features, linear.out_features, rank, alpha)
+
+    def effective(self) -> tuple[Tensor, Tensor | None]:
+        return self.linear.weight + self.lora.weight(), self.linear.bias
 
     def forward(self, x: Tensor) -> Tensor:
         return self.linear(x) + self.lora(x)
@@ -51,23 +54,7 @@ class LinearWithMergedLoRA(LinearWithLoRA):
     """The same function with the weights merged first: ``x (W + alpha (A B)ᵀ)ᵀ + b``. (…, in) -> (…, out)"""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, *effective_weight_and_bias(self))
-
-
-LORA_LAYERS: dict[str, type[LinearWithLoRA]] = {"lora": LinearWithLoRA, "lora_alternative": LinearWithMergedLoRA}
-
-
-def effective_weight_and_bias(layer: nn.Module) -> tuple[Tensor, Tensor]:
-    """The (out, in) weight and the (out,) bias of the linear map that a layer computes, plain or with LoRA.
-
-    Raises:
-        TypeError: the layer is neither.
-    """
-    if isinstance(layer, LinearWithLoRA):
-        return layer.linear.weight + layer.lora.weight(), layer.linear.bias
-    if isinstance(layer, nn.Linear):
-        return layer.weight, layer.bias
-    raise TypeError(f"{type(layer).__name__} is not a linear layer: give a Linear or one wrapped by add_lora")
+        return LinearMap.forward(self, x)
 
 
 def add_lora(model: nn.Module, rank: int, alpha: float, layer_type: type[LinearWithLoRA] = LinearWithLoRA) -> None:
@@ -80,13 +67,6 @@ def add_lora(model: nn.Module, rank: int, alpha: float, layer_type: type[LinearW
             add_lora(child, rank, alpha, layer_type)
 
 
-@torch.no_grad()
 def merge_lora(model: nn.Module) -> None:
     """Replace every wrapped layer by a plain ``Linear`` that computes the same; a second call changes nothing."""
-    for name, child in model.named_children():
-        if isinstance(child, LinearWithLoRA):
-            weight, _ = effective_weight_and_bias(child)
-            child.linear.weight = nn.Parameter(weight, requires_grad=child.linear.weight.requires_grad)
-            setattr(model, name, child.linear)
-        else:
-            merge_lora(child)
+    merge_linear_maps(model)

@@ -1,6 +1,9 @@
 """GPT-2, with the parameter names of the book "Build a Large Language Model (From Scratch)", and text generation.
 
-Shapes in comments: B messages, T positions, D width, H heads, V vocabulary.
+Shapes in comments: B messages, T positions, D width, H heads, V vocabulary, L extra positions or keys.
+
+A block takes messages of one length as a batch (B, T, D). It also takes *packed* ones, of different lengths and without
+padding: their positions one behind the other (N, D), with ``runs`` that say whose they are. Only attention has to know.
 """
 
 from __future__ import annotations
@@ -12,8 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ablation.config.shapes import ModelShape
+from ablation.methods.primitives import ExtraKeysAndValues, ExtraPositions
 
 LAYER_NORM_EPS = 1e-5
+
+Runs = Sequence[tuple[int, int]]  # messages of one length that lie one behind the other: (how many, their length)
 
 
 class LayerNorm(nn.Module):
@@ -28,21 +34,30 @@ class LayerNorm(nn.Module):
         return F.layer_norm(x, x.shape[-1:], self.scale, self.shift, LAYER_NORM_EPS)
 
 
+class GELU(nn.Module):
+    """The tanh form of GELU; in place where no gradient needs the input, which spares a copy 4 times as wide."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.gelu(x, approximate="tanh") if x.requires_grad else torch.ops.aten.gelu_(x, approximate="tanh")
+
+
 class FeedForward(nn.Module):
-    """Two linear layers, the inner one four times as wide, with the tanh form of GELU between. (…, D) -> (…, D)"""
+    """Two linear layers, the inner one four times as wide, with GELU between. (…, D) -> (…, D)"""
 
     def __init__(self, emb_dim: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(emb_dim, 4 * emb_dim), nn.GELU(approximate="tanh"), nn.Linear(4 * emb_dim, emb_dim)
-        )
+        self.layers = nn.Sequential(nn.Linear(emb_dim, 4 * emb_dim), GELU(), nn.Linear(4 * emb_dim, emb_dim))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
 
 
 class MultiHeadAttention(nn.Module):
-    """Scaled dot-product attention over H heads; ``causal`` hides later positions. (B, T, D) -> (B, T, D)"""
+    """Scaled dot-product attention over H heads; ``causal`` hides later positions. (B, T, D) -> (B, T, D)
+
+    Attributes:
+        extra: keys and values (L, D) that stand before a message's own and are never hidden; usually none.
+    """
 
     def __init__(self, emb_dim: int, n_heads: int, causal: bool = True) -> None:
         super().__init__()
@@ -52,22 +67,43 @@ class MultiHeadAttention(nn.Module):
         self.W_key = nn.Linear(emb_dim, emb_dim)
         self.W_value = nn.Linear(emb_dim, emb_dim)
         self.out_proj = nn.Linear(emb_dim, emb_dim)
+        self.extra: ExtraKeysAndValues | None = None
 
     def split_heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)  # (B, T, D) -> (B, H, T, D/H)
+        return x.unflatten(-1, (self.n_heads, -1)).transpose(-3, -2)  # (…, T, D) -> (…, H, T, D/H)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """What lies between the projections: for each position the mean of the values, each (B, T, D), per head."""
         query, key, value = (self.split_heads(x) for x in (query, key, value))
-        context = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal)  # (B, H, T, D/H)
+        mask = None
+        if self.extra is not None:
+            key, value = (
+                torch.cat([self.split_heads(extra).expand(len(own), -1, -1, -1).to(own.dtype), own], dim=2)
+                for extra, own in ((self.extra.keys, key), (self.extra.values, value))
+            )  # (B, H, L + T, D/H)
+            if self.causal:  # by a mask of its own: the flag would count the extra keys among the positions
+                length = query.shape[2]
+                mask = torch.ones(length, key.shape[2], dtype=torch.bool, device=query.device)
+                mask = mask.tril(key.shape[2] - length)
+        is_causal = self.causal and self.extra is None
+        context = F.scaled_dot_product_attention(query, key, value, mask, is_causal=is_causal)  # (B, H, T, D/H)
         return context.transpose(1, 2).flatten(2)  # (B, T, D)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.out_proj(self.attend(self.W_query(x), self.W_key(x), self.W_value(x)))
+    def forward(self, x: Tensor, runs: Runs | None = None) -> Tensor:
+        projected = self.W_query(x), self.W_key(x), self.W_value(x)
+        if runs is None:
+            return self.out_proj(self.attend(*projected))
+        sizes = [count * length for count, length in runs]
+        parts = zip(runs, *(table.split(sizes) for table in projected), strict=True)
+        context = [self.attend(*(rows.unflatten(0, run) for rows in part)).flatten(0, 1) for run, *part in parts]
+        return self.out_proj(torch.cat(context))
 
 
 class TransformerBlock(nn.Module):
-    """Attention, then feed-forward, each on a normalised input and added to it. (B, T, D) -> (B, T, D)"""
+    """Attention, then feed-forward, each on a normalised input and added to it.
+
+    (B, T, D) -> (B, T, D), or packed (N, D) -> (N, D) with the ``runs`` that its N rows are.
+    """
 
     def __init__(self, shape: ModelShape, causal: bool = True) -> None:
         super().__init__()
@@ -76,8 +112,9 @@ class TransformerBlock(nn.Module):
         self.norm1 = LayerNorm(shape.emb_dim)
         self.norm2 = LayerNorm(shape.emb_dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.att(self.norm1(x))
+    def forward(self, x: Tensor, runs: Runs | None = None) -> Tensor:
+        packing = () if runs is None else (runs,)  # an attention of one's own need not know of packed messages
+        x = x + self.att(self.norm1(x), *packing)
         return x + self.ff(self.norm2(x))
 
 
@@ -87,6 +124,9 @@ class GPTModel(nn.Module):
     Args:
         shape: dimensions of the model.
         causal: whether a position is kept from attending to later ones.
+
+    Attributes:
+        extra: embeddings (L, D) that stand before a message's tokens; usually none.
     """
 
     def __init__(self, shape: ModelShape, causal: bool = True) -> None:
@@ -97,13 +137,27 @@ class GPTModel(nn.Module):
         self.final_norm = LayerNorm(shape.emb_dim)
         self.out_head: nn.Module = nn.Linear(shape.emb_dim, shape.vocab_size, bias=False)
 
+        self.extra: ExtraPositions | None = None
+
+    @property
+    def n_extra(self) -> int:
+        """Positions before a message's first token."""
+        return 0 if self.extra is None else len(self.extra.embeddings)
+
+    def positions(self, length: int, device: torch.device | None = None) -> Tensor:
+        """(length,) rows of the position embedding at which a message's tokens stand."""
+        return torch.arange(length, device=device)
+
     def embed(self, token_ids: Tensor) -> Tensor:
-        positions = torch.arange(token_ids.shape[1], device=token_ids.device)
-        return self.tok_emb(token_ids) + self.pos_emb(positions)  # (B, T) -> (B, T, D)
+        x = self.tok_emb(token_ids)  # (B, T) -> (B, T, D)
+        if self.extra is not None:
+            x = torch.cat([self.extra.embeddings.expand(len(x), -1, -1), x], dim=1)  # (B, L + T, D)
+        return x + self.pos_emb(self.positions(x.shape[1], x.device))
 
     def forward(self, token_ids: Tensor) -> Tensor:
-        """Token ids (B, T) -> the output head's values at every position (B, T, V), or (B, T, 2) for a classifier."""
-        return self.out_head(self.final_norm(self.trf_blocks(self.embed(token_ids))))
+        """Token ids (B, T) -> the output head's values at every token (B, T, V), or (B, T, 2) for a classifier."""
+        x = self.final_norm(self.trf_blocks(self.embed(token_ids)))
+        return self.out_head(x[:, self.n_extra :])
 
 
 @torch.no_grad()

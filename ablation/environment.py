@@ -40,6 +40,13 @@ def python_command() -> str:
     return "python"
 
 
+def how_to_restore(otherwise: str = "restore it") -> str:
+    """What to do about a file of the repository that is missing: ``otherwise``, unless only modules were installed."""
+    if (PROJECT / "pyproject.toml").exists():
+        return otherwise
+    return "only the modules are installed here: clone the repository, and in it python -m pip install -e ."
+
+
 def processor_name() -> str:
     """The CPU's model name, as far as the system tells."""
     try:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from ablation.config.experiment import ExperimentConfig
-from ablation.execution.executions import NaiveExecution
-from ablation.execution.plan import Setup
-from previous_chapters import GPTModel, LayerNorm, MultiHeadAttention
+from ablation.execution.naive import NaiveExecution
+from ablation.execution.setup import Setup
+from previous_chapters import GELU, GPTModel, LayerNorm, MultiHeadAttention
 
 
 class ElementaryLayerNorm(LayerNorm):
@@ -20,7 +20,7 @@ class ElementaryLayerNorm(LayerNorm):
         return self.scale * ((x - mean) / torch.sqrt(variance + 1e-5)) + self.shift
 
 
-class ElementaryGELU(nn.GELU):
+class ElementaryGELU(GELU):
     def forward(self, x: Tensor) -> Tensor:
         return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
@@ -28,7 +28,7 @@ class ElementaryGELU(nn.GELU):
 class ElementaryAttention(MultiHeadAttention):
     """Explicit scores, a mask written into them, softmax, and the weighted sum."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, runs: object = None) -> Tensor:
         query, key, value = (self.split_heads(layer(x)) for layer in (self.W_query, self.W_key, self.W_value))
         scores = query @ key.transpose(2, 3)
         if self.causal:
@@ -40,7 +40,7 @@ class ElementaryAttention(MultiHeadAttention):
 
 ELEMENTARY: dict[type[nn.Module], type[nn.Module]] = {
     LayerNorm: ElementaryLayerNorm,
-    nn.GELU: ElementaryGELU,
+    GELU: ElementaryGELU,
     MultiHeadAttention: ElementaryAttention,
 }
 

@@ -26,6 +26,7 @@ from torch.profiler import ProfilerActivity, profile  # noqa: E402
 
 from ablation.allocator import keep_freed_memory  # noqa: E402
 from ablation.config.experiment import ExperimentConfig  # noqa: E402
+from ablation.data.labels import LABELS  # noqa: E402
 from ablation.data.spam import load_splits  # noqa: E402
 from ablation.model.classifier import build_classifier  # noqa: E402
 from ablation.model.weights import open_weights  # noqa: E402
@@ -50,7 +51,8 @@ def untrained(config: ExperimentConfig, weights_path: Path) -> TrainedClassifier
         if parameter.requires_grad
     }
     saved = SavedRun(Path(), config, parameters, weights.digest(), PADDED_LENGTH, str(weights_path))
-    return TrainedClassifier(saved, join(saved, weights), inputs.open_tokenizer(config), torch.device("cpu"))
+    tokenizer = inputs.open_tokenizer(config)
+    return TrainedClassifier(saved, join(saved, weights), tokenizer, torch.device("cpu"), tuple(LABELS))
 
 
 def measure(readout: str, texts: list[str], weights_path: Path, options: argparse.Namespace) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def run(task: Task, file: Path) -> None:
 
     from ablation.data.encode import encode_messages, make_loaders
     from ablation.data.spam import SPLITS
-    from ablation.execution.plan import make_setup
+    from ablation.execution.setup import make_setup
     from ablation.listener import Listener
     from ablation.model.weights import open_weights
     from ablation.run import experiment

@@ -38,10 +38,12 @@ from ablation.allocator import keep_freed_memory  # noqa: E402
 from ablation.config.experiment import MODEL_CONTEXT_LENGTH, ExperimentConfig  # noqa: E402
 from ablation.config.rows import row_config  # noqa: E402
 from ablation.data.encode import EncodedMessages, make_loaders  # noqa: E402
-from ablation.execution.executions import NaiveExecution, PlannedExecution  # noqa: E402
 from ablation.execution.feature_cache import FeatureCache  # noqa: E402
 from ablation.execution.features import FeatureOptions  # noqa: E402
-from ablation.execution.plan import ExecutionPlan, Setup, make_setup  # noqa: E402
+from ablation.execution.naive import NaiveExecution  # noqa: E402
+from ablation.execution.plan import ExecutionPlan, make_plan  # noqa: E402
+from ablation.execution.planned import PlannedExecution  # noqa: E402
+from ablation.execution.setup import Setup, make_setup  # noqa: E402
 from ablation.listener import Count, Listener, StepLosses  # noqa: E402
 from ablation.model.weights import open_weights  # noqa: E402
 from ablation.run import experiment  # noqa: E402
@@ -212,7 +214,7 @@ def measure_row(row: int, options: argparse.Namespace, weights: Path) -> dict[st
     result: dict[str, Any] = {}
     for kind in options.executions.split(","):
         # A planned step is often so short that all of them are measured.
-        short = kind == "planned" and reads_once(config) and config.context_length != MODEL_CONTEXT_LENGTH
+        short = kind == "planned" and make_plan(config).reads_once and config.context_length != MODEL_CONTEXT_LENGTH
         some = None if short else steps
         rate = sgemm_rate()
         with tempfile.TemporaryDirectory() as folder, FeatureCache(Path(folder), 10**11, Listener()) as cache:
@@ -223,11 +225,6 @@ def measure_row(row: int, options: argparse.Namespace, weights: Path) -> dict[st
             result["prefix_share_of_sgemm"] = gflop / measured.prefix / rate
         print(f"row {row} {kind}: {training_seconds(str(row), result[kind]):.1f} s", file=sys.stderr)
     return result
-
-
-def reads_once(config: ExperimentConfig) -> bool:
-    """Whether a planned step goes through no block at more than one position."""
-    return config.trainable_layers in ("last_layer", "last_block") and not config.average_embeddings
 
 
 def table(results: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -63,12 +64,9 @@ def imports_of(module: str) -> Iterator[Import]:
         for name in imported_names(node):
             if name in MODULES:
                 yield Import(module, name, node.lineno, for_types)  # type: ignore[attr-defined]
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-            for child in node.body:
-                yield from visit(child, True)
-            return
+        guarded = isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
         for child in ast.iter_child_nodes(node):
-            yield from visit(child, for_types)
+            yield from visit(child, for_types or guarded)
 
     return visit(ast.parse(MODULES[module].read_text(encoding="utf-8")), False)
 
@@ -131,3 +129,12 @@ def test_the_rule_sees_what_it_forbids() -> None:
     assert ("ablation.config.flags", "ablation.config.rows", False) in found
     assert any(one.for_types for one in IMPORTS)
     assert room("sweep") == "commands" and room("ablation.sweep.plan") == "sweep"
+
+
+def test_the_page_on_the_rooms_shows_them_in_this_order() -> None:
+    table = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8").split("## ")[0]
+    first_cells = re.findall(r"^\| (?:`ablation/)?(\w+)[`:].*?\|", table, flags=re.MULTILINE)
+    in_picture = re.findall(r'font-weight="bold"[^>]*monospace">(\w+)', (PROJECT / "docs/architecture.svg").read_text())
+    assert tuple(first_cells) == tuple(in_picture) == FLOORS
+    leaves = next(line for line in table.splitlines() if line.startswith("| leaves"))
+    assert tuple(re.findall("`(.*?)`", leaves)) == LEAVES

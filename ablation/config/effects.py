@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ablation.config.methods import METHOD_OPTIONS, METHODS
 from ablation.config.settings import MethodSettings, ModelSettings, RunOptions, TrainingSettings
 from ablation.config.shapes import NANO
 
 
-def _needs_lora(config: MethodSettings) -> str:
-    if config.uses_lora:
-        return ""
-    return f"with --trainable_layers {config.trainable_layers}; add --trainable_layers lora"
+def _needs_method(option: str) -> Callable[[MethodSettings], str]:
+    methods = [name for name, method in METHODS.items() if option in method.options]
+
+    def reason(config: MethodSettings) -> str:
+        if config.trainable_layers in methods:
+            return ""
+        return f"with --trainable_layers {config.trainable_layers}; add --trainable_layers {methods[0]}"
+
+    return reason
 
 
 def _needs_padding(config: Any) -> str:
@@ -41,8 +47,7 @@ def _needs_real_model(config: ModelSettings) -> str:
 
 # setting -> why it has no effect in a configuration that has this setting; empty where it has one
 REASONS: dict[str, Callable[[Any], str]] = {
-    "lora_rank": _needs_lora,
-    "lora_alpha": _needs_lora,
+    **{option: _needs_method(option) for option in METHOD_OPTIONS},
     "context_length": _needs_padding,
     "order_seed": _needs_another_seed,
     "feature_cache": _needs_features,

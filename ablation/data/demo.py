@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablation.data.labels import LABELS, DataError
-from ablation.environment import PROJECT
+from ablation.environment import PROJECT, how_to_restore
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ def read_demo_messages(path: Path = MESSAGES) -> pd.DataFrame:
     """
     import pandas as pd
 
-    mend = "restore it, or make it anew: python -m demo.messages"
+    mend = how_to_restore("restore it, or make it anew: python -m demo.messages")
     try:
         with path.open(encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
@@ -74,5 +74,6 @@ def load_demo_tokenizer(path: Path = VOCABULARY) -> tiktoken.Encoding:
         )
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{path}: no vocabulary ({error}); restore it, or make it anew: python -m demo.vocabulary"
+            f"{path}: no vocabulary ({error});"
+            f" {how_to_restore('restore it, or make it anew: python -m demo.vocabulary')}"
         ) from None

@@ -34,19 +34,19 @@ class OccurringRows:
         }
 
 
-def occurring_rows(messages: dict[str, EncodedMessages]) -> OccurringRows:
-    """All token ids in the messages, pads included, and all positions up to the widest."""
+def occurring_rows(messages: dict[str, EncodedMessages], model: GPTModel) -> OccurringRows:
+    """All token ids in the messages, pads included, and all positions up to the last one."""
     tokens = torch.cat([split.tokens.flatten() for split in messages.values()]).unique()
-    width = max(split.tokens.shape[1] for split in messages.values())
-    return OccurringRows(tokens, torch.arange(width))
+    width = model.n_extra + max(split.tokens.shape[1] for split in messages.values())
+    return OccurringRows(tokens, torch.arange(int(model.positions(width).max()) + 1))
 
 
 def keep_occurring(model: GPTModel, weights: WeightSource, rows: OccurringRows, device: torch.device) -> None:
-    """Replace the model's trainable embeddings by the rows that occur."""
+    """Replace the model's embeddings by the rows that occur, each as trainable or frozen as it was."""
     for name, wanted in (("tok_emb", rows.tokens), ("pos_emb", rows.positions)):
-        dtype = getattr(model, name).weight.dtype
-        kept = weights.tensor(f"{name}.weight")[wanted].to(device, dtype)
-        setattr(model, name, nn.Embedding.from_pretrained(kept, freeze=False))
+        parameter = getattr(model, name).weight
+        kept = weights.tensor(f"{name}.weight")[wanted].to(device, parameter.dtype)
+        setattr(model, name, nn.Embedding.from_pretrained(kept, freeze=not parameter.requires_grad))
 
 
 def whole_embeddings(
@@ -59,11 +59,13 @@ def whole_embeddings(
         updates: how often the optimizer has stepped.
 
     Returns:
-        ``tok_emb.weight`` and ``pos_emb.weight`` in full.
+        Those of ``tok_emb.weight`` and ``pos_emb.weight`` that were trained, in full.
     """
     decay = (1 - config.learning_rate * config.weight_decay) ** updates
     whole = {}
     for name, occurring in (("tok_emb.weight", rows.tokens), ("pos_emb.weight", rows.positions)):
+        if name not in trained:
+            continue
         whole[name] = weights.tensor(name) * decay
         whole[name][occurring] = trained[name].to(whole[name].dtype)
     return whole

@@ -1,25 +1,36 @@
-"""What has to be computed, how often, and at which positions: the plan of a run.
+"""What has to be computed, how often, and at which positions: the plan of a run, from its configuration alone.
 
 Three facts make the plan, none of which changes the mathematics. Frozen blocks give the same states in every epoch.
 With the causal mask, positions behind the one that is read cannot influence it. And the last block is needed only
-where it is read.
+where it is read. This module needs no torch and no model. Blocks count from 0.
 """
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
 
-import torch
-from torch import Tensor
-
-from ablation.config.experiment import ExperimentConfig
-from ablation.data.encode import EncodedMessages
-from ablation.methods.layers import first_trainable_block
-from ablation.model.classifier import WeightSource, build_classifier
-from ablation.model.readout import READOUTS
+from ablation.config.experiment import RANDOM, ExperimentConfig
+from ablation.config.methods import METHODS
 from ablation.words import plural
-from previous_chapters import GPTModel
+
+
+class Start(Enum):
+    """What a training step starts from: what it has of each message."""
+
+    TOKENS = "its token ids"
+    STATES = "the states that enter the first trained block"
+    NORMALISED = "the normalised states that the last block attends to, and its input where it is read"
+    VECTOR = "the classifier's input"
+
+
+class Seen(Enum):
+    """On which positions of each message the classifier's answer can depend."""
+
+    FIRST = "the first"
+    OWN = "as many as its own length says"
+    ALL = "all, pads included"
 
 
 @dataclass(frozen=True)
@@ -28,48 +39,69 @@ class ExecutionPlan:
 
     Attributes:
         n_blocks: blocks of the model.
-        first_block: first block with a trainable parameter; ``n_blocks`` if none, -1 if the embeddings train.
+        first_block: the first with anything trained or added in it; ``n_blocks`` if there is none.
+        embeddings_train: so that nothing can be computed once.
         pooled: the readout is a mean, so that the last block is needed at every position taken in.
         causal: no position depends on later ones.
-        taken_in: per split, (N,) positions up to and including the last one read.
-        visible: per split, (N,) positions on which the readout can depend.
+        seen: positions that matter.
+        one_length: all messages are seen at the same number of positions.
+        whole_last: the last block is none that can be computed at one position only.
+        feature_group: equal for runs that share what is computed once, but for the messages; None if nothing is.
     """
 
     n_blocks: int
     first_block: int
+    embeddings_train: bool
     pooled: bool
     causal: bool
-    taken_in: dict[str, Tensor]
-    visible: dict[str, Tensor]
+    seen: Seen
+    one_length: bool
+    whole_last: bool = False
+    feature_group: Hashable = None
+
+    @property
+    def start(self) -> Start:
+        if self.embeddings_train or self.first_block == 0:
+            return Start.TOKENS
+        if self.first_block == self.n_blocks:
+            return Start.VECTOR
+        if self.first_block == self.n_blocks - 1 and not (self.pooled or self.whole_last):
+            return Start.NORMALISED
+        return Start.STATES
 
     @property
     def keeps_features(self) -> bool:
         """Whether anything is computed once and kept; otherwise every step starts from the token ids."""
-        return self.first_block > 0
+        return self.start is not Start.TOKENS
 
     @property
     def prefix_blocks(self) -> int:
         """Blocks at the beginning that are computed once, at every visible position."""
         whole = self.n_blocks if self.pooled else self.n_blocks - 1
-        return max(0, min(self.first_block, whole))
+        return min(self.first_block, whole) if self.keeps_features else 0
 
-    def describe(self) -> str:
-        """The plan in one line."""
+    @property
+    def reads_once(self) -> bool:
+        """Whether a step goes through no block at more than one position."""
+        return self.start in (Start.VECTOR, Start.NORMALISED)
+
+    def describe(self, lengths: Sequence[int] = ()) -> str:
+        """The plan in one line; ``lengths`` are the positions at which each message is seen, where they are known."""
         last = self.n_blocks - 1
-        lengths = torch.cat(list(self.visible.values())).tolist()
-        span = f"{max(lengths)}" if len(set(lengths)) == 1 else f"{min(lengths)} to {max(lengths)}"
-        size = f"{plural(len(lengths), 'message')} × {span} position{'' if span == '1' else 's'}"
-        read_at = "every position" if self.pooled else "1 position"
-        if self.first_block == self.n_blocks:
+        size = "each message"
+        if lengths:
+            span = f"{max(lengths)}" if len(set(lengths)) == 1 else f"{min(lengths)} to {max(lengths)}"
+            size = f"{plural(len(lengths), 'message')} × {span} position{'' if span == '1' else 's'}"
+        if self.start is Start.VECTOR:
             return f"plan: {_blocks(0, last)} frozen, computed once over {size}; classifier on 1 vector per message"
         if self.keeps_features:
             parts = [f"{_blocks(0, self.first_block - 1)} frozen, computed once over {size}"]
         else:
             parts = [f"nothing frozen that could be computed once; {size}"]
-        first = max(0, self.first_block)
+        first = self.first_block if self.keeps_features else 0
         if first < last:
             parts.append(f"{_blocks(first, last - 1)} at every position")
-        parts.append(f"{_blocks(last, last)} at {read_at}")
+        parts.append(f"{_blocks(last, last)} at {'every position' if self.pooled else '1 position'}")
         return "plan: " + "; ".join(parts)
 
 
@@ -77,52 +109,40 @@ def _blocks(first: int, last: int) -> str:
     return f"block {first}" if first == last else f"blocks {first}–{last}"
 
 
-def make_plan(config: ExperimentConfig, model: GPTModel, messages: dict[str, EncodedMessages]) -> ExecutionPlan:
-    """Derive the plan from what trains, what is read, and whether positions can look ahead."""
-    causal = not config.disable_causal_mask
-    readout = READOUTS[config.trainable_token_pos]
-    taken_in = {name: readout(split.lengths, split.widths()) for name, split in messages.items()}
-    return ExecutionPlan(
-        n_blocks=len(model.trf_blocks),
-        first_block=first_trainable_block(model),
-        pooled=config.average_embeddings,
-        causal=causal,
-        taken_in=taken_in,
-        visible=taken_in if causal else {name: split.widths() for name, split in messages.items()},
-    )
+def make_plan(config: ExperimentConfig, n_blocks: int | None = None) -> ExecutionPlan:
+    """Derive the plan from what trains, what is read, and whether positions can look ahead.
 
-
-@dataclass(frozen=True)
-class Setup:
-    """What an execution works on.
-
-    Attributes:
-        model: the classifier; its values are still in ``weights``.
-        messages: per split.
+    Args:
+        n_blocks: blocks of the model, where it is not of the configuration's shape.
     """
-
-    config: ExperimentConfig
-    weights: WeightSource
-    messages: dict[str, EncodedMessages]
-    device: torch.device
-    model: GPTModel
-    plan: ExecutionPlan
-
-
-def make_setup(
-    config: ExperimentConfig,
-    weights: WeightSource,
-    messages: dict[str, EncodedMessages],
-    device: torch.device,
-    dtype: torch.dtype = torch.float32,
-) -> Setup:
-    """Build the classifier that the configuration names, in the weights' shape, and plan its execution."""
-    model = build_classifier(config, weights.shape).to(dtype)
-    return Setup(config, weights, messages, device, model, make_plan(config, model, messages))
+    method, n_blocks = METHODS[config.trainable_layers], n_blocks or config.shape.n_layers
+    seen = _seen(config)
+    plan = ExecutionPlan(
+        n_blocks=n_blocks,
+        first_block=method.first_block(n_blocks),
+        embeddings_train=method.embeddings_train,
+        pooled=config.average_embeddings,
+        causal=not config.disable_causal_mask,
+        seen=seen,
+        one_length=seen is Seen.FIRST or (seen is Seen.ALL and not config.no_padding),
+    )
+    if config.execution == "naive" or not plan.keeps_features:
+        return plan
+    return replace(plan, feature_group=_feature_group(config, plan))
 
 
-def arithmetic(config: ExperimentConfig, device: torch.device) -> AbstractContextManager:
-    """The context in which hidden states and logits are computed at the configured precision."""
-    if config.precision == "bf16":
-        return torch.autocast(device.type, torch.bfloat16)
-    return nullcontext()
+def _seen(config: ExperimentConfig) -> Seen:
+    """With the mask, what is read decides; without, every position sees all others."""
+    everything = Seen.OWN if config.no_padding else Seen.ALL
+    if config.disable_causal_mask:
+        return everything
+    return {"first": Seen.FIRST, "last": everything}.get(config.trainable_token_pos, Seen.OWN)
+
+
+def _feature_group(config: ExperimentConfig, plan: ExecutionPlan) -> Hashable:
+    """What the states behind the prefix depend on, besides the messages. (A feature's own key knows these, too; this
+    serves the order of runs alone: were it wrong, runs would be slower, not different.)"""
+    weights = (RANDOM, config.seed) if config.weights == RANDOM else config.weights_path
+    padded = config.context_length if plan.seen is Seen.ALL else None
+    model = config.model_in_use, config.shape, weights, config.precision
+    return (*model, plan.prefix_blocks, plan.causal, plan.seen, padded)

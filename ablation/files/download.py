@@ -8,8 +8,8 @@ and killed processes. Several processes may want the same file: one fetches, the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypedDict
 
@@ -109,17 +109,15 @@ class _Delivery:
         self.part = PartFile(final)
         self.transfer = Transfer(self.wanted, self.part, proof.by_content, patience, self.report)
 
-    @contextmanager
-    def one_process_at_a_time(self) -> Iterator[None]:
-        """Hold the operating system's lock for the file; it vanishes with the process that holds it."""
+    def one_process_at_a_time(self) -> AbstractContextManager[object]:
+        """The operating system's lock for the file, held; it vanishes with the process that holds it."""
         from filelock import FileLock, Timeout
 
         lock = FileLock(self.final.with_name(f".{self.final.name}.lock"))
         last_size, last_change, told = -1, time.monotonic(), False
         while True:
             try:
-                lock.acquire(timeout=self.patience.lock_poll)
-                break
+                return lock.acquire(timeout=self.patience.lock_poll)
             except Timeout:
                 if not told:
                     self.report(f"{self.final.name}: another process is fetching it, waiting")
@@ -131,10 +129,6 @@ class _Delivery:
                         f"another process has held {lock.lock_file} for {self.patience.lock_timeout:.0f} s without"
                         " fetching anything: end it, or delete that file if there is none"
                     ) from None
-        try:
-            yield
-        finally:
-            lock.release()
 
     def from_first_good_address(self) -> None:
         if self.wanted.size is not None:

@@ -44,14 +44,14 @@ def fetch_weights(
     if not (folder / wanted.name).exists() and published.has_checkpoint(size, models_dir):
         report(f"{folder / wanted.name} is not there: using {published.weights_folder(size, models_dir, 'openai')}")
         return _fetch_checkpoint(size, models_dir, options)
+    how = _command(size, "--models_dir", models_dir)
     try:
-        return fetch(wanted, folder, how_to_fetch=_command(size, "--models_dir", models_dir), **options)
+        return fetch(wanted, folder, how_to_fetch=how, **options)
     except NoAddressError as failure:
         report(f"{failure}; trying OpenAI's checkpoint of the same model")
         try:
             return _fetch_checkpoint(size, models_dir, options)
         except NoAddressError as second:
-            how = _command(size, "--models_dir", models_dir)
             raise NoAddressError(
                 f"{failure}; {second}; check the connection, give --weights_path,"
                 f" or run {how} on a connected machine and copy {models_dir} here"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from ablation.config.experiment import NUM_CLASSES, ExperimentConfig
 from ablation.config.shapes import ModelShape
-from ablation.methods.layers import apply_policy
+from ablation.methods.registry import METHODS, adapt
 from ablation.model.weights import WithoutDraws, combined_digest, tensor_digest
 from previous_chapters import GPTModel
 
@@ -48,33 +49,64 @@ class RandomWeights:
         return combined_digest({name: tensor_digest(tensor) for name, tensor in self._tensors.items()})
 
 
-def build_classifier(config: ExperimentConfig, shape: ModelShape) -> GPTModel:
-    """A classifier whose trunk is still on the meta device, so that nothing is drawn or held that is about to be
-    overwritten; what is new (head, LoRA) is drawn on the CPU from the seed.
+@dataclass(frozen=True)
+class Assembly:
+    """A classifier whose trunk has no values yet (it is on the meta device), and where they come from.
+
+    Attributes:
+        model: what is new in it (head, parts of the method) has its starting values.
+        sources: name of each parameter of the trunk -> its name in the source of weights.
+        added: names of the parameters that the method attached.
     """
+
+    model: GPTModel
+    sources: dict[str, str]
+    added: frozenset[str]
+
+    def count_parameters(self) -> tuple[int, int]:
+        """(parameters of the trunk and its head, trainable parameters)"""
+        parameters = dict(self.model.named_parameters())
+        plain = sum(p.numel() for name, p in parameters.items() if name not in self.added)
+        return plain, sum(p.numel() for p in parameters.values() if p.requires_grad)
+
+
+def assemble(config: ExperimentConfig, shape: ModelShape) -> Assembly:
+    """Put together what the configuration names, drawing only what is new, on the CPU and from the seed."""
     with torch.device("meta"), WithoutDraws():
         model = GPTModel(shape, causal=not config.disable_causal_mask)
     torch.manual_seed(config.seed)
     model.out_head = nn.Linear(shape.emb_dim, NUM_CLASSES)
-    apply_policy(model, config.trainable_layers, config.lora_rank, config.lora_alpha)
-    return model
+    origins = adapt(model, METHODS[config.trainable_layers], config)
+    added = frozenset(name for name, _ in model.named_parameters() if name not in origins)
+    # By the values, not the names: what has none yet must come from somewhere.
+    sources = {name: origins[name] for name, parameter in model.named_parameters() if parameter.is_meta}
+    return Assembly(model, sources, added)
 
 
-def trunk_name(name: str) -> str:
-    """The name, in the model without LoRA, of a parameter of a model whose layers may be wrapped."""
-    return name.replace(".linear.", ".")
+def build_classifier(config: ExperimentConfig, shape: ModelShape) -> GPTModel:
+    """The model of :func:`assemble`."""
+    return assemble(config, shape).model
 
 
-def materialise(module: nn.Module, weights: WeightSource, device: torch.device, prefix: str = "") -> None:
-    """Give a module's parameters that are on the meta device their values, and move the others to the device.
+def materialise(
+    module: nn.Module,
+    weights: WeightSource,
+    device: torch.device,
+    sources: Mapping[str, str] | None = None,
+    prefix: str = "",
+) -> None:
+    """Give a module's parameters their values: the trunk's from their source, others as they are.
 
-    Frozen parameters may share memory with the source (a mapped file, say); trainable ones get memory of their own.
+    Trainable parameters become copies of their own; frozen ones may be views of a mapped file.
 
     Args:
+        sources: as :class:`Assembly` has them; None for a plain model, whose names are the source's.
         prefix: what the module is called in the model; empty for the model itself.
     """
     own = dict(module.named_parameters())
-    wanted = {name: trunk_name(f"{prefix}.{name}".lstrip(".")) for name, p in own.items() if p.is_meta}
+    wanted = {name: f"{prefix}.{name}".lstrip(".") for name, parameter in own.items() if parameter.is_meta}
+    if sources is not None:
+        wanted = {name: sources[full] for name, full in wanted.items()}
     read = weights.tensors(wanted.values())
     for name, parameter in own.items():
         value = read[wanted[name]] if name in wanted else parameter.detach()
@@ -83,10 +115,3 @@ def materialise(module: nn.Module, weights: WeightSource, device: torch.device, 
             value = value.clone(memory_format=torch.contiguous_format)
         part_name, _, leaf = name.rpartition(".")
         setattr(module.get_submodule(part_name), leaf, nn.Parameter(value, requires_grad=parameter.requires_grad))
-
-
-def count_parameters(model: GPTModel) -> tuple[int, int]:
-    """(all parameters but LoRA's, trainable parameters); values need not be loaded."""
-    parameters = dict(model.named_parameters())
-    total = sum(p.numel() for name, p in parameters.items() if not name.endswith((".lora.A", ".lora.B")))
-    return total, sum(p.numel() for p in parameters.values() if p.requires_grad)

@@ -53,14 +53,16 @@ class Console(Listener):
 
 def summary(task: Task, rows: Sequence[Mapping[str, Any]], results_csv: Path) -> str:
     """The rows of a run as appended, as a person reads them, published figures beside them where there are any."""
-    first = rows[0]
-    settings = " ".join(f"{name}={'' if value is None else value}" for name, value in as_record(rows).items())
-    settings = textwrap.fill(settings, 110, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+    first, record = rows[0], as_record(rows)
+    evaluations = record.pop("evaluations", [{}])
+    wrap = textwrap.TextWrapper(110, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
     is_published = bool(first["row"]) and not first["demo"]
     published = task.published().get(str(first["row"])) if is_published else None
-    lines = [f"{'row' if len(rows) == 1 else f'{len(rows)} rows'} appended to {results_csv}:", settings]
-    for row in rows:
-        lines += ["", f"{'':24}{'this run':>18}" + (f"{'published':>12}" if published else "")]
+    appended = "row" if len(rows) == 1 else f"{len(rows)} rows"
+    lines = [f"{appended} appended to {results_csv}:", wrap.fill(_settings(record))]
+    for row, evaluation in zip(rows, evaluations, strict=True):
+        own = _settings({name: value for name, value in evaluation.items() if name not in _measured(task)})
+        lines += ["", f"{own:24}{'this run':>18}" + (f"{'published':>12}" if published else "")]
         lines += [_metric_line(metric, row, published) for metric in task.metrics]
     line = f"{'training time':24}{first['training_minutes']:>16.2f} min"
     lines.append(
@@ -69,6 +71,16 @@ def summary(task: Task, rows: Sequence[Mapping[str, Any]], results_csv: Path) ->
     if first["demo"]:
         lines.append(DISCLAIMER)
     return "\n".join(lines)
+
+
+def _settings(values: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={'' if value is None else value}" for name, value in values.items())
+
+
+def _measured(task: Task) -> set[str]:
+    """The columns of the task's metrics."""
+    counts = {f"{metric.split}_{what}" for metric in task.metrics for what in ("correct", "total")}
+    return counts | {metric.name for metric in task.metrics}
 
 
 def _metric_line(metric: Metric, row: Mapping[str, Any], published: Mapping[str, str] | None) -> str:

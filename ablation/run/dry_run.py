@@ -20,7 +20,7 @@ from ablation.config.shapes import NANO
 from ablation.data.demo import DISCLAIMER
 from ablation.environment import python_command
 from ablation.files.needed import files_to_fetch
-from ablation.model.classifier import build_classifier, count_parameters
+from ablation.model.classifier import assemble
 from ablation.process_state import process_state_kept
 from ablation.results.task import Task
 from ablation.run.inputs import foreign_digests, resolve_device
@@ -35,7 +35,7 @@ def describe(task: Task, config: ExperimentConfig) -> str:
     """
     device = resolve_device(config)
     with process_state_kept():  # the new layers are drawn
-        total, trainable = count_parameters(build_classifier(config, config.shape))
+        total, trainable = assemble(config, config.shape).count_parameters()
     memory, shape, foreign = estimate_memory(config, device), config.shape, foreign_digests(task, config)
     row = row_number(config, foreign)
     settings = ", ".join(f"{name} {value}" for name, value in variant_settings(config, foreign).items()) or "none"

@@ -18,14 +18,14 @@ from ablation.config.shapes import NANO
 from ablation.data.demo import DISCLAIMER
 from ablation.data.encode import EncodedMessages, make_loaders
 from ablation.environment import environment_stamp, git_commit, peak_memory_mb
-from ablation.execution.executions import NaiveExecution, PlannedExecution
 from ablation.execution.feature_cache import FeatureCache
 from ablation.execution.feature_file import FeatureStorageError
 from ablation.execution.features import FeatureOptions
-from ablation.execution.plan import Setup, make_setup
+from ablation.execution.naive import NaiveExecution
+from ablation.execution.planned import PlannedExecution
+from ablation.execution.setup import Setup, make_setup
 from ablation.files.needed import check_files
 from ablation.listener import Listener
-from ablation.model.classifier import count_parameters
 from ablation.process_state import process_state_kept
 from ablation.results.result import Answers, ExperimentResult, Facts, Timings
 from ablation.results.task import Task
@@ -58,9 +58,7 @@ def open_feature_cache(config: ExperimentConfig, listener: Listener) -> Abstract
     return FeatureCache(Path(config.feature_cache), int(config.feature_cache_limit * GIGABYTE), listener)
 
 
-def make_execution(
-    setup: Setup, cache: FeatureCache | None = None, weights_digest: str = ""
-) -> Execution:
+def make_execution(setup: Setup, cache: FeatureCache | None = None, weights_digest: str = "") -> Execution:
     """The execution that the configuration names, its trainable part loaded and on the device."""
     config = setup.config
     if config.execution == "naive":
@@ -144,12 +142,12 @@ def prepare(
     training = examples.splits["train"]
     facts = Facts(
         training.tokens.shape[1] if training.padded else None,
-        *count_parameters(setup.model),  # before an execution leaves out what never occurs
+        *setup.parameter_counts,  # before an execution leaves out what never occurs
         weights.digest(),
         examples.digest,
     )
     if config.execution != "naive":
-        listener.message(setup.plan.describe())
+        listener.message(setup.describe())
     foreign = {} if has_published_weights(config) else {"weights_digest": facts.weights_digest}
     if not examples.published:
         foreign["data_digest"] = examples.digest

@@ -9,10 +9,9 @@ import torch
 from torch import nn
 
 from ablation.config.experiment import RANDOM, ConfigError, ExperimentConfig
-from ablation.methods.layers import first_trainable_block
-from ablation.model.classifier import build_classifier, count_parameters
+from ablation.execution.plan import make_plan
+from ablation.model.classifier import Assembly, assemble
 from ablation.process_state import process_state_kept
-from previous_chapters import GPTModel
 
 GIGABYTE = 10**9
 DEFAULT_FEATURE_MEMORY = 2 * GIGABYTE
@@ -29,27 +28,23 @@ class MemoryEstimate:
 def estimate_memory(config: ExperimentConfig, device: torch.device) -> MemoryEstimate:
     """Estimate without loading anything. What trains has a gradient and two moments, all in float32."""
     with process_state_kept():  # the new layers are drawn
-        model = build_classifier(config, config.shape)
-    trainable = count_parameters(model)[1]
-    needed = 4 * (_held_parameters(config, model, device) + 3 * trainable)
+        assembly = assemble(config, config.shape)
+    trainable = assembly.count_parameters()[1]
+    needed = 4 * (_held_parameters(config, assembly, device) + 3 * trainable)
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
     return MemoryEstimate(needed, free)
 
 
-def _held_parameters(config: ExperimentConfig, model: GPTModel, device: torch.device) -> int:
+def _held_parameters(config: ExperimentConfig, assembly: Assembly, device: torch.device) -> int:
     """How many parameters take memory of the device: all, if run naively or drawn there; in the main memory otherwise
     only what trains, because frozen weights stay in their mapped file; on another device whatever a step computes
     with."""
-    total, trainable = count_parameters(model)
-    if config.execution == "naive":
-        return total
-    first = first_trainable_block(model)
-    if device.type == "cpu":
-        return total if config.weights == RANDOM or first < 0 else trainable
-    parts: list[nn.Module] = [model.trf_blocks[max(0, first) :], model.final_norm, model.out_head]
-    if first <= 0:  # the first block's inputs are computed at every step
-        parts += [model.tok_emb, model.pos_emb]
-    return sum(map(_size, parts))
+    model, plan = assembly.model, make_plan(config)
+    if device.type == "cpu" and config.execution != "naive" and config.weights != RANDOM:
+        return assembly.count_parameters()[1]
+    if device.type == "cpu" or config.execution == "naive" or not plan.keeps_features:
+        return _size(model)
+    return _size(model.trf_blocks[plan.first_block :]) + _size(model.final_norm) + _size(model.out_head)
 
 
 def _size(module: nn.Module) -> int:

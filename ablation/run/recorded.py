@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ablation.config.experiment import ExperimentConfig
-from ablation.execution.executions import PlannedExecution
+from ablation.execution.planned import PlannedExecution
 from ablation.results.task import Task
 from ablation.run.training import Updater, loss_of_batches
 

@@ -17,22 +17,21 @@ import torch
 from torch import Tensor, nn
 
 from ablation.config.experiment import ConfigError, ExperimentConfig
+from ablation.config.methods import METHODS as DECLARED
 from ablation.data.encode import EncodedMessages, encode_messages, send
-from ablation.data.spam import LABELS
-from ablation.execution.frozen_prefix import advance, lay_out
-from ablation.execution.plan import arithmetic
-from ablation.execution.single_query import block_at_position, normalise
-from ablation.model.classifier import WeightSource, build_classifier, trunk_name
-from ablation.model.readout import READOUTS, read
+from ablation.execution.blocks import advance, logits_from_last_input
+from ablation.execution.features import attended_positions
+from ablation.execution.layout import PackedRun, lay_out
+from ablation.execution.plan import make_plan
+from ablation.execution.setup import arithmetic, find_reach
+from ablation.methods.registry import METHODS
+from ablation.model.classifier import WeightSource, assemble
 from ablation.results.log import RUN_JSON
 from ablation.results.run_folder import TRAINED_DIGEST, TRAINED_PARAMETERS
-from lora import merge_lora
 from previous_chapters import GPTModel, TransformerBlock
 
 if TYPE_CHECKING:
     import tiktoken
-
-LABEL_NAMES = {number: name for name, number in LABELS.items()}
 
 
 class ClassifierError(Exception):
@@ -122,33 +121,40 @@ def join(saved: SavedRun, base: WeightSource | None) -> GPTModel:
             f"{saved.folder} was trained on weights with digest {saved.weights_digest}, these have {found};"
             " give the same with --weights_path"
         )
-    model = build_classifier(saved.config, saved.config.shape)
+    assembly = assemble(saved.config, saved.config.shape)
+    model = assembly.model
     expected = {name: tuple(p.shape) for name, p in model.named_parameters() if p.requires_grad}
     found_shapes = {name: tuple(tensor.shape) for name, tensor in saved.parameters.items()}
     if found_shapes != expected:
         odd = sorted(dict(expected.items() ^ found_shapes.items()))
         raise ClassifierError(f"{saved.folder / TRAINED_PARAMETERS} does not fit the run's model: {', '.join(odd[:4])}")
-    for path, part in model.named_modules():
-        for leaf, _ in list(part.named_parameters(recurse=False)):
-            name = f"{path}.{leaf}"
-            if name in saved.parameters:
-                value = saved.parameters[name]
-            elif base is not None:
-                value = base.tensor(trunk_name(name))
-            else:
-                raise ClassifierError(f"{saved.folder} needs the base weights for {name}; give them")
-            setattr(part, leaf, nn.Parameter(value, requires_grad=False))
+    for name in dict(model.named_parameters()):
+        if name in saved.parameters:
+            value = saved.parameters[name]
+        elif base is not None:
+            value = base.tensor(assembly.sources[name])
+        else:
+            raise ClassifierError(f"{saved.folder} needs the base weights for {name}; give them")
+        part, _, leaf = name.rpartition(".")
+        setattr(model.get_submodule(part), leaf, nn.Parameter(value, requires_grad=False))
     return model
 
 
 def needs_base(saved: SavedRun) -> bool:
     """Whether anything of the model was not trained."""
-    return saved.config.trainable_layers != "all"
+    return not assemble(saved.config, saved.config.shape).sources.keys() <= saved.parameters.keys()
 
 
-def book_checkpoint(model: GPTModel) -> dict[str, Tensor]:
-    """The whole model under the book's names, LoRA merged, with the causal-mask buffers that its code expects."""
-    merge_lora(model)
+def book_checkpoint(saved: SavedRun, model: GPTModel) -> dict[str, Tensor]:
+    """The whole model under the book's names, the method merged, with the causal-mask buffers that its code expects.
+
+    Raises:
+        ClassifierError: the run's method does not merge.
+    """
+    method = saved.config.trainable_layers
+    if reason := DECLARED[method].cannot_merge:
+        raise ClassifierError(f"{saved.folder}: {method} does not merge into plain weights ({reason})")
+    METHODS[method].merge(model)
     state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
     size = model.pos_emb.num_embeddings
     for index, block in enumerate(model.trf_blocks):
@@ -165,16 +171,16 @@ class Answer:
     """What the classifier says of a message.
 
     Attributes:
-        label: ``ham`` or ``spam``, whichever has the larger logit.
+        label: the name of the one with the largest logit.
         probability: of that label, by the softmax of the logits.
-        logits: of ham and of spam.
+        logits: of each label.
         tokens: how many tokens the message has.
         read: how many of them the model was given; fewer if the message was cut.
     """
 
     label: str
     probability: float
-    logits: tuple[float, float]
+    logits: tuple[float, ...]
     tokens: int
     read: int
 
@@ -191,10 +197,19 @@ class TrainedClassifier:
             would round otherwise.
         tokenizer: of the base weights.
         device: where to compute.
+        label_names: in the order of the logits.
     """
 
-    def __init__(self, saved: SavedRun, model: GPTModel, tokenizer: tiktoken.Encoding, device: torch.device) -> None:
+    def __init__(
+        self,
+        saved: SavedRun,
+        model: GPTModel,
+        tokenizer: tiktoken.Encoding,
+        device: torch.device,
+        label_names: Sequence[str],
+    ) -> None:
         self.config = saved.config
+        self._label_names = label_names
         self._padded_length = saved.padded_length
         self._tokenizer, self._device = tokenizer, device
         self._model = model.to(device).requires_grad_(False)
@@ -216,10 +231,14 @@ class TrainedClassifier:
         answers = []
         for index, tokens in enumerate(token_lists):
             label = int(logits[index].argmax())
-            ham, spam = logits[index].tolist()
-            read_tokens = int(messages.lengths[index])
             answers.append(
-                Answer(LABEL_NAMES[label], float(probabilities[index, label]), (ham, spam), len(tokens), read_tokens)
+                Answer(
+                    label=self._label_names[label],
+                    probability=float(probabilities[index, label]),
+                    logits=tuple(logits[index].tolist()),
+                    tokens=len(tokens),
+                    read=int(messages.lengths[index]),
+                )
             )
         return answers
 
@@ -234,32 +253,31 @@ class TrainedClassifier:
 
     @torch.inference_mode()
     def _logits(self, messages: EncodedMessages) -> Tensor:
-        """(N, 2) on the CPU, computed in batches of similar length."""
-        widths = messages.widths()
-        taken_in = READOUTS[self.config.trainable_token_pos](messages.lengths, widths)
-        causal = not self.config.disable_causal_mask
-        visible = taken_in if causal else widths
-        logits = torch.empty(len(messages), 2, device=self._device)
-        *blocks, last = (cast(TransformerBlock, block) for block in self._model.trf_blocks)
-        with arithmetic(self.config, self._device):
-            for batch in lay_out(visible, torch.arange(len(messages)), first_row=0):
-                tokens = (send(messages.tokens[run.messages, : run.length], self._device) for run in batch.runs)
-                states = torch.cat([self._model.embed(ids).flatten(0, 1) for ids in tokens])
-                for block in blocks:
+        """(N, C) on the CPU, computed in batches of similar length."""
+        model, device = self._model, self._device
+        plan = make_plan(self.config)
+        reach = find_reach(self.config, model, plan, {"all": messages})
+        taken_in, attended = reach.taken_in["all"], reach.attended["all"] + model.n_extra
+        logits = torch.empty(len(messages), len(self._label_names), device=device)
+        with arithmetic(self.config, device):
+            for batch in lay_out(reach.visible["all"] + model.n_extra, torch.arange(len(messages)), first_row=0):
+                states = torch.cat([self._embedded(messages.tokens, run).flatten(0, 1) for run in batch.runs])
+                for block in list(model.trf_blocks)[:-1]:
                     advance(block, states, batch)
                 for run in batch.runs:
-                    readout = send(taken_in[run.messages], self._device)
-                    answers = self._behind(last, run.view(states, batch.start), readout)
-                    logits[send(run.messages, self._device)] = answers.float()
+                    answers = logits_from_last_input(
+                        model,
+                        run.view(states, batch.start),
+                        send(taken_in[run.messages], device),
+                        attended_positions(attended[run.messages], run.length, device),
+                        pooled=plan.pooled,
+                    )
+                    logits[send(run.messages, device)] = answers.float()
         return logits.cpu()
 
-    def _behind(self, last: TransformerBlock, x: Tensor, taken_in: Tensor) -> Tensor:
-        """(B, T, D) that enter the last block -> (B, 2) logits; of that block only what the readout needs."""
-        model = self._model
-        if self.config.average_embeddings:
-            return model.out_head(read(model.final_norm(last(x)), taken_in, pooled=True))
-        x = block_at_position(last, read(x, taken_in, pooled=False), normalise(x), attended=None)
-        return model.out_head(model.final_norm(x))
+    def _embedded(self, tokens: Tensor, run: PackedRun) -> Tensor:
+        """(B, T, D) what enters the first block, of the messages of a run."""
+        return self._model.embed(send(tokens[run.messages, : run.length - self._model.n_extra], self._device))
 
 
 def check_message(text: str) -> None:

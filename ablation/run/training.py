@@ -118,19 +118,16 @@ def train(
     parameters do not change in between.
     """
     torch.manual_seed(config.effective_order_seed)
-    optimizer = new_optimizer(execution.trainable_parameters(), config)
-    update = new_updater(task, execution, optimizer, config)
-    history = History()
-    batches_per_epoch = len(loaders["train"])
+    update = new_updater(task, execution, new_optimizer(execution.trainable_parameters(), config), config)
+    history, batches_per_epoch = History(), len(loaders["train"])
     total_steps = min(config.num_epochs * batches_per_epoch, config.max_steps or float("inf"))
     listener.work_started("training", int(total_steps), "batch")
     for epoch in range(config.num_epochs):
         waiting: list[Tensor] = []
         for number, batch in enumerate(loaders["train"], start=1):
             is_last = number == batches_per_epoch or history.steps + 1 == total_steps
-            update_due = is_last or number % config.accumulation_steps == 0
             waiting.append(batch)
-            if update_due:
+            if is_last or number % config.accumulation_steps == 0:
                 update(waiting)
                 waiting = []
                 history.updates += 1
@@ -143,11 +140,9 @@ def train(
             history.steps += 1
             if is_last:
                 break
-        train_count, validation_count = (
-            count_correct(task, execution, split, loaders[split], config.eval_iter) for split in EVALUATED
-        )
-        history.epoch_counts.append((train_count, validation_count))
-        listener.epoch_ended(epoch + 1, train_count, validation_count)
+        counts = [count_correct(task, execution, split, loaders[split], config.eval_iter) for split in EVALUATED]
+        history.epoch_counts.append((counts[0], counts[1]))
+        listener.epoch_ended(epoch + 1, *counts)
         if history.steps == total_steps:
             break
     listener.work_ended()

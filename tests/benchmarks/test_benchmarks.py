@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ablation.data.encode import make_loaders
-from ablation.execution.plan import make_setup
+from ablation.execution.setup import make_setup
 from ablation.model.classifier import RandomWeights
 from ablation.run.training import make_optimizer, train
 from ablation.tasks.spam import SPAM

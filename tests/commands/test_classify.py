@@ -19,7 +19,7 @@ import classify
 from ablation.config.experiment import ExperimentConfig
 from ablation.data.demo import WEIGHTS, load_demo_tokenizer
 from ablation.data.lines import LONGEST_LINE, read_lines
-from ablation.data.spam import split_messages
+from ablation.data.spam import LABELS, split_messages
 from ablation.listener import Listener
 from ablation.results.run_folder import PREDICTIONS_CSV, TRAINED_PARAMETERS, save_result
 from ablation.run.experiment import run_experiment
@@ -68,7 +68,7 @@ def train(folder: Path, **overrides: Any) -> Path:
 def open_classifier(folder: Path) -> TrainedClassifier:
     saved = read_saved_run(folder)
     base = open_weights(saved.config, Listener()) if needs_base(saved) else None
-    return TrainedClassifier(saved, join(saved, base), open_tokenizer(saved.config), CPU)
+    return TrainedClassifier(saved, join(saved, base), open_tokenizer(saved.config), CPU, tuple(LABELS))
 
 
 def predicted(folder: Path, split: str = "test") -> np.ndarray:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
-from ablation.config import settings
+from ablation.config import methods as declared
 from ablation.config.effects import REASONS
-from ablation.config.experiment import FIELDS, TOKEN_POSITIONS, ConfigError, ExperimentConfig
+from ablation.config.experiment import FIELDS, TOKEN_POSITIONS, ConfigError, ExperimentConfig, config_hash
 from ablation.config.flags import config_from_flags, read_command
 from ablation.config.rows import ROWS, row_config, row_number
+from ablation.config.settings import TRAINABLE_LAYERS, CommonSettings, fields_of, option
 from ablation.config.shapes import canonical_model_size
-from ablation.methods.layers import TRAINABLE_LAYERS
+from ablation.config.values import number
+from ablation.methods import registry
 from ablation.model.readout import READOUTS
-from lora import LORA_LAYERS
 
 PUBLISHED = Path(__file__).parents[2] / "data" / "published_table.csv"
 
@@ -57,8 +60,7 @@ def test_given_flags_override_the_row() -> None:
 
 
 def test_names_offered_are_the_registries_keys() -> None:
-    assert set(settings.TRAINABLE_LAYERS) == set(TRAINABLE_LAYERS)
-    assert set(settings.LORA_POLICIES) == set(LORA_LAYERS)
+    assert list(TRAINABLE_LAYERS) == list(declared.METHODS) == list(registry.METHODS)
     assert set(TOKEN_POSITIONS) == set(READOUTS)
 
 
@@ -150,3 +152,26 @@ def test_settings_without_effect_are_warned_of(flags: dict[str, str | bool], exp
 
 def test_settings_without_effect_are_settings() -> None:
     assert set(REASONS) <= set(FIELDS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherTask(CommonSettings):
+    """What a second task would declare."""
+
+    LEADING_FIELDS: ClassVar = ("temperature",)
+
+    temperature: float = option(1.0, "of the softmax", number(positive=True))
+
+    def problems(self) -> list[str]:
+        return [*(["--temperature 9: too hot"] if self.temperature == 9 else []), *super().problems()]
+
+
+def test_another_task_has_the_settings_of_model_method_training_and_run() -> None:
+    names = list(fields_of(OtherTask))
+    assert names[0] == "temperature" and len(names) == len(set(names))
+    assert {"model_size", "lora_rank", "seed", "feature_cache"} < set(names)
+    assert not {"trainable_token_pos", "context_length", "no_padding"} & set(names)
+    assert config_hash(OtherTask(temperature=2.0)) != config_hash(OtherTask(lora_rank=4)) == config_hash(OtherTask())
+    with pytest.raises(ConfigError) as caught:
+        OtherTask(temperature=9.0, n_layers=3)
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == ["--temperature 9", "--n_layers 3"]

@@ -14,12 +14,13 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 DOCUMENT = (PROJECT / "docs" / "extending.md").read_text(encoding="utf-8")
-EXAMPLES = dict(section.split("\n", 1) for section in DOCUMENT.split("\n## ")[1:])
+SECTIONS = dict(section.split("\n", 1) for section in DOCUMENT.split("\n## ")[1:])
+EXAMPLES = {name: section for name, section in SECTIONS.items() if "```diff" in section}
 QUICK = shlex.split("--max_steps 3 --eval_freq 1 --eval_iter 1 --context_length 16 --learning_rate 1e-4")
 
 
 def hunks(section: str) -> list[tuple[str, str, str]]:
-    """The diffs of a section as (file, old text, new text)."""
+    """The diffs of a section as (file, old text, new text); a new file has no old text."""
     found = []
     for diff in re.findall(r"```diff\n--- (.*?)```", section, flags=re.DOTALL):
         file, *lines = diff.splitlines()
@@ -27,6 +28,11 @@ def hunks(section: str) -> list[tuple[str, str, str]]:
         new = "\n".join(line[1:] for line in lines if line[0] in " +")
         found.append((file, old, new))
     return found
+
+
+def edited(file: Path, old: str, new: str) -> str:
+    """The text of a file after one edit."""
+    return file.read_text(encoding="utf-8").replace(old, new) if old else new
 
 
 @pytest.fixture
@@ -49,22 +55,27 @@ def losses(project: Path, command: list[str]) -> list[float]:
         return [float(row[column]) for row in csv.DictReader(file) for column in ("train_loss", "validation_loss")]
 
 
+def test_there_are_examples_of_what_people_add() -> None:
+    assert [name.split()[:2] for name in EXAMPLES] == [["A", kind] for kind in ("row", "method", "method", "readout")]
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_is_short_and_finds_its_place(name: str) -> None:
     edits = hunks(EXAMPLES[name])
-    assert edits and sum(len(new.splitlines()) for _, _, new in edits) < 15
+    assert sum(len(new.splitlines()) for _, old, new in edits if old) < 15
     for file, old, new in edits:
-        text = (PROJECT / file).read_text(encoding="utf-8")
-        assert text.count(old) == 1, (file, old)
-        compile(text.replace(old, new), file, "exec")
+        if not old:
+            assert not (PROJECT / file).exists() and len(new.splitlines()) < 25
+        else:
+            assert (PROJECT / file).read_text(encoding="utf-8").count(old) == 1, (file, old)
+        compile(edited(PROJECT / file, old, new), file, "exec")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_works(name: str, project: Path) -> None:
     for file, old, new in hunks(EXAMPLES[name]):
-        text = (project / file).read_text(encoding="utf-8")
-        (project / file).write_text(text.replace(old, new), encoding="utf-8")
+        (project / file).write_text(edited(project / file, old, new), encoding="utf-8")
     (line,) = re.findall(r"^    python (.*)$", EXAMPLES[name], flags=re.MULTILINE)
     command = [*shlex.split(line), *QUICK]
     planned = losses(project, command)

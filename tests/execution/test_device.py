@@ -13,9 +13,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ablation.data.encode import send
-from ablation.execution.executions import NaiveExecution, PlannedExecution
 from ablation.execution.features import FeatureOptions
-from ablation.execution.plan import make_setup
+from ablation.execution.naive import NaiveExecution
+from ablation.execution.planned import PlannedExecution
+from ablation.execution.setup import make_setup
 from ablation.listener import Listener
 from ablation.model.classifier import RandomWeights
 from ablation.run.experiment import feature_stages

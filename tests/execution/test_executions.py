@@ -15,7 +15,8 @@ from torch import Tensor
 from ablation.config.experiment import TOKEN_POSITIONS, TRAINABLE_LAYERS, ExperimentConfig
 from ablation.config.rows import ROWS
 from ablation.data.encode import make_loaders
-from ablation.execution.executions import NaiveExecution, PlannedExecution
+from ablation.execution.naive import NaiveExecution
+from ablation.execution.planned import PlannedExecution
 from ablation.listener import Listener
 from ablation.run.training import train
 from ablation.tasks.spam import SPAM
@@ -84,7 +85,7 @@ def assert_same_logits_and_gradients(naive: Execution, planned: Execution) -> No
     with torch.no_grad():
         for split, count in (("train", 40), ("validation", 12), ("test", 14)):
             batches = list(torch.arange(count).split(4 if split == "train" else 1))
-            if not naive._plan.causal or not naive._messages[split].padded:
+            if not naive.plan.causal or not naive._messages[split].padded:
                 batches = list(torch.arange(count).split(1))
             expected = torch.cat(naive.logits(split, batches))
             assert (torch.cat(planned.logits(split, batches)) - expected).abs().max() < 1e-9

@@ -24,11 +24,11 @@ from ablation.config.flags import config_from_flags
 from ablation.config.rows import row_config
 from ablation.data.encode import EncodedMessages
 from ablation.execution import features as prefix_features
-from ablation.execution.executions import PlannedExecution
 from ablation.execution.feature_cache import FeatureCache
 from ablation.execution.feature_file import FeatureStorageError, encode_header, read_header
 from ablation.execution.features import FeatureOptions
-from ablation.execution.plan import make_setup
+from ablation.execution.planned import PlannedExecution
+from ablation.execution.setup import make_setup
 from ablation.listener import Listener
 from ablation.model.classifier import RandomWeights
 from ablation.results.task import Examples

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from ablation.config.experiment import ExperimentConfig
+from ablation.config.methods import METHODS
 from ablation.config.shapes import MODEL_SHAPES, ModelShape
-from ablation.methods.layers import first_trainable_block
-from ablation.model.classifier import build_classifier, count_parameters
+from ablation.model.classifier import assemble, build_classifier
 from tests.support.tiny import SHAPE, make_execution, make_messages, tiny_config
 
 SHAPES = {**MODEL_SHAPES, "tiny (reference runs)": ModelShape(50257, 1024, 64, 3, 4)}
@@ -29,9 +29,9 @@ POLICIES: dict[str, dict[str, Any]] = {
 def test_parameter_counts(size: str, policy: str, parameter_counts: dict[str, Any]) -> None:
     """Nothing is allocated but what is new: the trunk stays on the meta device."""
     expected = parameter_counts[size]["trainable_parameters"]
-    model = build_classifier(ExperimentConfig(**POLICIES[policy]), SHAPES[size])
-    assert model.tok_emb.weight.is_meta
-    assert count_parameters(model) == (expected["total_with_classifier"], expected[policy])
+    assembly = assemble(ExperimentConfig(**POLICIES[policy]), SHAPES[size])
+    assert assembly.model.tok_emb.weight.is_meta
+    assert assembly.count_parameters() == (expected["total_with_classifier"], expected[policy])
 
 
 @pytest.mark.parametrize("size", SHAPES)
@@ -58,11 +58,11 @@ LORA_NAMES = {f"{layer}.lora.{part}" for layer in WRAPPED for part in "AB"} | {
     "out_head.linear.weight",
     "out_head.linear.bias",
 }
-EXPECTED_NAMES: dict[str, tuple[set[str], int]] = {  # policy -> what trains, first trainable block
+EXPECTED_NAMES: dict[str, tuple[set[str], int]] = {  # policy -> what trains, first block with something of it
     "last_layer": (HEAD, 3),
     "last_block": (HEAD | FINAL_NORM | block_names(2), 2),
     "last_two_blocks": (HEAD | FINAL_NORM | block_names(2) | block_names(1), 1),
-    "all": (HEAD | FINAL_NORM | EMBEDDINGS | block_names(0) | block_names(1) | block_names(2), -1),
+    "all": (HEAD | FINAL_NORM | EMBEDDINGS | block_names(0) | block_names(1) | block_names(2), 0),
     "lora": (LORA_NAMES, 0),
     "lora_alternative": (LORA_NAMES, 0),
 }
@@ -73,7 +73,8 @@ def test_exact_names_of_what_trains(policy: str) -> None:
     names, first_block = EXPECTED_NAMES[policy]
     model = build_classifier(tiny_config(trainable_layers=policy), SHAPE)
     assert {name for name, p in model.named_parameters() if p.requires_grad} == names
-    assert first_trainable_block(model) == first_block
+    assert METHODS[policy].first_block(3) == first_block
+    assert METHODS[policy].embeddings_train == (names >= EMBEDDINGS)
 
 
 @pytest.mark.parametrize("policy", EXPECTED_NAMES)

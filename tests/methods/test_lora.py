@@ -10,10 +10,11 @@ from torch import nn
 
 from ablation.data.encode import make_loaders
 from ablation.listener import Listener
+from ablation.methods.primitives import effective_weight_and_bias
 from ablation.model.classifier import RandomWeights, build_classifier, materialise
 from ablation.run.training import train
 from ablation.tasks.spam import SPAM
-from lora import LinearWithLoRA, LinearWithMergedLoRA, add_lora, effective_weight_and_bias, merge_lora
+from lora import LinearWithLoRA, LinearWithMergedLoRA, add_lora, merge_lora
 from previous_chapters import GPTModel
 from tests.support.tiny import CPU, SHAPE, make_execution, make_messages, tiny_config
 

@@ -10,7 +10,7 @@ import torch
 
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.rows import row_config
-from ablation.model.classifier import build_classifier, count_parameters
+from ablation.model.classifier import assemble
 from ablation.run.experiment import feature_stages, run_experiment
 from ablation.run.inputs import RunError, resolve_device
 from ablation.run.memory import check_memory, estimate_memory, feature_memory
@@ -29,6 +29,30 @@ from tests.support.tiny import CPU, make_messages, tiny_config
 )
 def test_memory_estimate(row: int, gigabytes: float) -> None:
     assert estimate_memory(row_config(row), CPU).needed / 1e9 == pytest.approx(gigabytes, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("row", "gigabytes"),
+    [
+        (12, 6.6),  # LoRA on GPT-2 XL: frozen blocks compute at every step, and have to be on the device
+        (9, 24.9),
+        (1, 0.11),  # the trainable block only: the others pass through once, one by one
+        (8, 0.49),
+    ],
+)
+def test_memory_estimate_on_cuda(row: int, gigabytes: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (80 * 10**9, 80 * 10**9))
+    estimate = estimate_memory(row_config(row), torch.device("cuda"))
+    assert estimate.needed / 1e9 == pytest.approx(gigabytes, rel=0.05)
+    assert estimate.free == 80 * 10**9
+
+
+def test_memory_estimate_on_cuda_counts_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random weights are drawn in the main memory; a naive run has the whole model on the device."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (80 * 10**9, 80 * 10**9))
+    cuda, trainable = torch.device("cuda"), 7_090_946
+    assert estimate_memory(row_config(1, weights="random"), cuda).needed == 16 * trainable
+    assert estimate_memory(row_config(1, execution="naive"), cuda).needed == 4 * 124_441_346 + 12 * trainable
 
 
 def test_random_weights_and_naive_execution_count_the_whole_model() -> None:
@@ -107,5 +131,5 @@ def test_feature_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_parameter_counts_are_the_models_whatever_of_it_is_computed(row: int, execution: str) -> None:
     config = row_config(row, demo=True, execution=execution, max_steps=1, eval_iter=1, context_length=8)
     result = run_experiment(SPAM, config)
-    expected = count_parameters(build_classifier(config, config.shape))
+    expected = assemble(config, config.shape).count_parameters()
     assert (result.facts.total_parameters, result.facts.trainable_parameters) == expected

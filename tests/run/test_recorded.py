@@ -18,9 +18,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ablation.config.experiment import ExperimentConfig
 from ablation.data.encode import make_loaders
-from ablation.execution.executions import PlannedExecution
 from ablation.execution.features import FeatureOptions
-from ablation.execution.plan import make_setup
+from ablation.execution.planned import PlannedExecution
+from ablation.execution.setup import make_setup
 from ablation.listener import Listener
 from ablation.model.classifier import RandomWeights
 from ablation.results.result import History

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ablation.config.experiment import ExperimentConfig
 from ablation.data.encode import EncodedMessages, encode_messages, make_loaders
-from ablation.execution.executions import NaiveExecution, PlannedExecution
+from ablation.execution.naive import NaiveExecution
+from ablation.execution.planned import PlannedExecution
 from ablation.listener import Count, Listener, StepLosses
 from ablation.results.result import History
 from ablation.run.training import train

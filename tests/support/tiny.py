@@ -14,9 +14,10 @@ from ablation.config.experiment import ExperimentConfig
 from ablation.config.shapes import ModelShape
 from ablation.data.demo import read_demo_messages
 from ablation.data.encode import EncodedMessages, encode_messages
-from ablation.execution.executions import NaiveExecution, PlannedExecution
 from ablation.execution.features import FeatureOptions
-from ablation.execution.plan import make_setup
+from ablation.execution.naive import NaiveExecution
+from ablation.execution.planned import PlannedExecution
+from ablation.execution.setup import make_setup
 from ablation.listener import Listener
 from ablation.model.classifier import RandomWeights, WeightSource
 from ablation.run.experiment import feature_stages

@@ -1,0 +1,125 @@
+"""What an execution works on: the model, where its values come from, the messages, and how far each is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ablation.config.experiment import ExperimentConfig
+from ablation.data.encode import EncodedMessages
+from ablation.execution.plan import ExecutionPlan, make_plan
+from ablation.execution.single_query import is_known
+from ablation.methods.layers import trains
+from ablation.model.classifier import WeightSource, assemble
+from ablation.model.readout import READOUTS
+from previous_chapters import GPTModel
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far messages matter; positions count a message's own tokens, from the first.
+
+    Attributes:
+        taken_in: per split, (N,) positions up to and including the last one read.
+        attended: per split, (N,) positions that the last one read attends to.
+        visible: per split, (N,) positions on which the readout can depend, and that must be computed.
+        equal: whether messages may be computed together only where they have the same number of positions.
+    """
+
+    taken_in: dict[str, Tensor]
+    attended: dict[str, Tensor]
+    visible: dict[str, Tensor]
+    equal: bool
+
+    def lengths(self) -> list[int]:
+        """Visible positions of all messages."""
+        return torch.cat(list(self.visible.values())).tolist()
+
+
+def find_reach(
+    config: ExperimentConfig, model: GPTModel, plan: ExecutionPlan, messages: Mapping[str, EncodedMessages]
+) -> Reach:
+    """A block that is not known may look anywhere: then every position of a message has to be there, as it would be
+    without a plan."""
+    readout = READOUTS[config.trainable_token_pos]
+    widths = {name: split.widths() for name, split in messages.items()}
+    taken_in = {name: readout(split.lengths, widths[name]) for name, split in messages.items()}
+    attended = taken_in if plan.causal else widths
+    looks_ahead = not plan.causal or not all(map(is_known, model.trf_blocks))
+    return Reach(taken_in, attended, widths if looks_ahead else taken_in, equal=looks_ahead)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What an execution works on.
+
+    Attributes:
+        model: the classifier; its trunk's values are still in ``weights``, under the names in ``sources``.
+        messages: per split.
+        parameter_counts: (of the trunk and its head, trainable ones).
+    """
+
+    config: ExperimentConfig
+    weights: WeightSource
+    messages: dict[str, EncodedMessages]
+    device: torch.device
+    model: GPTModel
+    sources: Mapping[str, str]
+    parameter_counts: tuple[int, int]
+    plan: ExecutionPlan
+    reach: Reach
+
+    def describe(self) -> str:
+        """The plan in one line."""
+        return self.plan.describe(self.reach.lengths())
+
+
+def make_setup(
+    config: ExperimentConfig,
+    weights: WeightSource,
+    messages: dict[str, EncodedMessages],
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+) -> Setup:
+    """Build the classifier that the configuration names, in the weights' shape, and plan its execution."""
+    assembly = assemble(config, weights.shape)
+    model = assembly.model.to(dtype)
+    plan = make_plan(config, n_blocks=weights.shape.n_layers)
+    plan = replace(plan, whole_last=not is_known(model.trf_blocks[-1]))
+    _check_plan(plan, model, config.trainable_layers)
+    return Setup(
+        config=config,
+        weights=weights,
+        messages=messages,
+        device=device,
+        model=model,
+        sources=assembly.sources,
+        parameter_counts=assembly.count_parameters(),
+        plan=plan,
+        reach=find_reach(config, model, plan, messages),
+    )
+
+
+def _check_plan(plan: ExecutionPlan, model: GPTModel, method: str) -> None:
+    """A method that trains more than it declares would be half frozen, without a word.
+
+    Raises:
+        ValueError: it does.
+    """
+    before = [model.tok_emb, model.pos_emb, *([] if model.extra is None else [model.extra])]
+    embeddings = any(map(trains, before))
+    first = next((i for i, block in enumerate(model.trf_blocks) if trains(block)), plan.n_blocks)
+    if first < plan.first_block or (embeddings and not plan.embeddings_train):
+        what = "embeddings" if embeddings else f"block {first}"
+        raise ValueError(f"method {method} trains {what}, which ablation/config/methods.py does not say of it")
+
+
+def arithmetic(config: ExperimentConfig, device: torch.device) -> AbstractContextManager:
+    """The context in which hidden states and logits are computed at the configured precision."""
+    if config.precision == "bf16":
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
