@@ -11,6 +11,7 @@ import torch
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.rows import row_config
 from ablation.model.classifier import assemble
+from ablation.results.run_folder import describe_result
 from ablation.run.experiment import feature_stages, run_experiment
 from ablation.run.inputs import RunError, resolve_device
 from ablation.run.memory import check_memory, estimate_memory, feature_memory
@@ -133,3 +134,10 @@ def test_parameter_counts_are_the_models_whatever_of_it_is_computed(row: int, ex
     result = run_experiment(SPAM, config)
     expected = assemble(config, config.shape).count_parameters()
     assert (result.facts.total_parameters, result.facts.trainable_parameters) == expected
+
+
+def test_a_row_says_the_threads_that_were_in_use() -> None:
+    """The process has its own number again when the row is written."""
+    config = row_config(1, demo=True, max_steps=1, eval_iter=1, context_length=8, threads=2)
+    (row,) = describe_result(SPAM, run_experiment(SPAM, config)).rows
+    assert row["threads"] == 2 != torch.get_num_threads()
