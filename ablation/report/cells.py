@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ablation.report.findings import Finding
-from ablation.report.table import Figures, TableRow, predicted_metrics
+from ablation.report.table import Figures, TableRow, counted, predicted_metrics
 from ablation.results.task import Metric, Task
 
 NOTHING = "–"
@@ -42,12 +42,9 @@ def interval_text(figures: Figures) -> str:
     return NOTHING if figures.interval is None else "–".join(shown(figures.metric, x, 1) for x in figures.interval)
 
 
-def counted(values: Mapping[str, int]) -> str:
+def mixed_text(values: Mapping[str, int]) -> str:
     """``A``, or ``2 mixed: A ×3, B ×2``, so that a cell never mixes in silence."""
-    named = {value or "unknown": count for value, count in values.items()}
-    if len(named) == 1:
-        return next(iter(named))
-    return f"{len(named)} mixed: " + ", ".join(f"{value} ×{count}" for value, count in named.items())
+    return counted(values) if len(values) == 1 else f"{len(values)} mixed: {counted(values)}"
 
 
 def minutes_text(row: TableRow) -> str:
@@ -63,11 +60,11 @@ def minutes_text(row: TableRow) -> str:
 
 def device_text(row: TableRow) -> str:
     conditions = row.conditions
-    parts = [counted(conditions.devices)]
+    parts = [mixed_text(conditions.devices)]
     if conditions.precision not in ("", "fp32"):
         parts.append(conditions.precision)
     if len(conditions.versions) > 1:
-        parts.append(f"PyTorch {counted(conditions.versions)}")
+        parts.append(f"PyTorch {mixed_text(conditions.versions)}")
     return ", ".join(parts)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ablation.config.experiment import PRETRAINED
 from ablation.config.flags import typed
 from ablation.report import significance
 from ablation.report.groups import Group
@@ -80,23 +81,16 @@ def _answer(task: Task, question: Question, groups: Mapping[str, Group], likenes
         for side in question.sides
     )
     if first is None or second is None:
-        absent = tuple(
-            side for side, group in zip(question.sides, (first, second), strict=True) if group is None
-        )
+        absent = tuple(side for side, group in zip(question.sides, (first, second), strict=True) if group is None)
         return Finding(question, method=f"no results of {_listed(absent)}", absent=absent)
     runs = _paired_runs(first, second)
     if not runs:
         return Finding(question, method="the two have no seed in common", absent=question.sides)
-    unanswered = Finding(question, seeds=len(runs))
-    if any(a[DATA_DIGEST] != b[DATA_DIGEST] for a, b in runs):
-        return replace(unanswered, method="not compared: the two were trained on different data")
     split = task.splits[-1]
     try:
-        pairs = [(a.predictions(split), b.predictions(split)) for a, b in runs]
+        pairs = [_paired_predictions(a, b, split) for a, b in runs]
     except PredictionsError as error:
-        return replace(unanswered, method=f"not compared: {error}")
-    if any(not np.array_equal(a.labels, b.labels) for a, b in pairs):
-        return replace(unanswered, method="not compared: the two were tested on different labels")
+        return Finding(question, seeds=len(runs), method=f"not compared: {error}")
     notes = _unequal_conditions(runs)
     if question.identity:
         return replace(_identity(question, pairs), notes=notes)
@@ -116,6 +110,23 @@ def _paired_runs(first: Group, second: Group) -> list[tuple[FinishedRun, Finishe
     if second.is_baseline:
         return [(run, second.runs[NO_SEED]) for run in first.runs.values()]
     return [(first.runs[seeds], second.runs[seeds]) for seeds in first.runs if seeds in second.runs]
+
+
+def _paired_predictions(first: FinishedRun, second: FinishedRun, split: str) -> tuple[Predictions, Predictions]:
+    """What both answered to the same examples.
+
+    Raises:
+        PredictionsError: there are no such answers, or the two differ in more than a question may be about.
+    """
+    if first[DATA_DIGEST] != second[DATA_DIGEST]:
+        raise PredictionsError("the two were trained on different data")
+    bases = {run["weights_digest"] for run in (first, second) if run["weights"] == PRETRAINED}
+    if len(bases) > 1 and first["model_size"] == second["model_size"]:
+        raise PredictionsError("the two started from different weights")
+    answers = first.predictions(split), second.predictions(split)
+    if not np.array_equal(answers[0].labels, answers[1].labels):
+        raise PredictionsError("the two were tested on different labels")
+    return answers
 
 
 def _compared(

@@ -113,13 +113,14 @@ def nearest_row(task: Task, settings: Mapping[str, Any]) -> tuple[int, dict[str,
 
     Among equals a row that differs in its weights alone wins, then the lower number.
     """
-    defaults = {field.name: field.default for field in dataclasses.fields(task.config_class)}
+    defaults = dict.fromkeys((*task.evaluation_columns, *DIGESTS))
+    defaults = {field.name: field.default for field in dataclasses.fields(task.config_class)} | defaults
 
     def changes(row: int) -> dict[str, Any]:
         other = row_settings(task, row)
         return {
             name: settings.get(name, default)
-            for name, default in {**defaults, **dict.fromkeys(DIGESTS)}.items()
+            for name, default in defaults.items()
             if settings.get(name) != other.get(name)
         }
 

@@ -15,21 +15,24 @@ README_BLOCK = "results"  # between <!-- results:begin --> and <!-- results:end 
 
 
 def explanations(contents: Contents) -> tuple[str, str]:
-    """How to read the table, and the answers."""
+    """How to read the table, and the findings where there are any."""
     task = contents.task
     margin = max((100 * family.margin for family in contents.families), default=0)
-    return (
+    on_table = (
         "Accuracies in percent: one run, or mean ± standard deviation (smallest–largest) over seeds. Intervals at 95 %:"
         f" Wilson's for one run; for several over seeds and {task.examples}, {task.examples} that are alike counting"
         f" once. “New” leaves out the {task.splits[-1]} {task.examples} that occur in the training split. A"
-        " published figure is one run and has an error of its own.",
+        " published figure is one run and has an error of its own."
+    )
+    on_findings = (
         f"Differences are the second configuration minus the first, in points of {task.headline.title}. From six common"
         f" seeds on the standard error comes from seeds, groups of like {task.examples} and the rest, crossed, with"
         " Satterthwaite's degrees of freedom; one seed is compared by exact McNemar; two to five seeds give figures and"
         " no verdict. “p, Holm” is corrected for all questions of the family, unanswered ones included. “Could show” is"
         " the difference that these data would have found with 80 % probability (one seed: the smallest that is"
-        f" significant). Differences up to {margin:.0f} points count as none that matters.",
+        f" significant). Differences up to {margin:.0f} points count as none that matters."
     )
+    return on_table, on_findings if contents.findings else ""
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -112,7 +112,7 @@ class TableRow:
 
 def predicted_metrics(task: Task) -> list[Metric]:
     """The shares whose examples are not trained on: runs keep what they answered to each of them."""
-    return [metric for metric in task.metrics if metric.split not in (None, task.splits[0])]
+    return [metric for metric in task.metrics if metric.split in task.splits[1:]]
 
 
 def make_table(task: Task, groups: Iterable[Group], likeness: Likeness | None, *, demo: bool = False) -> list[TableRow]:
@@ -252,9 +252,9 @@ def _record(task: Task, row: TableRow, senses: Sequence[str]) -> dict[str, Any]:
         "training_minutes": "; ".join(f"{minutes:.3f} ({where})" for where, minutes in conditions.minutes.items()),
         "published_minutes": None if time is None else time.minutes,
         "published_device": None if time is None else time.device,
-        "devices": _counted(conditions.devices),
+        "devices": counted(conditions.devices),
         "precision": conditions.precision,
-        "torch_versions": _counted(conditions.versions),
+        "torch_versions": counted(conditions.versions),
         "notes": "; ".join(row.problems),
     }
 
@@ -277,7 +277,7 @@ def _figures_record(figures: Figures) -> dict[str, Any]:
     return record | {f"{label}_published_inside": figures.inside}
 
 
-def _counted(values: Mapping[str, int]) -> str:
+def counted(values: Mapping[str, int]) -> str:
     """``A``, or ``A ×3, B ×2`` where several are mixed."""
     named = {value or "unknown": count for value, count in values.items()}
     return next(iter(named)) if len(named) == 1 else ", ".join(f"{value} ×{count}" for value, count in named.items())

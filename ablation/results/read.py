@@ -49,7 +49,8 @@ class FinishedRun:
 
     Attributes:
         settings: what differs from the defaults, seeds aside, with the digests of weights and data other than the
-            published ones; of a baseline only whether it is the demo's, and such data.
+            published ones, and what tells this evaluation of the run from its others; of a baseline only whether it is
+            the demo's, and such data.
         seeds: (seed, order seed or None); ``NO_SEED`` for a baseline.
         values: by metric.
         counts: right answers of each split that a metric is a share of.
@@ -168,7 +169,9 @@ def _read_line(line: str, columns: list[str], results_dir: Path, task: Task) -> 
         settings, seeds = {"demo": True} if fields.get("demo") == "True" else _foreign_data(fields, task), NO_SEED
     else:
         config = _read_config(fields, task)
-        settings, seeds = variant_settings(config, _foreign(config, fields, task)), (config.seed, config.order_seed)
+        evaluation = {column: fields[column] for column in task.evaluation_columns if fields.get(column)}
+        settings = {**variant_settings(config, _foreign(config, fields, task)), **evaluation}
+        seeds = config.seed, config.order_seed
     return FinishedRun(
         task, settings, seeds, {metric.name: _value(metric, fields, counts) for metric in task.metrics}, counts,
         minutes, fields, results_dir / RUNS_FOLDER / run_id,

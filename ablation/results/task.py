@@ -123,6 +123,7 @@ class Task(Protocol):
         command: the program at the root that runs one experiment.
         csv_name: the file of its rows in a results folder.
         columns: of that file, in order; ``config_hash`` is the last.
+        evaluation_columns: those of them that tell the rows of one run from one another.
         metrics: what its rows say.
         headline: the metric of them that a sweep shows and questions compare.
         config_class: the dataclass of its settings.
@@ -140,6 +141,7 @@ class Task(Protocol):
     command: str
     csv_name: str
     columns: tuple[str, ...]
+    evaluation_columns: tuple[str, ...] = ()
     metrics: tuple[Metric, ...]
     headline: Metric
     config_class: type[ExperimentConfig]

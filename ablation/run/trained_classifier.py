@@ -258,7 +258,8 @@ class TrainedClassifier:
         plan = make_plan(self.config)
         reach = find_reach(self.config, model, plan, {"all": messages})
         taken_in, attended = reach.taken_in["all"], reach.attended["all"] + model.n_extra
-        logits = torch.empty(len(messages), len(self._label_names), device=device)
+        dtype = model.final_norm.scale.dtype  # not that of half-precision arithmetic
+        logits = torch.empty(len(messages), len(self._label_names), device=device, dtype=dtype)
         with arithmetic(self.config, device):
             for batch in lay_out(reach.visible["all"] + model.n_extra, torch.arange(len(messages)), first_row=0):
                 states = torch.cat([self._embedded(messages.tokens, run).flatten(0, 1) for run in batch.runs])
@@ -272,7 +273,7 @@ class TrainedClassifier:
                         attended_positions(attended[run.messages], run.length, device),
                         pooled=plan.pooled,
                     )
-                    logits[send(run.messages, device)] = answers.float()
+                    logits[send(run.messages, device)] = answers.to(dtype)
         return logits.cpu()
 
     def _embedded(self, tokens: Tensor, run: PackedRun) -> Tensor:

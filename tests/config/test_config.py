@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import shlex
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -20,17 +18,11 @@ from ablation.config.shapes import canonical_model_size
 from ablation.config.values import number
 from ablation.methods import registry
 from ablation.model.readout import READOUTS
-
-PUBLISHED = Path(__file__).parents[2] / "data" / "published_table.csv"
-
-
-def published_rows() -> list[dict[str, str]]:
-    with PUBLISHED.open(newline="") as file:
-        return list(csv.DictReader(file))
+from ablation.results.published import published_table
 
 
 def test_every_published_command_line_is_its_row() -> None:
-    rows = published_rows()
+    rows = published_table().values()
     assert [int(row["row"]) for row in rows] == list(ROWS)
     for row in rows:
         number = int(row["row"])
@@ -42,7 +34,7 @@ def test_every_published_command_line_is_its_row() -> None:
 
 
 def test_rows_agree_with_the_other_columns_of_the_published_table() -> None:
-    for row in published_rows():
+    for row in published_table().values():
         config = row_config(int(row["row"]))
         assert config.model_size == row["model_size"]
         assert config.weights == row["weights"]

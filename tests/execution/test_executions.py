@@ -6,105 +6,17 @@ import dataclasses
 from typing import Any
 
 import pytest
-import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
-from ablation.config.experiment import TOKEN_POSITIONS, TRAINABLE_LAYERS, ExperimentConfig
-from ablation.config.rows import ROWS
+from ablation.config.experiment import TOKEN_POSITIONS, TRAINABLE_LAYERS
 from ablation.data.encode import make_loaders
-from ablation.execution.naive import NaiveExecution
-from ablation.execution.planned import PlannedExecution
 from ablation.listener import Listener
 from ablation.run.training import train
 from ablation.tasks.spam import SPAM
+from tests.support.cases import CASES, config_of
+from tests.support.parity import assert_same_logits_and_gradients, make_pair
 from tests.support.tiny import SHAPE, make_execution, make_messages, tiny_config
-
-Execution = NaiveExecution | PlannedExecution
-
-ROW_SETTINGS: dict[str, dict[str, Any]] = {
-    f"row {row}": {name: value for name, value in overrides.items() if name not in ("model_size", "weights")}
-    for row, overrides in ROWS.items()
-}
-COMBINATIONS: dict[str, dict[str, Any]] = {
-    "two blocks, pooled": {"trainable_layers": "last_two_blocks", "average_embeddings": True},
-    "two blocks, flexible": {"trainable_layers": "last_two_blocks", "trainable_token_pos": "flexible"},
-    "classifier, first": {"trainable_layers": "last_layer", "trainable_token_pos": "first"},
-    "classifier, flexible": {"trainable_layers": "last_layer", "trainable_token_pos": "flexible"},
-    "classifier, pooled": {"trainable_layers": "last_layer", "average_embeddings": True},
-    "flexible, pooled": {"trainable_token_pos": "flexible", "average_embeddings": True},
-    "flexible, no mask": {"trainable_token_pos": "flexible", "disable_causal_mask": True},
-    "first, no mask": {"trainable_token_pos": "first", "disable_causal_mask": True},
-    "flexible, pooled, no mask": {
-        "trainable_token_pos": "flexible", "average_embeddings": True, "disable_causal_mask": True,
-    },
-    "unpadded, accumulated, no mask": {
-        "no_padding": True, "batch_size": 1, "accumulation_steps": 4, "disable_causal_mask": True,
-    },
-    "unpadded, accumulated, pooled, all": {
-        "no_padding": True, "batch_size": 1, "accumulation_steps": 4, "average_embeddings": True,
-        "trainable_layers": "all",
-    },
-    "unpadded, accumulated, two blocks, no mask": {
-        "no_padding": True, "batch_size": 1, "accumulation_steps": 3, "disable_causal_mask": True,
-        "trainable_layers": "last_two_blocks",
-    },
-    "accumulated": {"accumulation_steps": 3},
-    "all, flexible": {"trainable_layers": "all", "trainable_token_pos": "flexible"},
-    "LoRA, first": {"trainable_layers": "lora", "trainable_token_pos": "first"},
-    "LoRA, no mask, flexible": {
-        "trainable_layers": "lora_alternative", "disable_causal_mask": True, "trainable_token_pos": "flexible",
-    },
-    "cut to 5": {"context_length": 5, "trainable_token_pos": "flexible"},
-}  # fmt: skip
-CASES = {**ROW_SETTINGS, **COMBINATIONS}
-
-
-def make_pair(config: ExperimentConfig, **options: Any) -> tuple[Execution, Execution]:
-    messages = make_messages(config)
-    return make_execution(config, messages, "naive", **options), make_execution(config, messages, "planned", **options)
-
-
-def config_of(case: dict[str, Any]) -> ExperimentConfig:
-    width = SHAPE.context_length if case.get("context_length") == "model_context_length" else 12
-    return tiny_config(**{"batch_size": 4, **case, "context_length": case.get("context_length", width)
-                          if isinstance(case.get("context_length"), int) else width})  # fmt: skip
-
-
-def gradients(execution: Execution, batches: list[Tensor]) -> dict[str, Tensor | None]:
-    for parameter in execution.trainable_parameters():
-        parameter.grad = None
-    logits = torch.cat(execution.logits("train", batches))
-    F.cross_entropy(logits, execution.labels("train", torch.cat(batches))).backward()
-    return {name: p.grad for name, p in execution.model.named_parameters() if p.requires_grad}
-
-
-def assert_same_logits_and_gradients(naive: Execution, planned: Execution) -> None:
-    with torch.no_grad():
-        for split, count in (("train", 40), ("validation", 12), ("test", 14)):
-            batches = list(torch.arange(count).split(4 if split == "train" else 1))
-            if not naive.plan.causal or not naive._messages[split].padded:
-                batches = list(torch.arange(count).split(1))
-            expected = torch.cat(naive.logits(split, batches))
-            assert (torch.cat(planned.logits(split, batches)) - expected).abs().max() < 1e-9
-    batches = [torch.tensor([i]) for i in (3, 1, 0, 17, 39)]
-    expected_gradients, found = gradients(naive, batches), gradients(planned, batches)
-    assert expected_gradients.keys() == found.keys()
-    if (rows := getattr(planned, "_rows", None)) is not None:
-        for name, occurring in (("tok_emb.weight", rows.tokens), ("pos_emb.weight", rows.positions)):
-            gradient = expected_gradients[name]
-            assert gradient is not None
-            others = torch.ones(len(gradient), dtype=torch.bool).index_fill(0, occurring, False)
-            assert not gradient[others].any()
-            expected_gradients[name] = gradient[occurring]
-    largest = max(float(g.abs().max()) for g in expected_gradients.values() if g is not None)
-    assert largest > 0
-    for name, gradient in expected_gradients.items():
-        other = found[name]
-        assert gradient is not None and other is not None, name  # a zero gradient decays weights, None does not
-        assert (gradient - other).abs().max() <= 1e-9 * largest, name
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())

@@ -23,7 +23,7 @@ from ablation.report.contents import Contents, gather
 from ablation.report.findings import Finding, answer_all, best_baseline, row_key
 from ablation.report.groups import group_runs, nearest_row
 from ablation.report.markdown import report_markdown, update_readme
-from ablation.report.table import Share, TableRow
+from ablation.report.table import TableRow
 from ablation.results.log import REBUILD_COMMAND
 from ablation.results.questions import BEST_BASELINE, Family
 from ablation.results.read import FinishedRun, read_results
@@ -292,6 +292,14 @@ def test_messages_of_another_experiment_are_not_used(tmp_path: Path, data: Path)
     assert "are not those of the results" in gathered.notes[0]
 
 
+def test_rows_from_different_weights_are_not_compared(tmp_path: Path, data: Path) -> None:
+    make_results(tmp_path, data, {1: 0.95, 6: 0.9}, (1,))
+    make_run(tmp_path, data, row_config(2, seed=1), 0.7, weights_digest="f" * 64)
+    gathered = contents(tmp_path, data)
+    assert answer(gathered, "1", "2").method == "not compared: the two started from different weights"
+    assert answer(gathered, "1", "6").p is not None  # another size has other weights by nature
+
+
 def test_a_repeated_seed_counts_once_and_the_newest_wins(tmp_path: Path, data: Path) -> None:
     make_run(tmp_path, data, row_config(1, seed=4), 0.9, minute=5, device_name="new")
     make_run(tmp_path, data, row_config(1, seed=4), 0.9, minute=1, device_name="old")
@@ -371,7 +379,8 @@ def test_a_line_of_the_table_by_hand(tmp_path: Path, data: Path) -> None:
     splits = split_messages(read_messages(data / "SMSSpamCollection.tsv", trust_new_hash=True))
     new = ~splits["test"]["Text"].isin(splits["train"]["Text"]).to_numpy()
     correct = np.array([run.predictions("test").correct for run in runs])
-    assert line.unseen["verbatim"] == Share(pytest.approx(correct[:, new].mean()), new.sum())
+    share = line.unseen["verbatim"]
+    assert (share.accuracy, share.total) == (pytest.approx(correct[:, new].mean()), new.sum())
     assert gathered.likeness is not None
     interval = statistics.accuracy_interval(correct, gathered.likeness.clusters["test"])
     assert figures.interval == pytest.approx(interval)

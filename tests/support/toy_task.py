@@ -30,7 +30,7 @@ class ToyTask(Task):
     examples = "sentences"
     command = "toy_experiments.py"
     csv_name = "toy_results.csv"
-    columns = (
+    columns: tuple[str, ...] = (
         "run_id", "timestamp_utc", "row", "seed", "learning_rate", "judged_on", "errors", "judged_correct",
         "judged_total", "share_right", "training_minutes", "total_minutes", "device_name", "features", "demo",
         "weights_digest", "data_digest", "config_hash",

@@ -1,0 +1,124 @@
+"""Every method, made of whatever parts, read in every way: the plain way, the planned way and classify agree."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+
+from ablation.config import methods as declared
+from ablation.config.experiment import TOKEN_POSITIONS, ExperimentConfig
+from ablation.data.encode import EncodedMessages
+from ablation.data.spam import LABELS
+from ablation.execution.feature_cache import FeatureCache
+from ablation.execution.features import FeatureOptions
+from ablation.execution.naive import Execution
+from ablation.execution.planned import PlannedExecution
+from ablation.execution.setup import make_setup
+from ablation.listener import Listener
+from ablation.methods import registry
+from ablation.model.classifier import RandomWeights
+from ablation.run.experiment import feature_stages
+from ablation.run.trained_classifier import SavedRun, TrainedClassifier, join
+from previous_chapters import GPTModel
+from tests.support.parity import assert_same_logits_and_gradients, make_pair
+from tests.support.tiny import CPU, SHAPE, DoubleWeights, make_execution, make_messages, tiny_config
+from tests.support.toy_methods import TOY_METHODS
+
+METHODS = [*registry.METHODS, *TOY_METHODS]
+READS = [(position, pooled) for position in TOKEN_POSITIONS for pooled in (False, True)]
+READS.remove(("first", True))  # refused
+LAYOUTS = list(itertools.product((False, True), (False, True)))  # without the mask, without padding
+
+
+@pytest.fixture(autouse=True)
+def toy_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, (declaration, method) in TOY_METHODS.items():
+        monkeypatch.setitem(declared.METHODS, name, declaration)
+        monkeypatch.setitem(registry.METHODS, name, method)
+
+
+def config_of(method: str, position: str, pooled: bool, unmasked: bool, unpadded: bool) -> ExperimentConfig:
+    return tiny_config(
+        trainable_layers=method, trainable_token_pos=position, average_embeddings=pooled, save_model=True,
+        disable_causal_mask=unmasked, no_padding=unpadded, batch_size=1 if unpadded else 4, context_length=12,
+        n_layers=SHAPE.n_layers, emb_dim=SHAPE.emb_dim, n_heads=SHAPE.n_heads,
+    )  # fmt: skip
+
+
+def classified(config: ExperimentConfig, execution: Execution, messages: EncodedMessages) -> torch.Tensor:
+    """Logits of messages as classify.py gets them, from what a run would have kept."""
+    base = DoubleWeights(RandomWeights(SHAPE, config.seed))
+    saved = SavedRun(Path("run"), config, execution.trained_parameters(0), base.digest(), 12, None)
+    shaped = dataclasses.replace(saved, config=_InShape(config))  # type: ignore[arg-type]
+    return TrainedClassifier(shaped, join(shaped, base), None, CPU, tuple(LABELS))._logits(messages)  # type: ignore[arg-type]
+
+
+class _InShape:
+    """A configuration with the tests' vocabulary and context, which no flag can give."""
+
+    def __init__(self, config: ExperimentConfig) -> None:
+        self._config, self.shape = config, SHAPE
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._config, name)
+
+
+@pytest.mark.parametrize(("position", "pooled"), READS, ids=lambda value: str(value))
+@pytest.mark.parametrize("method", METHODS)
+def test_naive_planned_and_classify_agree(method: str, position: str, pooled: bool) -> None:
+    for unmasked, unpadded in LAYOUTS:
+        config = config_of(method, position, pooled, unmasked, unpadded)
+        naive, planned = make_pair(config)
+        assert_same_logits_and_gradients(naive, planned)
+        messages = make_messages(config)["test"]
+        one_by_one = [torch.tensor([i]) for i in range(len(messages))]
+        with torch.no_grad():
+            expected = torch.cat(naive.logits("test", one_by_one))
+        spread = float(expected.std())
+        assert spread > 0.01
+        assert (classified(config, naive, messages) - expected).abs().max() < 1e-9 * max(1, spread)
+
+
+def test_a_method_that_trains_more_than_it_declares_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan would freeze half of it, without a word."""
+    for real, modest, what in (("last_two_blocks", "last_block", "block 1"), ("all", "lora", "embeddings")):
+        monkeypatch.setitem(declared.METHODS, real, declared.METHODS[modest])
+        config = tiny_config(trainable_layers=real)
+        with pytest.raises(ValueError, match=f"method {real} trains {what}"):
+            make_execution(config, make_messages(config), "planned")
+
+
+def test_features_kept_at_other_positions_are_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny_config(trainable_token_pos="flexible")
+    messages = make_messages(config)
+
+    def key_and_logits(kind: str) -> tuple[dict[str, object], torch.Tensor]:
+        execution = make_execution(config, messages, kind)
+        key = execution._features._key() if isinstance(execution, PlannedExecution) else {}
+        with torch.no_grad():
+            return key, torch.cat(execution.logits("test", [torch.tensor([i]) for i in range(14)]))
+
+    plain_key, plain = key_and_logits("planned")
+    assert "positions" not in plain_key
+    shifted = staticmethod(lambda length, device=None: torch.arange(3, length + 3, device=device))
+    monkeypatch.setattr(GPTModel, "positions", shifted)
+    shifted_key, planned = key_and_logits("planned")
+    assert set(shifted_key) == {*plain_key, "positions"}
+    _, naive = key_and_logits("naive")
+    assert (planned - plain).abs().max() > 1e-3
+    assert (planned - naive).abs().max() < 1e-9
+
+
+def test_of_a_block_that_nobody_knows_no_features_are_kept(tmp_path: Path) -> None:
+    for method, kept in (("last_block", True), ("unknown last block", True), ("unknown frozen block", False)):
+        config = tiny_config(trainable_layers=method, trainable_token_pos="flexible")
+        setup = make_setup(config, RandomWeights(SHAPE, 1), make_messages(config), CPU)
+        with FeatureCache(tmp_path / method, 10**9, Listener()) as cache:
+            execution = PlannedExecution(setup, FeatureOptions(feature_stages(setup.messages, config), 10**9, cache))
+            for stage in (0, 1):
+                execution.prepare(stage, Listener())
+        assert bool(list((tmp_path / method).glob("*.features"))) == kept, method
