@@ -18,6 +18,7 @@ from ablation.environment import require_packages
 from ablation.words import plural
 
 if TYPE_CHECKING:
+    from ablation.report.contents import Contents
     from ablation.results.task import Task
 
 REPORT_FOLDER = "report"
@@ -60,13 +61,18 @@ def make_report(task: Task, results_dir: Path, data_dir: Path, readme: Path | No
     if readme is not None:
         command = f"python report.py --results_dir {results_dir} --update_readme"
         update_readme(readme, readme_block(contents, command))
+    return summary_lines(contents, folder / "report.html")
+
+
+def summary_lines(contents: Contents, page: Path) -> list[str]:
+    """What was left out and what is missing, and where the report is."""
     lines = [contents.disclaimer] if contents.disclaimer else []
     lines += [*contents.notes, *contents.problems]
     if contents.problems:
         lines.append(f"{plural(len(contents.problems), 'line')} of the results left out")
     lines += [f"{what}: {command}" for what, command in contents.missing]
     runs, configurations = plural(contents.runs, "run"), plural(len(contents.rows), "configuration")
-    lines.append(f"{runs}, {configurations}: {folder / 'report.html'}")
+    lines.append(f"{runs}, {configurations}: {page}")
     return lines
 
 

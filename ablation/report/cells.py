@@ -1,4 +1,4 @@
-"""What stands in each cell of the table and of the answers, the same in Markdown and in HTML."""
+"""What stands in each cell of the table and of the findings, the same in Markdown and in HTML."""
 
 from __future__ import annotations
 
@@ -78,9 +78,8 @@ def published_text(row: TableRow) -> str:
 
 
 def inside_text(row: TableRow) -> str:
-    answers = {figures.metric.label: figures.inside for figures in row.figures.values()}
-    texts = [f"{label} {'yes' if inside else 'no'}" for label, inside in answers.items() if inside is not None]
-    return ", ".join(texts) or NOTHING
+    known = [figures for figures in row.figures.values() if figures.inside is not None]
+    return ", ".join(f"{figures.metric.label} {'yes' if figures.inside else 'no'}" for figures in known) or NOTHING
 
 
 def _row_text(row: TableRow) -> str:
@@ -162,7 +161,7 @@ def table_columns(task: Task, rows: Sequence[TableRow]) -> list[Column]:
     return [column for column in columns if any(column.text(row) != NOTHING for row in rows)]
 
 
-# ---- answers --------------------------------------------------------------------------------------------------------
+# ---- findings -------------------------------------------------------------------------------------------------------
 
 
 def p_text(p: float | None) -> str:

@@ -99,11 +99,12 @@ class FinishedRun:
             PredictionsError: there are none, or they contradict the run's line.
         """
         if split not in self._predictions:
-            found, said = self.task.read_predictions(self.folder, split), self.counts[split]
-            if Count(int(found.correct.sum()), len(found.correct)) != said:
+            found = self.task.read_predictions(self.folder, split)
+            count = Count(int(found.correct.sum()), len(found.correct))
+            if count != (said := self.counts.get(split, count)):
                 raise PredictionsError(
-                    f"{self.folder}: {int(found.correct.sum())} of {len(found.correct)} {split}"
-                    f" {self.task.examples} right, the results say {said.correct} of {said.total}"
+                    f"{self.folder}: {count.correct} of {count.total} {split} {self.task.examples} right, the results"
+                    f" say {said.correct} of {said.total}"
                 )
             self._predictions[split] = found
         return self._predictions[split]
@@ -164,18 +165,17 @@ def _read_line(line: str, columns: list[str], results_dir: Path, task: Task) -> 
     run_id = fields["run_id"]
     if Path(run_id).name != run_id:
         raise ValueError(f"run_id {run_id!r} is no name of a folder")
-    settings: Mapping[str, Any]
-    if BASELINE_ROW.fullmatch(fields["row"]):
-        settings, seeds = {"demo": True} if fields.get("demo") == "True" else _foreign_data(fields, task), NO_SEED
-    else:
-        config = _read_config(fields, task)
-        evaluation = {column: fields[column] for column in task.evaluation_columns if fields.get(column)}
-        settings = {**variant_settings(config, _foreign(config, fields, task)), **evaluation}
-        seeds = config.seed, config.order_seed
-    return FinishedRun(
-        task, settings, seeds, {metric.name: _value(metric, fields, counts) for metric in task.metrics}, counts,
-        minutes, fields, results_dir / RUNS_FOLDER / run_id,
-    )  # fmt: skip
+    folder = results_dir / RUNS_FOLDER / run_id
+    metrics = {metric.name: _value(metric, fields, counts) for metric in task.metrics}
+    return FinishedRun(task, *_settings_and_seeds(fields, task), metrics, counts, minutes, fields, folder)
+
+
+def _settings_and_seeds(fields: Mapping[str, str], task: Task) -> tuple[Mapping[str, Any], Seeds]:
+    if BASELINE_ROW.fullmatch(fields.get("row", "")):
+        return {"demo": True} if fields.get("demo") == "True" else _foreign_data(fields, task), NO_SEED
+    config = _read_config(fields, task)
+    evaluation = {column: fields[column] for column in task.evaluation_columns if fields.get(column)}
+    return {**variant_settings(config, _foreign(config, fields, task)), **evaluation}, (config.seed, config.order_seed)
 
 
 def _value(metric: Metric, fields: Mapping[str, str], counts: Mapping[str, Count]) -> float:

@@ -28,7 +28,7 @@ from ablation.results.task import Task
 from ablation.run.experiment import feature_stages
 from ablation.run.recorded import COMPUTED_FIRST, CudaGraphs, RecordedUpdater, Recorder, RecordingError
 from ablation.run.remarks import recording_remarks
-from ablation.run.training import History, Updater, make_optimizer, train
+from ablation.run.training import Updater, make_optimizer, train
 from ablation.tasks.spam import SPAM
 from tests.support.cases import CASES, config_of
 from tests.support.tiny import SHAPE, make_execution, make_messages, tiny_config
