@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """Attributes:
-    rows, seeds: of which each with each is a run.
-    flags: of the runner, for every run.
-    shard: which part (from 1) of how many of the plan.
-    jobs: runs at a time on this machine.
-    dry_run: show the plan alone.
-    retry_failed: try runs again that failed in an earlier sweep.
-    engine: name of what carries the plan out.
-    ray_address: of the Ray cluster.
-    num_cpus, num_gpus: what Ray sets aside for each run; a fraction of a GPU lets runs share one.
-    """
+    """The sweep's own flags (``sweep.py --help`` says what each means), and those of the runner for every run."""
 
-    rows: tuple[int, ...]
-    seeds: tuple[int, ...]
+    rows: Sequence[int]
+    seeds: Sequence[int]
     flags: tuple[str, ...] = ()
     shard: tuple[int, int] = (1, 1)
     jobs: int = 1

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
-from ablation.config.experiment import RANDOM, ConfigError, ExperimentConfig, config_hash
+from ablation.config.experiment import ConfigError, ExperimentConfig, config_hash
 from ablation.config.flags import read_command
+from ablation.execution.plan import make_plan
 
 FEATURES_FOLDER = "features"  # below the models: where runs share features unless --feature_cache says otherwise
 
@@ -128,28 +129,9 @@ def _read_commands(
     return runs
 
 
-def feature_group(config: ExperimentConfig) -> tuple[object, ...] | None:
-    """Equal for runs that share features; None for runs that keep none.
-
-    What the loss can see and which blocks are frozen decide (see ``feature_cache`` for the key itself, which knows the
-    messages too). It serves the order alone: were it wrong, runs would be slower, not different.
-    """
-    if config.trainable_layers not in ("last_layer", "last_block", "last_two_blocks") or config.execution == "naive":
-        return None
-    seen = config.trainable_token_pos if config.trainable_token_pos != "last" else "all"
-    if config.no_padding and seen == "all":
-        seen = "flexible"  # without padding the last position is the last real token
-    padded = config.context_length if seen == "all" or config.disable_causal_mask else None
-    return (
-        config.model_size,
-        config.shape,
-        (RANDOM, config.seed) if config.weights == RANDOM else config.weights_path,
-        config.trainable_layers == "last_two_blocks",
-        seen,
-        padded,
-        config.disable_causal_mask,
-        config.precision,
-    )
+def feature_group(config: ExperimentConfig) -> Hashable:
+    """Equal for runs that share features; None for runs that keep none."""
+    return make_plan(config).feature_group
 
 
 def features_folder(config: ExperimentConfig) -> Path:

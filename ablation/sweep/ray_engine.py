@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +25,12 @@ from ablation.sweep.outcome import Outcome, Status
 from ablation.sweep.plan import PlannedRun, features_folder
 from ablation.sweep.state import Results, failure_of
 
+NO_RAY = (
+    "--engine ray: Ray is not installed; python -m pip install -r requirements-ray.txt, or leave the flag out"
+)
 RETRIES = 5  # of a run whose worker or node died
 # What a node has no use for, or fetches for itself; as .gitignore has it, / is the project's own folder.
 NOT_SENT = ("/models", "/results", "/tests", "/benchmarks", "/data/SMSSpamCollection.tsv*", "__pycache__")
-
-
-def require_ray() -> None:
-    """Raises:
-    ConfigError: Ray is not installed.
-    """
-    try:
-        import ray  # noqa: F401
-    except ImportError:
-        raise ConfigError(
-            ["--engine ray: Ray is not installed; python -m pip install -r requirements-ray.txt, or leave the flag out"]
-        ) from None
 
 
 def with_absolute_paths(config: ExperimentConfig) -> ExperimentConfig:
@@ -84,7 +76,8 @@ class RayEngine:
     options: SweepOptions
 
     def __post_init__(self) -> None:
-        require_ray()
+        if find_spec("ray") is None:
+            raise ConfigError([NO_RAY])
 
     def run_all(self, plan: Sequence[PlannedRun]) -> Generator[Outcome]:
         """As :meth:`ablation.sweep.engines.Engine.run_all`."""

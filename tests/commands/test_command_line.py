@@ -242,7 +242,7 @@ def test_a_misspelt_flag_is_asked_about_in_one_line(capsys: pytest.CaptureFixtur
 
 def test_the_packages_looked_for_are_those_of_the_requirements() -> None:
     named = [line.partition("==")[0] for line in (PROJECT / "requirements.txt").read_text().split()]
-    imported = {"scikit-learn": "sklearn"}
+    imported = {"scikit-learn": "sklearn", "Jinja2": "jinja2"}
     assert sorted(imported.get(name, name.replace("-", "_")) for name in named) == sorted(PACKAGES)
 
 
