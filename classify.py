@@ -17,11 +17,12 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ablation.commands import FAILED, FINISHED, INTERRUPTED, WRONG_COMMAND, fail
 from ablation.config.experiment import DEVICES, RANDOM, ExperimentConfig
 from ablation.config.flags import Parser
 from ablation.config.shapes import NANO
@@ -242,47 +243,48 @@ def main(arguments: list[str] | None = None) -> int:
     command."""
     options = make_parser().parse_args(arguments)
     if problems := command_problems(options):
-        return fail(problems, status=2)
+        return fail(problems, status=WRONG_COMMAND)
     require_packages()
+    from ablation.config.experiment import ConfigError
+    from ablation.process_state import process_state_kept
+    from ablation.run.inputs import EXPECTED_FAILURES
+    from ablation.run.trained_classifier import ClassifierError
+
+    try:
+        with process_state_kept():
+            return use_model(options)
+    except ConfigError as error:
+        return fail(error.problems, status=WRONG_COMMAND)
+    except (ClassifierError, *EXPECTED_FAILURES) as error:
+        return fail([str(error)])
+    except BrokenPipeError:  # whoever read the answers has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except OSError as error:
+        return fail([f"{error.filename or options.file}: {error.strerror or error}; check the path"])
+    except KeyboardInterrupt:
+        return fail(["interrupted"], status=INTERRUPTED)
+
+
+def use_model(options: argparse.Namespace) -> int:
+    """Do what a command asks of a saved run; returns the exit status."""
     import torch
 
     from ablation.allocator import keep_freed_memory
-    from ablation.config.experiment import ConfigError
     from ablation.data.demo import DISCLAIMER
-    from ablation.data.spam import DataError
-    from ablation.files.download import DownloadError
-    from ablation.model.weights import WeightsError
-    from ablation.run.trained_classifier import ClassifierError, read_saved_run
+    from ablation.run.trained_classifier import read_saved_run
 
-    try:
-        saved = read_saved_run(options.model)
-        threads = options.threads or (1 if saved.config.model_in_use == NANO else None)
-        if threads is not None:
-            torch.set_num_threads(threads)
-        keep_freed_memory()
-        if saved.config.demo:
-            print(DISCLAIMER, file=sys.stderr)
-        if options.merge_lora is not None:
-            write_checkpoint(saved, options)
-            return 0
-        return 1 if classify(saved, options) else 0
-    except ConfigError as error:
-        return fail(error.problems, status=2)
-    except (ClassifierError, WeightsError, DownloadError, DataError) as error:
-        return fail([str(error)], status=1)
-    except BrokenPipeError:  # whoever read the answers has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        return fail([f"{error.filename or options.file}: {error.strerror or error}; check the path"], status=1)
-    except KeyboardInterrupt:
-        return fail(["interrupted"], status=130)
-
-
-def fail(lines: Iterable[str], status: int) -> int:
-    for line in lines:
-        print(f"error: {line}", file=sys.stderr)
-    return status
+    saved = read_saved_run(options.model)
+    threads = options.threads or (1 if saved.config.model_in_use == NANO else None)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    keep_freed_memory()
+    if saved.config.demo:
+        print(DISCLAIMER, file=sys.stderr)
+    if options.merge_lora is not None:
+        write_checkpoint(saved, options)
+        return FINISHED
+    return FAILED if classify(saved, options) else FINISHED
 
 
 if __name__ == "__main__":

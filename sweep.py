@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 from ablation.commands import FAILED, FINISHED, INTERRUPTED, WRONG_COMMAND, fail, interrupt_on_sigterm
 from ablation.config.experiment import ConfigError
 from ablation.config.flags import Parser
-from ablation.config.rows import ROWS
 from ablation.config.values import integer, number
 from ablation.environment import require_packages
 from ablation.sweep.options import SweepOptions
@@ -42,7 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = Parser(
         description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rows", required=True, metavar="LIST", help=f"published rows, 1 to {max(ROWS)}: 1,3,16-19")
+    parser.add_argument("--rows", required=True, metavar="LIST", help="rows of the table: 1,3,16-19")
     parser.add_argument("--seeds", default="123", metavar="LIST", help="seeds: 123-128 (default: 123)")
     parser.add_argument("--demo", action="store_true", help="the embedded miniature: as --demo behind the --")
     parser.add_argument("--jobs", default="1", metavar="N", help="runs at a time on this machine (default: 1)")
@@ -79,7 +78,6 @@ def read_value(read: Callable[[str], Any], flag: str, text: str) -> Any:
 
 
 READERS: dict[str, Callable[[str, str], Any]] = {
-    "rows": partial(parse_numbers, allowed=range(min(ROWS), max(ROWS) + 1)),
     "seeds": parse_numbers,
     "shard": lambda flag, text: parse_shard(text),
     "jobs": partial(read_value, integer(1)),
@@ -88,7 +86,7 @@ READERS: dict[str, Callable[[str, str], Any]] = {
 }
 
 
-def read_options(given: argparse.Namespace, flags: Sequence[str]) -> SweepOptions:
+def read_options(task: Task, given: argparse.Namespace, flags: Sequence[str]) -> SweepOptions:
     """What a command asks for.
 
     Args:
@@ -99,7 +97,8 @@ def read_options(given: argparse.Namespace, flags: Sequence[str]) -> SweepOption
         ConfigError: all problems of the command together.
     """
     values, problems = vars(given).copy(), []
-    for name, read in READERS.items():
+    rows: Callable[[str, str], Any] = partial(parse_numbers, allowed=range(min(task.rows), max(task.rows) + 1))
+    for name, read in {"rows": rows, **READERS}.items():
         try:
             values[name] = read(f"--{name}", values[name])
         except ValueError as error:
@@ -124,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from ablation.tasks.spam import SPAM
 
     try:
-        return run_sweep(SPAM, read_options(given, flags))
+        return run_sweep(SPAM, read_options(SPAM, given, flags))
     except ConfigError as error:
         return fail(error.problems, WRONG_COMMAND)
 

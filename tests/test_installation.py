@@ -28,6 +28,7 @@ def test_all_that_modules_need_beside_them_is_installed() -> None:
     [
         "from ablation.data.demo import read_demo_messages as read",
         "from ablation.data.demo import load_demo_tokenizer as read",
+        "from ablation.results.published import published_table as read",
     ],
 )
 def test_modules_alone_say_what_they_lack(code: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,29 +24,47 @@ if TYPE_CHECKING:
 def describe_baseline(
     task: Task, name: str, baseline: Baseline, fitted: Fitted, splits: Splits, seconds: float, *, demo: bool
 ) -> RunRecord:
-    """The record of a baseline. Columns that mean nothing here (model size, seed, learning rate, …) are missing from
-    its row, and so empty in the CSV.
+    """The record of a baseline.
 
     Args:
         name: of its row.
         seconds: that the fit took.
         demo: the messages are the embedded ones, and whatever is written has to say so.
     """
-    import numpy as np
     import sklearn
 
-    at = datetime.now(UTC)
     settings = {"row": name, **baseline.settings, **({"demo": True} if demo else {})}
+    known = _known_fields(task, settings, fitted, splits, seconds)
+    further: dict[str, Any] = {
+        "baseline": {
+            "description": baseline.description,
+            "settings": baseline.settings,
+            "chosen": fitted.chosen,
+            "scikit_learn_version": sklearn.__version__,
+        }
+    }
+    predictions = _predictions_csv(task, fitted, splits)
+    if demo:
+        further["note"] = DISCLAIMER
+        predictions = with_note(predictions, SHORT_DISCLAIMER)
+    row = {column: known[column] for column in task.columns if column in known}
+    return RunRecord([row], further, {PREDICTIONS_CSV: predictions})
+
+
+def _known_fields(
+    task: Task, settings: Mapping[str, Any], fitted: Fitted, splits: Splits, seconds: float
+) -> dict[str, Any]:
+    """What there is of a row. Columns that mean nothing here (model size, seed, learning rate, …) are missing, and so
+    empty in the CSV."""
+    at, minutes = datetime.now(UTC), round(seconds / 60, 4)
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-    labels: dict[str, Any] = {split: frame["Label"].to_numpy() for split, frame in splits.items()}
-    correct = {split: said == (labels[split] == 1) for split, said in fitted.predictions.items()}
-    counts = {split: Count(int(right.sum()), len(right)) for split, right in correct.items()}
-    minutes = round(seconds / 60, 4)
-    known: dict[str, Any] = {
-        "run_id": f"{name}-{digest[:8]}-{at:%Y%m%dT%H%M%S.%fZ}",
+    right = {split: said == (splits[split]["Label"] == 1).to_numpy() for split, said in fitted.predictions.items()}
+    counts = {split: Count(int(values.sum()), len(values)) for split, values in right.items()}
+    return {
+        "run_id": f"{settings['row']}-{digest[:8]}-{at:%Y%m%dT%H%M%S.%fZ}",
         "timestamp_utc": at.isoformat(timespec="seconds"),
-        "row": name,
-        "demo": demo or None,
+        "row": settings["row"],
+        "demo": settings.get("demo"),
         "device": "cpu",
         "total_parameters": fitted.parameters,
         "trainable_parameters": fitted.parameters,
@@ -59,22 +78,14 @@ def describe_baseline(
         "data_digest": data_digest(splits),
         "config_hash": digest,
     }
-    row = {column: known[column] for column in task.columns if column in known}
-    further: dict[str, Any] = {
-        "baseline": {
-            "description": baseline.description,
-            "settings": baseline.settings,
-            "chosen": fitted.chosen,
-            "scikit_learn_version": sklearn.__version__,
-        }
-    }
-    kept = ("validation", "test")
-    # Arrays do as well as tensors here: a table takes their values alone.
-    logits: dict[str, Any] = {
-        split: np.stack([np.zeros(len(labels[split])), fitted.scores[split]], axis=1) for split in kept
-    }
-    predictions = task.predictions_csv(logits, {split: labels[split] for split in kept})
-    if demo:
-        further["note"] = DISCLAIMER
-        predictions = with_note(predictions, SHORT_DISCLAIMER)
-    return RunRecord([row], further, {PREDICTIONS_CSV: predictions})
+
+
+def _predictions_csv(task: Task, fitted: Fitted, splits: Splits) -> str:
+    import numpy as np
+
+    # Arrays do as well as tensors here: the table takes their values alone.
+    logits, labels = dict[str, Any](), dict[str, Any]()
+    for split in ("validation", "test"):
+        logits[split] = np.stack([np.zeros(len(splits[split])), fitted.scores[split]], axis=1)
+        labels[split] = splits[split]["Label"].to_numpy()
+    return task.predictions_csv(logits, labels)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ablation.config.experiment import RANDOM
 from ablation.config.flags import typed
+from ablation.config.settings import fields_of
 from ablation.results.read import DATA_DIGEST, WEIGHTS_DIGEST, FinishedRun, Seeds, row_settings
 from ablation.results.task import Likeness, Task
 from ablation.words import plural
@@ -113,8 +114,8 @@ def nearest_row(task: Task, settings: Mapping[str, Any]) -> tuple[int, dict[str,
 
     Among equals a row that differs in its weights alone wins, then the lower number.
     """
-    defaults = dict.fromkeys((*task.evaluation_columns, *DIGESTS))
-    defaults = {field.name: field.default for field in dataclasses.fields(task.config_class)} | defaults
+    defaults = {name: field.default for name, field in fields_of(task.config_class).items()}
+    defaults |= dict.fromkeys((*task.evaluation_columns, *DIGESTS))
 
     def changes(row: int) -> dict[str, Any]:
         other = row_settings(task, row)

@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 
 from ablation.config.experiment import ConfigError, ExperimentConfig, config_hash, variant_settings
+from ablation.config.settings import fields_of
 from ablation.listener import Count
 from ablation.results.log import RUNS_FOLDER
 from ablation.results.run_folder import LOSSES_CSV
@@ -209,8 +210,8 @@ def _read_config(fields: Mapping[str, str], task: Task) -> ExperimentConfig:
         ValueError: they mean none.
     """
     values: dict[str, Any] = {}
-    for field in dataclasses.fields(task.config_class):
-        name, text = field.name, fields.get(field.name, "")
+    for name, field in fields_of(task.config_class).items():
+        text = fields.get(name, "")
         if not field.metadata["identity"] or text == "":
             continue
         if isinstance(field.default, bool):

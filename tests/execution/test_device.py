@@ -21,8 +21,8 @@ from ablation.listener import Listener
 from ablation.model.classifier import RandomWeights
 from ablation.run.experiment import feature_stages
 from ablation.tasks.spam import SPAM
-from tests.run.test_recorded import tensors
 from tests.support.cases import CASES
+from tests.support.parity import tensors
 from tests.support.tiny import SHAPE, make_messages, tiny_config
 
 META = torch.device("meta")

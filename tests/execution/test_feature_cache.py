@@ -35,7 +35,7 @@ from ablation.results.task import Examples
 from ablation.run import experiment
 from ablation.run.inputs import RunError
 from ablation.tasks.spam import SPAM
-from tests.run import test_reference_runs as reference
+from tests.support.reference import RUNS, assert_losses_met, run_reference
 from tests.support.tiny import CPU, SHAPE, make_messages, tiny_config
 
 SPLITS = {"train": 40, "validation": 12, "test": 14}
@@ -177,8 +177,8 @@ def test_published_rows_from_one_pass(tmp_path: Path, real_data_dir: Path, real_
     """The real messages at a small width: rows 1, 3, 18 and 19 meet the reference's losses from one pass."""
     features = []
     for name in ("row01", "row03", "row18", "row19"):
-        result = reference.run(name, real_data_dir, real_vocabulary, num_epochs=1, feature_cache=str(tmp_path))
-        reference.assert_losses_met(result, reference.RUNS[name])
+        result = run_reference(name, real_data_dir, real_vocabulary, num_epochs=1, feature_cache=str(tmp_path))
+        assert_losses_met(result, RUNS[name])
         features.append(result.features)
     assert features == ["computed", "reused", "reused", "reused"]
 

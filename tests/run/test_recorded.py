@@ -31,6 +31,7 @@ from ablation.run.remarks import recording_remarks
 from ablation.run.training import Updater, make_optimizer, train
 from ablation.tasks.spam import SPAM
 from tests.support.cases import CASES, config_of
+from tests.support.parity import tensors
 from tests.support.tiny import SHAPE, make_execution, make_messages, tiny_config
 
 STATIC = {
@@ -60,12 +61,6 @@ class Tape(TorchDispatchMode):
                 for old, new in zip(tensors(out), tensors(again), strict=True):
                     if old.data_ptr() != new.data_ptr():  # neither a view nor in place
                         old.copy_(new)
-
-
-def tensors(result: Any) -> list[Tensor]:
-    if isinstance(result, Tensor):
-        return [result]
-    return [tensor for part in result for tensor in tensors(part)] if isinstance(result, list | tuple) else []
 
 
 @dataclass

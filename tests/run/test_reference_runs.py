@@ -5,51 +5,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ablation.config.experiment import ExperimentConfig
 from ablation.model.classifier import RandomWeights
-from ablation.results.result import ExperimentResult
-from ablation.run.experiment import run_experiment
-from ablation.tasks.spam import SPAM
+from tests.support.reference import RUNS, assert_epochs_met, assert_losses_met, run_reference
 
-RUNS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "fixtures" / "tiny_runs.json").read_text())["runs"]
-LOSS_TOLERANCE = 0.0005
 QUICK = ("row01", "row11", "row16", "row17")  # one epoch each in the default tests; all of them under ``slow``
-
-
-def run(name: str, real_data_dir: Path, real_vocabulary: Path, **overrides: Any) -> ExperimentResult:
-    flags = {
-        **RUNS[name]["flags"],
-        "weights": "random", "n_layers": 3, "emb_dim": 64, "n_heads": 4, "device": "cpu",
-        "data_dir": str(real_data_dir), "offline": True,
-    }  # fmt: skip
-    return run_experiment(SPAM, ExperimentConfig(**{**flags, **overrides}))
-
-
-def assert_losses_met(result: ExperimentResult, expected: dict[str, Any]) -> None:
-    evaluations = result.history.evaluations
-    for found, losses in (
-        ([e.train_loss for e in evaluations], expected["train_losses"]),
-        ([e.validation_loss for e in evaluations], expected["val_losses"]),
-    ):
-        assert found == pytest.approx(losses[: len(found)], abs=LOSS_TOLERANCE)
-
-
-def assert_epochs_met(result: ExperimentResult, expected: dict[str, Any]) -> None:
-    for position, key in enumerate(("epoch_train_accs", "epoch_val_accs")):
-        for counts, accuracy in zip(result.history.epoch_counts, expected[key], strict=False):
-            assert abs(counts[position].correct - accuracy * counts[position].total) < 1.001
 
 
 @pytest.mark.parametrize("name", QUICK)
 def test_first_epoch(name: str, real_data_dir: Path, real_vocabulary: Path) -> None:
     expected = RUNS[name]
-    result = run(name, real_data_dir, real_vocabulary, num_epochs=1)
+    result = run_reference(name, real_data_dir, real_vocabulary, num_epochs=1)
     assert result.facts.trainable_parameters == expected["trainable_params"]
     assert len(result.history.evaluations) == 3
     assert_losses_met(result, expected)
@@ -61,7 +31,7 @@ def test_first_epoch(name: str, real_data_dir: Path, real_vocabulary: Path) -> N
 @pytest.mark.parametrize("name", RUNS)
 def test_whole_run(name: str, execution: str, real_data_dir: Path, real_vocabulary: Path) -> None:
     expected = RUNS[name]
-    result = run(name, real_data_dir, real_vocabulary, execution=execution)
+    result = run_reference(name, real_data_dir, real_vocabulary, execution=execution)
     assert result.facts.trainable_parameters == expected["trainable_params"]
     assert len(result.history.evaluations) == len(expected["train_losses"])
     assert_losses_met(result, expected)

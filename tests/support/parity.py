@@ -51,3 +51,10 @@ def assert_same_logits_and_gradients(naive: Execution, planned: Execution) -> No
         other = found[name]
         assert gradient is not None and other is not None, name  # a zero gradient decays weights, None does not
         assert (gradient - other).abs().max() <= 1e-9 * largest, name
+
+
+def tensors(result: Any) -> list[Tensor]:
+    """All tensors among an operation's arguments or results."""
+    if isinstance(result, Tensor):
+        return [result]
+    return [tensor for part in result for tensor in tensors(part)] if isinstance(result, list | tuple) else []

@@ -491,7 +491,7 @@ def test_the_demo_has_all_rows_and_its_own_results(
 ) -> None:
     """Rows that name a larger size stay rows of their own, although the demo has one model only."""
     monkeypatch.chdir(tmp_path)
-    options = sweep.read_options(sweep.make_parser().parse_args(["--demo", "--rows", "1-19"]), [])
+    options = sweep.read_options(SPAM, sweep.make_parser().parse_args(["--demo", "--rows", "1-19"]), [])
     runs, remarks = plan.plan_runs(options.rows, options.seeds, options.flags)
     assert len(runs) == 19 and remarks == []
     assert {run.config.results_dir for run in runs} == {"results/demo"}
