@@ -10,7 +10,7 @@ from typing import Any
 
 from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail, interrupt_on_sigterm
 from ablation.config.experiment import ConfigError, ExperimentConfig
-from ablation.config.flags import read_command
+from ablation.config.flags import EXPERIMENTS
 from ablation.environment import python_command, require_packages
 from ablation.run.remarks import recording_remarks
 
@@ -67,7 +67,7 @@ def run(config: ExperimentConfig, options: Mapping[str, Any]) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Exit status 0 for a finished run, 1 for one that failed, 2 for a wrong command, 130 for an interrupted one."""
     try:
-        config, warnings, options = read_command(arguments)
+        config, warnings, options = EXPERIMENTS.read(arguments)
     except ConfigError as error:
         return fail(error.problems, WRONG_COMMAND)
     for warning in [*warnings, *recording_remarks(config)]:

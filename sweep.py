@@ -138,7 +138,7 @@ def run_sweep(task: Task, options: SweepOptions) -> int:
     from ablation.sweep.progress import describe_plan
     from ablation.sweep.state import Results, foreign_of, survey
 
-    whole, remarks = plan_runs(options.rows, options.seeds, options.flags, partial(foreign_of, task))
+    whole, remarks = plan_runs(task.command_line, options.rows, options.seeds, options.flags, partial(foreign_of, task))
     results = Results.of(task, whole[0].config)
     engine = ENGINES[options.engine](results, options)
     print("\n".join(remarks), end="\n" if remarks else "")

@@ -56,6 +56,7 @@ class ExperimentConfig(CommonSettings):
     """One experiment: what all experiments have, and how messages are read. The defaults are row 1 of the published
     table."""
 
+    TASK: ClassVar = ""
     # The order that flags and results had before their fields were grouped, without the options of a run.
     LEADING_FIELDS: ClassVar = (
         "model_size", "weights", "trainable_layers", "trainable_token_pos", "average_embeddings", "context_length",
@@ -137,7 +138,8 @@ def config_hash(config: CommonSettings, foreign: Mapping[str, str] = {}) -> str:
         foreign: ``weights_digest`` and ``data_digest`` of base weights and data, each only where it is not what was
             published (or belongs to the demo).
     """
-    return hashlib.sha256(json.dumps(identity(config, foreign), sort_keys=True).encode()).hexdigest()
+    settings = identity(config, foreign) | ({"task": config.TASK} if config.TASK else {})
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def variant_settings(config: CommonSettings, foreign: Mapping[str, str] = {}) -> dict[str, Any]:

@@ -6,18 +6,17 @@ import argparse
 import difflib
 import os
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ablation.config.effects import REASONS, why_no_effect
-from ablation.config.experiment import DEMO_RESULTS_DIR, FIELDS, RESULTS_DIR, ConfigError, ExperimentConfig
+from ablation.config.experiment import ExperimentConfig
 from ablation.config.rows import ROWS
+from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR, CommonSettings, ConfigError, fields_of
 
 COMMAND_OPTIONS = ("row", "dry_run", "force")
-DESCRIPTION = (
-    "Fine-tune GPT-2 as an SMS spam classifier, one row of the ablation table per command, and append the row to a CSV."
-)
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,79 +30,105 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}{hint or f'; {self.prog} --help lists all flags'}\n")
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The flags, generated from the fields of ``ExperimentConfig``. Values are read and checked there, all at once."""
-    parser = Parser(
-        "additional_experiments.py", description=DESCRIPTION, allow_abbrev=False, argument_default=argparse.SUPPRESS
-    )
-    parser.add_argument(
-        "--row", help=f"row of the published table, {min(ROWS)} to {max(ROWS)}; other flags override it"
-    )
-    parser.add_argument("--dry_run", action="store_true", help="say what would be done and downloaded; load nothing")
-    parser.add_argument("--force", action="store_true", help="try even if the memory looks too small")
-    for name, field in FIELDS.items():
-        help_text = field.metadata["help"].replace("%", "%%")
-        if isinstance(field.default, bool):
-            parser.add_argument(f"--{name}", action="store_true", help=help_text)
-        else:
-            default = "" if field.default is None else f" (default: {field.default})"
-            choices = field.metadata["choices"]
-            metavar = f"{{{','.join(choices)}}}" if choices else "VALUE"
-            parser.add_argument(f"--{name}", metavar=metavar, help=help_text + default)
-    return parser
+@dataclass(frozen=True)
+class CommandLine:
+    """How experiments of one task are asked for.
 
-
-def read_command(arguments: list[str] | None = None) -> tuple[ExperimentConfig, list[str], dict[str, Any]]:
-    """The configuration that a command line means, remarks on it, and the command's own options.
-
-    Raises:
-        ConfigError: the command is wrong.
-        SystemExit: from argparse, for an unknown flag or ``--help``.
+    Attributes:
+        program: the command at the root that runs one.
+        description: of its ``--help``.
+        config_class: what flags make; each field of it is a flag.
+        rows: what differs from the defaults, by the number that ``--row`` takes.
     """
-    flags = vars(make_parser().parse_args(arguments))
-    options = {name: flags.pop(name) for name in COMMAND_OPTIONS if name in flags}
-    config, warnings = config_from_flags(flags, options.get("row"))
-    return config, warnings, options
 
+    program: str
+    description: str
+    config_class: type[CommonSettings]
+    rows: Mapping[int, Mapping[str, Any]]
 
-def config_from_flags(flags: Mapping[str, str | bool], row: str | None = None) -> tuple[ExperimentConfig, list[str]]:
-    """Build the configuration of one command.
+    def parser(self) -> argparse.ArgumentParser:
+        """The flags. Values are read and checked by :meth:`configure`, all at once."""
+        parser = Parser(
+            self.program, description=self.description, allow_abbrev=False, argument_default=argparse.SUPPRESS
+        )
+        span = f"{min(self.rows)} to {max(self.rows)}"
+        parser.add_argument("--row", help=f"row of the published table, {span}; other flags override it")
+        parser.add_argument(
+            "--dry_run", action="store_true", help="say what would be done and downloaded; load nothing"
+        )
+        parser.add_argument("--force", action="store_true", help="try even if the memory looks too small")
+        for name, field in fields_of(self.config_class).items():
+            help_text = field.metadata["help"].replace("%", "%%")
+            if isinstance(field.default, bool):
+                parser.add_argument(f"--{name}", action="store_true", help=help_text)
+            else:
+                default = "" if field.default is None else f" (default: {field.default})"
+                choices = field.metadata["choices"]
+                metavar = f"{{{','.join(choices)}}}" if choices else "VALUE"
+                parser.add_argument(f"--{name}", metavar=metavar, help=help_text + default)
+        return parser
 
-    Args:
-        flags: the flags that were given, by field name; strings as typed, ``True`` for a switch.
-        row: the value of ``--row`` as typed; the given flags override the row's.
+    def read(self, arguments: Sequence[str] | None = None) -> tuple[Any, list[str], dict[str, Any]]:
+        """The configuration that a command line means, remarks on it, and the command's own options.
 
-    Returns:
-        The configuration, and remarks on what was given (see :func:`remarks`).
+        Raises:
+            ConfigError: the command is wrong.
+            SystemExit: from argparse, for an unknown flag or ``--help``.
+        """
+        flags = vars(self.parser().parse_args(arguments))
+        options = {name: flags.pop(name) for name in COMMAND_OPTIONS if name in flags}
+        config, warnings = self.configure(flags, options.get("row"))
+        return config, warnings, options
 
-    Raises:
-        ConfigError: all problems of the command together.
-    """
-    problems: list[str] = []
-    values: dict[str, Any] = {}
-    if row is not None:
-        if row.isdecimal() and int(row) in ROWS:
-            values.update(ROWS[int(row)])
-        else:
-            problems.append(f"--row {row}: the published table has rows {min(ROWS)} to {max(ROWS)}; give one of them")
-    for name, text in flags.items():
-        if isinstance(text, bool):
-            values[name] = text
-            continue
+    def configure(self, flags: Mapping[str, str | bool], row: str | None = None) -> tuple[Any, list[str]]:
+        """Build the configuration of one command.
+
+        Args:
+            flags: the flags that were given, by field name; strings as typed, ``True`` for a switch.
+            row: the value of ``--row`` as typed; the given flags override the row's.
+
+        Returns:
+            The configuration, and remarks on what was given (see :func:`remarks`).
+
+        Raises:
+            ConfigError: all problems of the command together.
+        """
+        problems: list[str] = []
+        values: dict[str, Any] = {}
+        if row is not None:
+            if row.isdecimal() and int(row) in self.rows:
+                values.update(self.rows[int(row)])
+            else:
+                span = f"rows {min(self.rows)} to {max(self.rows)}"
+                problems.append(f"--row {row}: the published table has {span}; give one of them")
+        fields = fields_of(self.config_class)
+        for name, text in flags.items():
+            if isinstance(text, bool):
+                values[name] = text
+                continue
+            try:
+                values[name] = fields[name].metadata["parse"](text)
+            except ValueError as error:
+                problems.append(f"--{name} {shlex.quote(text)}: {error}")
+                values.pop(name, None)  # checked on with the default, so that the other problems are found too
         try:
-            values[name] = FIELDS[name].metadata["parse"](text)
-        except ValueError as error:
-            problems.append(f"--{name} {shlex.quote(text)}: {error}")
-            values.pop(name, None)  # checked on with the default, so that the other problems are found too
-    try:
-        config = ExperimentConfig(**values)
-    except ConfigError as error:
-        problems.extend(error.problems)
-    default_dir = DEMO_RESULTS_DIR if values.get("demo") else RESULTS_DIR
-    problems.extend(path_problems(values.get("results_dir", default_dir), values.get("weights_path")))
-    if problems:
-        raise ConfigError(problems)
-    return config, remarks(config, given=flags.keys())
+            config = self.config_class(**values)
+        except ConfigError as error:
+            problems.extend(error.problems)
+        default_dir = DEMO_RESULTS_DIR if values.get("demo") else RESULTS_DIR
+        problems.extend(path_problems(values.get("results_dir", default_dir), values.get("weights_path")))
+        if problems:
+            raise ConfigError(problems)
+        return config, remarks(config, given=flags.keys())
+
+
+EXPERIMENTS = CommandLine(
+    "additional_experiments.py",
+    "Fine-tune GPT-2 as an SMS spam classifier, one row of the ablation table per command,"
+    " and append the row to a CSV.",
+    ExperimentConfig,
+    ROWS,
+)
 
 
 def typed(settings: Mapping[str, Any]) -> str:
@@ -134,7 +159,7 @@ def path_problems(results_dir: str, weights_path: str | None) -> list[str]:
     return problems
 
 
-def remarks(config: ExperimentConfig, given: Iterable[str]) -> list[str]:
+def remarks(config: CommonSettings, given: Iterable[str]) -> list[str]:
     """One line for each setting among ``given`` that changes nothing in this configuration, or means more than it
     says."""
     given = set(given)

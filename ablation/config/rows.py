@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ablation.config.experiment import MODEL_CONTEXT_LENGTH, RANDOM, ExperimentConfig, variant_settings
+from ablation.config.settings import CommonSettings
 
 _LORA_16 = {"trainable_layers": "lora", "lora_rank": 16, "lora_alpha": 16}
 
@@ -37,8 +38,15 @@ def row_config(row: int, **overrides: Any) -> ExperimentConfig:
     return ExperimentConfig(**{**ROWS[row], **overrides})
 
 
-def row_number(config: ExperimentConfig, foreign: Mapping[str, str] = {}) -> int | None:
-    """The published row that this configuration repeats, in the real size or as a demo and whatever its seed; None if
+def find_row(
+    rows: Mapping[int, Mapping[str, Any]], config: CommonSettings, foreign: Mapping[str, str] = {}
+) -> int | None:
+    """Which of a task's rows this configuration repeats, in the real size or as a demo and whatever its seed; None if
     it is a variant of its own, as all with ``foreign`` weights or data are."""
     settings = {name: value for name, value in variant_settings(config, foreign).items() if name != "demo"}
-    return next((row for row in ROWS if variant_settings(row_config(row)) == settings), None)
+    return next((row for row, own in rows.items() if variant_settings(type(config)(**own)) == settings), None)
+
+
+def row_number(config: ExperimentConfig, foreign: Mapping[str, str] = {}) -> int | None:
+    """:func:`find_row` among the published rows."""
+    return find_row(ROWS, config, foreign)

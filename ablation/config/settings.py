@@ -171,6 +171,7 @@ class CommonSettings(RunOptions, TrainingSettings, MethodSettings, ModelSettings
         ConfigError: naming every field whose value, alone or with the others, cannot be run.
     """
 
+    TASK: ClassVar[str]  # the name of the task; empty for the first one, whose hashes are older than tasks
     LEADING_FIELDS: ClassVar[tuple[str, ...]] = ()  # stand before all others in flags and columns
 
     def __post_init__(self) -> None:

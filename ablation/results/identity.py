@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from ablation.config.experiment import FIELDS, ExperimentConfig, config_hash
-from ablation.config.rows import row_number
+from ablation.config.experiment import config_hash
+from ablation.config.rows import find_row
+from ablation.config.settings import CommonSettings, fields_of
+from ablation.results.task import Task
 
 
 def run_id(row: str, seed: int, hash_of_config: str, at: datetime) -> str:
@@ -15,18 +17,20 @@ def run_id(row: str, seed: int, hash_of_config: str, at: datetime) -> str:
     return f"{row or 'custom'}-{seed}-{hash_of_config[:8]}-{at:%Y%m%dT%H%M%S.%fZ}"
 
 
-def config_fields(config: ExperimentConfig, at: datetime, foreign: Mapping[str, str] = {}) -> dict[str, Any]:
+def config_fields(
+    task: Task, config: CommonSettings, at: datetime, foreign: Mapping[str, str] = {}
+) -> dict[str, Any]:
     """What a row says of a run by its configuration and the time it ended.
 
     Args:
         foreign: digests of base weights and data other than the published ones; part of what the run is.
     """
-    row = row_number(config, foreign)
+    row = find_row(task.rows, config, foreign)
     hash_of_config = config_hash(config, foreign)
     return {
         "run_id": run_id(str(row or ""), config.seed, hash_of_config, at),
         "timestamp_utc": at.isoformat(timespec="seconds"),
         "row": row,
-        **{name: getattr(config, name) for name in FIELDS},
+        **{name: getattr(config, name) for name in fields_of(type(config))},
         "config_hash": hash_of_config,
     }

@@ -19,8 +19,8 @@ from typing import Any
 
 import pandas as pd
 
-from ablation.config.experiment import ConfigError, ExperimentConfig, config_hash, variant_settings
-from ablation.config.settings import fields_of
+from ablation.config.experiment import ConfigError, config_hash, variant_settings
+from ablation.config.settings import CommonSettings, fields_of
 from ablation.listener import Count
 from ablation.results.log import RUNS_FOLDER
 from ablation.results.run_folder import LOSSES_CSV
@@ -203,7 +203,7 @@ def _read_count(fields: Mapping[str, str], split: str) -> Count:
     return count
 
 
-def _read_config(fields: Mapping[str, str], task: Task) -> ExperimentConfig:
+def _read_config(fields: Mapping[str, str], task: Task) -> CommonSettings:
     """The configuration that a line's columns mean.
 
     Raises:
@@ -232,7 +232,7 @@ def _read_config(fields: Mapping[str, str], task: Task) -> ExperimentConfig:
 # ---- weights and data other than the published ones ------------------------------------------------------------------
 
 
-def _foreign(config: ExperimentConfig, fields: Mapping[str, str], task: Task) -> dict[str, str]:
+def _foreign(config: CommonSettings, fields: Mapping[str, str], task: Task) -> dict[str, str]:
     """The digests that make a line's run another one than its settings alone say: those in its hash, and what an older
     version, whose hashes say nothing of data, trained on.
 

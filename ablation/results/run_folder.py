@@ -57,7 +57,7 @@ def describe_result(task: Task, result: ExperimentResult) -> RunRecord:
     """What :func:`write_run` keeps of a finished experiment."""
     config = result.config
     fields = {
-        **config_fields(config, datetime.now(UTC), result.foreign),
+        **config_fields(task, config, datetime.now(UTC), result.foreign),
         **result.environment,
         **asdict(result.facts),
         **time_fields(result.timings),

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ablation.config.experiment import ExperimentConfig
+from ablation.config.flags import CommandLine
+from ablation.config.settings import CommonSettings
 from ablation.listener import Count, Listener
 
 if TYPE_CHECKING:
@@ -120,14 +121,12 @@ class Task(Protocol):
         name: as ``run.json`` has it.
         title: of its report.
         examples: what its examples are called, such as ``messages``.
-        command: the program at the root that runs one experiment.
+        command_line: how its experiments are asked for: program, flags, rows.
         csv_name: the file of its rows in a results folder.
         columns: of that file, in order; ``config_hash`` is the last.
         evaluation_columns: those of them that tell the rows of one run from one another.
         metrics: what its rows say.
         headline: the metric of them that a sweep shows and questions compare.
-        config_class: the dataclass of its settings.
-        rows: what differs from the defaults, by row number.
         splits: names of the parts of the data: training first, the one that chooses next to last, the one that
             questions are about last.
         published_data_digest: of the published data.
@@ -138,21 +137,34 @@ class Task(Protocol):
     name: str
     title: str
     examples: str
-    command: str
+    command_line: CommandLine
     csv_name: str
     columns: tuple[str, ...]
     evaluation_columns: tuple[str, ...] = ()
     metrics: tuple[Metric, ...]
     headline: Metric
-    config_class: type[ExperimentConfig]
-    rows: Mapping[int, Mapping[str, Any]]
     splits: tuple[str, ...]
     published_data_digest: str
     questions: Sequence[Question]
     demo_questions: Sequence[Question]
     baselines: Mapping[str, str]
 
-    def load(self, config: ExperimentConfig, listener: Listener) -> Examples:
+    @property
+    def command(self) -> str:
+        """The program at the root that runs one experiment."""
+        return self.command_line.program
+
+    @property
+    def rows(self) -> Mapping[int, Mapping[str, Any]]:
+        """What differs from the defaults, by row number."""
+        return self.command_line.rows
+
+    @property
+    def config_class(self) -> type[CommonSettings]:
+        """The dataclass of its settings."""
+        return self.command_line.config_class
+
+    def load(self, config: Any, listener: Listener) -> Examples:
         """The examples as token ids; fetches what is missing.
 
         Raises:
@@ -160,7 +172,7 @@ class Task(Protocol):
         """
         ...
 
-    def loss(self, logits: Tensor, labels: Tensor, config: ExperimentConfig) -> Tensor:
+    def loss(self, logits: Tensor, labels: Tensor, config: Any) -> Tensor:
         """The mean loss of a batch."""
         ...
 
@@ -184,7 +196,7 @@ class Task(Protocol):
         """
         ...
 
-    def data_digest(self, config: ExperimentConfig) -> str | None:
+    def data_digest(self, config: Any) -> str | None:
         """The digest that a run of this configuration would record, if its data are at hand; fetches nothing."""
         ...
 

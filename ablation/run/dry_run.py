@@ -6,7 +6,6 @@ import shlex
 from dataclasses import replace
 
 from ablation.config.experiment import (
-    FIELDS,
     RESULTS_DIR,
     ConfigError,
     ExperimentConfig,
@@ -15,7 +14,7 @@ from ablation.config.experiment import (
     variant_settings,
 )
 from ablation.config.flags import typed
-from ablation.config.rows import row_config, row_number
+from ablation.config.rows import find_row
 from ablation.config.shapes import NANO
 from ablation.data.demo import DISCLAIMER
 from ablation.environment import python_command
@@ -37,7 +36,7 @@ def describe(task: Task, config: ExperimentConfig) -> str:
     with process_state_kept():  # the new layers are drawn
         total, trainable = assemble(config, config.shape).count_parameters()
     memory, shape, foreign = estimate_memory(config, device), config.shape, foreign_digests(task, config)
-    row = row_number(config, foreign)
+    row = find_row(task.rows, config, foreign)
     settings = ", ".join(f"{name} {value}" for name, value in variant_settings(config, foreign).items()) or "none"
     return "\n".join(
         [
@@ -64,16 +63,16 @@ def describe(task: Task, config: ExperimentConfig) -> str:
 def next_command(task: Task, config: ExperimentConfig) -> str:
     """What to try after a demo run: the same with GPT-2 and the real messages, and what that will download."""
     settings = {name: value for name, value in identity(config).items() if name != "demo"}
-    row = row_number(config)
+    row, defaults = find_row(task.rows, config), type(config)()
     if row is not None:
         settings = {"row": row, **{name: settings[name] for name in ("seed", "order_seed") if name in settings}}
-    size = row_config(1).model_size if config.model_size == NANO else config.model_size
+    size = defaults.model_size if config.model_size == NANO else config.model_size
     try:
         real = replace(config, demo=False, results_dir=RESULTS_DIR, model_size=size, weights_path=None)
     except ConfigError:  # a shape for the miniature alone
-        real, settings = row_config(1, models_dir=config.models_dir, data_dir=config.data_dir), {}
+        real, settings = type(config)(models_dir=config.models_dir, data_dir=config.data_dir), {}
     folders = [f"--{name} {shlex.quote(getattr(config, name))}" for name in ("models_dir", "data_dir")
-               if getattr(config, name) != FIELDS[name].default]  # fmt: skip
+               if getattr(config, name) != getattr(defaults, name)]  # fmt: skip
     command = " ".join([python_command(), task.command, typed(settings), *folders])
     sizes = {kind: sum(file.size or 0 for _, file in files) / 1e6 for kind, files in files_to_fetch(real).items()}
     parts = ", ".join(f"{kind} {size:.1f} MB" for kind, size in sizes.items())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ablation.config.experiment import FIELDS, RANDOM, ConfigError, ExperimentConfig
+from ablation.config.experiment import RANDOM, ConfigError, ExperimentConfig
 from ablation.config.shapes import NANO
 from ablation.data.demo import WEIGHTS, load_demo_tokenizer
 from ablation.data.encode import load_tokenizer
@@ -61,7 +61,7 @@ def open_tokenizer(config: ExperimentConfig) -> tiktoken.Encoding:
 
 def open_weights(config: ExperimentConfig, listener: Listener) -> WeightSource:
     """The trunk's weights: drawn, from the user's file, embedded, or fetched."""
-    if config.demo and config.model_size not in (FIELDS["model_size"].default, NANO):
+    if config.demo and config.model_size not in (type(config)().model_size, NANO):
         listener.message(f"model: the row names {config.model_size}; the demo has {NANO} in its place")
     if config.weights == RANDOM:
         listener.message(f"weights: random, seed {config.seed}")

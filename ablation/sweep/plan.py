@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 
 from ablation.config.experiment import ConfigError, ExperimentConfig, config_hash
-from ablation.config.flags import read_command
+from ablation.config.flags import CommandLine
 from ablation.execution.plan import make_plan
 
 FEATURES_FOLDER = "features"  # below the models: where runs share features unless --feature_cache says otherwise
@@ -85,11 +85,16 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def plan_runs(
-    rows: Sequence[int], seeds: Sequence[int], flags: Sequence[str], foreign_of: ForeignDigests = lambda config: {}
+    command: CommandLine,
+    rows: Sequence[int],
+    seeds: Sequence[int],
+    flags: Sequence[str],
+    foreign_of: ForeignDigests = lambda config: {},
 ) -> tuple[list[PlannedRun], list[str]]:
     """Rows times seeds, with the runner's ``flags`` on each.
 
     Args:
+        command: the runner's.
         foreign_of: digests of data and base weights that are not the published ones. (Seeds change neither, so it is
             asked once a row.)
 
@@ -99,12 +104,12 @@ def plan_runs(
     Raises:
         ConfigError: all problems of all runs together, each once.
     """
-    commands = _read_commands(rows, seeds, flags)
-    foreign = {row: foreign_of(commands[row, seeds[0]].config) for row in rows}
+    planned = _read_commands(command, rows, seeds, flags)
+    foreign = {row: foreign_of(planned[row, seeds[0]].config) for row in rows}
     runs: dict[str, PlannedRun] = {}
     doubles = []
-    for command in commands.values():
-        run = replace(command, foreign=foreign[command.row])
+    for one in planned.values():
+        run = replace(one, foreign=foreign[one.row])
         other = runs.setdefault(run.hash, run)
         if other is not run:
             doubles.append(f"{run.name} is the same as {other.name}; planned once")
@@ -112,7 +117,7 @@ def plan_runs(
 
 
 def _read_commands(
-    rows: Sequence[int], seeds: Sequence[int], flags: Sequence[str]
+    command: CommandLine, rows: Sequence[int], seeds: Sequence[int], flags: Sequence[str]
 ) -> dict[tuple[int, int], PlannedRun]:
     """The run of each row and seed, foreign digests still missing."""
     runs: dict[tuple[int, int], PlannedRun] = {}
@@ -120,7 +125,7 @@ def _read_commands(
     for row, seed in product(rows, seeds):
         arguments = ("--row", str(row), "--seed", str(seed), *flags)
         try:
-            config, _, _ = read_command(list(arguments))
+            config, _, _ = command.read(arguments)
             runs[row, seed] = PlannedRun(row, seed, config, arguments)
         except ConfigError as error:
             problems += [f"row {row}: {problem}" for problem in error.problems]

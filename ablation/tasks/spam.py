@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablation.config.experiment import ExperimentConfig
-from ablation.config.rows import ROWS
+from ablation.config.flags import EXPERIMENTS
 from ablation.data.demo import MESSAGES
 from ablation.data.spam import (
     PUBLISHED_DATA_DIGEST,
@@ -56,7 +56,7 @@ class SpamTask(Task):
     name = "spam"
     title = "Spam-classifier ablations"
     examples = "messages"
-    command = "additional_experiments.py"
+    command_line = EXPERIMENTS
     csv_name = "results.csv"
     columns = COLUMNS
     metrics = (
@@ -65,8 +65,6 @@ class SpamTask(Task):
         Metric("test_acc", "test accuracy", "test"),
     )
     headline = metrics[-1]
-    config_class = ExperimentConfig
-    rows = ROWS
     splits = SPLITS
     published_data_digest = PUBLISHED_DATA_DIGEST
     questions = QUESTIONS

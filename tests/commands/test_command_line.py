@@ -22,7 +22,7 @@ import gpt_download
 import report
 import sweep
 from ablation.config.experiment import ConfigError, ExperimentConfig
-from ablation.config.flags import config_from_flags
+from ablation.config.flags import EXPERIMENTS
 from ablation.data.demo import DISCLAIMER, SHORT_DISCLAIMER, WEIGHTS
 from ablation.environment import PACKAGES
 from ablation.files.needed import check_files
@@ -115,7 +115,7 @@ def test_two_runs_two_rows(
     own = "--context_length 16 --eval_iter 1 --max_steps 2"
     assert [line.partition("additional_experiments.py ")[2] for line in said] == [own, f"{own} --seed 124"]
     for line in said:  # it can be typed
-        additional_experiments.read_command(shlex.split(line.partition("additional_experiments.py ")[2]))
+        EXPERIMENTS.read(shlex.split(line.partition("additional_experiments.py ")[2]))
 
 
 def test_a_kept_model_names_the_command_that_uses_it(
@@ -162,7 +162,7 @@ def test_an_offline_run_names_all_it_lacks_at_once(
     ):
         command = ["--offline", "--results_dir", str(tmp_path / "r"), *folders, *flags]
         if not lacking:
-            check_files(additional_experiments.read_command(command)[0])
+            check_files(EXPERIMENTS.read(command)[0])
             continue
         assert additional_experiments.main(command) == 1
         (line,) = errors(capsys.readouterr().err)
@@ -272,7 +272,7 @@ def test_a_results_folder_that_cannot_be_written_is_refused_before_training(
     monkeypatch.setattr("os.access", lambda path, mode: Path(path) != closed and may_write(path, mode))
     for folder in (closed, closed / "results"):
         with pytest.raises(ConfigError, match=rf"--results_dir {folder}: {closed} cannot be written to"):
-            config_from_flags({"demo": True, "results_dir": str(folder)})
+            EXPERIMENTS.configure({"demo": True, "results_dir": str(folder)})
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

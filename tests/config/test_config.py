@@ -11,7 +11,7 @@ import pytest
 from ablation.config import methods as declared
 from ablation.config.effects import REASONS
 from ablation.config.experiment import FIELDS, TOKEN_POSITIONS, ConfigError, ExperimentConfig, config_hash
-from ablation.config.flags import config_from_flags, read_command
+from ablation.config.flags import EXPERIMENTS
 from ablation.config.rows import ROWS, row_config, row_number
 from ablation.config.settings import TRAINABLE_LAYERS, CommonSettings, fields_of, option
 from ablation.config.shapes import canonical_model_size
@@ -26,11 +26,11 @@ def test_every_published_command_line_is_its_row() -> None:
     assert [int(row["row"]) for row in rows] == list(ROWS)
     for row in rows:
         number = int(row["row"])
-        config, warnings, _ = read_command(shlex.split(row["flags"]))
+        config, warnings, _ = EXPERIMENTS.read(shlex.split(row["flags"]))
         assert config == row_config(number), number
         assert warnings == []
         assert row_number(config) == number
-        assert read_command(["--row", row["row"]])[0] == config
+        assert EXPERIMENTS.read(["--row", row["row"]])[0] == config
 
 
 def test_rows_agree_with_the_other_columns_of_the_published_table() -> None:
@@ -46,7 +46,7 @@ def test_rows_agree_with_the_other_columns_of_the_published_table() -> None:
 
 
 def test_given_flags_override_the_row() -> None:
-    config, _, _ = read_command(["--row", "8", "--seed", "124", "--model_size", "124M"])
+    config, _, _ = EXPERIMENTS.read(["--row", "8", "--seed", "124", "--model_size", "124M"])
     assert (config.model_size, config.seed) == ("gpt2-small (124M)", 124)
     assert row_number(config) == 1
 
@@ -101,20 +101,20 @@ REFUSED: list[tuple[dict[str, str | bool], str]] = [
 @pytest.mark.parametrize(("flags", "message"), REFUSED, ids=[" ".join(flags) for flags, _ in REFUSED])
 def test_bad_values_are_refused(flags: dict[str, str | bool], message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
-        config_from_flags(flags)
+        EXPERIMENTS.configure(flags)
     assert len(caught.value.problems) == 1
 
 
 @pytest.mark.parametrize("row", ["0", "20", "-1", "one"])
 def test_rows_outside_the_table_are_refused(row: str) -> None:
     with pytest.raises(ConfigError, match=f"--row {row}: .*1 to 19"):
-        config_from_flags({}, row)
+        EXPERIMENTS.configure({}, row)
 
 
 def test_all_problems_of_one_command_together() -> None:
     flags: dict[str, str | bool] = {"lora_rank": "0", "no_padding": True, "seed": "-1", "n_layers": "3"}
     with pytest.raises(ConfigError) as caught:
-        config_from_flags(flags, "20")
+        EXPERIMENTS.configure(flags, "20")
     assert len(caught.value.problems) == 5
 
 
@@ -137,7 +137,7 @@ def test_a_configuration_made_in_code_is_checked_too() -> None:
     ],
 )
 def test_settings_without_effect_are_warned_of(flags: dict[str, str | bool], expected: str) -> None:
-    _, warnings = config_from_flags(flags)
+    _, warnings = EXPERIMENTS.configure(flags)
     assert len(warnings) == 1
     assert warnings[0].startswith(expected)
 
@@ -150,6 +150,7 @@ def test_settings_without_effect_are_settings() -> None:
 class OtherTask(CommonSettings):
     """What a second task would declare."""
 
+    TASK: ClassVar = "other"
     LEADING_FIELDS: ClassVar = ("temperature",)
 
     temperature: float = option(1.0, "of the softmax", number(positive=True))

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from ablation.config.experiment import DEMO_RESULTS_DIR, ConfigError, ExperimentConfig, config_hash, variant_settings
-from ablation.config.flags import config_from_flags
+from ablation.config.flags import EXPERIMENTS
 from ablation.config.rows import ROWS, row_config, row_number
 from ablation.config.shapes import ALL_SHAPES, NANO
 from ablation.data.demo import (
@@ -255,12 +255,12 @@ def test_a_demo_is_its_row_but_not_the_same_experiment() -> None:
 
 def test_the_nano_model_by_its_name() -> None:
     for name in (NANO, "gpt2-nano", "demo"):
-        config, _ = config_from_flags({"model_size": name})
+        config, _ = EXPERIMENTS.configure({"model_size": name})
         assert (config.model_size, config.shape, config.demo) == (NANO, ALL_SHAPES[NANO], False)
     assert row_number(config) is None
     with pytest.raises(ConfigError, match="the model has 256 positions"):
         ExperimentConfig(demo=True, context_length=257)
-    _, warnings = config_from_flags({"demo": True, "model_size": "gpt2-xl"})
+    _, warnings = EXPERIMENTS.configure({"demo": True, "model_size": "gpt2-xl"})
     assert warnings == [f"--model_size has no effect with --demo, which uses {NANO}"]
 
 

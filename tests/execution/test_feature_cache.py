@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ablation.config.experiment import ConfigError, ExperimentConfig, config_hash
-from ablation.config.flags import config_from_flags
+from ablation.config.flags import EXPERIMENTS
 from ablation.config.rows import row_config
 from ablation.data.encode import EncodedMessages
 from ablation.execution import features as prefix_features
@@ -203,7 +203,7 @@ def test_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_do_not_define_the_experiment() -> None:
     assert config_hash(row_config(1, feature_cache="x", feature_cache_limit=1.0)) == config_hash(row_config(1))
     with pytest.raises(ConfigError, match="--feature_cache_limit 0: give a positive number"):
-        config_from_flags({"feature_cache_limit": "0"})
+        EXPERIMENTS.configure({"feature_cache_limit": "0"})
 
 
 # ---- never stale -----------------------------------------------------------------------------------------------------

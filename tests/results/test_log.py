@@ -35,7 +35,7 @@ def append_row(folder: Path, row: dict[str, Any]) -> None:
 
 
 def make_row(name: str, **fields: Any) -> dict[str, Any]:
-    row = dict.fromkeys(COLUMNS) | config_fields(ExperimentConfig(), datetime(2026, 1, 2, tzinfo=UTC))
+    row = dict.fromkeys(COLUMNS) | config_fields(SPAM, ExperimentConfig(), datetime(2026, 1, 2, tzinfo=UTC))
     return row | {"run_id": name, "device_name": 'CPU, "fast"'} | fields
 
 
@@ -69,10 +69,10 @@ def test_a_row_reads_back_as_written(tmp_path: Path) -> None:
 
 def test_run_id_row_and_accuracies() -> None:
     at = datetime(2026, 3, 4, 5, 6, 7, 89, tzinfo=UTC)
-    fields = config_fields(row_config(14, seed=7), at)
+    fields = config_fields(SPAM, row_config(14, seed=7), at)
     assert fields["row"] == 14
     assert fields["run_id"] == f"14-7-{config_hash(row_config(14, seed=7))[:8]}-20260304T050607.000089Z"
-    assert config_fields(row_config(14, num_epochs=1), at)["run_id"].startswith("custom-123-")
+    assert config_fields(SPAM, row_config(14, num_epochs=1), at)["run_id"].startswith("custom-123-")
     counts = evaluation_fields(SPAM.evaluate({"train": Count(3, 4), "validation": Count(1, 2), "test": Count(0, 5)})[0])
     assert (counts["training_acc"], counts["validation_acc"], counts["test_acc"]) == (0.75, 0.5, 0.0)
 

@@ -65,7 +65,7 @@ def test_a_row_has_its_number_only_on_what_is_published(tmp_path: Path) -> None:
     for shift in (0, 1):
         path = weights_file(tmp_path / f"{shift}.safetensors", shift)
         config = ExperimentConfig(demo=True, weights_path=str(path))
-        rows.append(config_fields(config, datetime.now(UTC), foreign_digests(SPAM, config)))
+        rows.append(config_fields(SPAM, config, datetime.now(UTC), foreign_digests(SPAM, config)))
     assert [row["row"] for row in rows] == [1, None]
     assert [row["run_id"].partition("-")[0] for row in rows] == ["1", "custom"]
 

@@ -82,7 +82,7 @@ def make_run(
         logits[split] = [[0.0, float(m if label else -m)] for m, label in zip(margin, labels[split], strict=True)]
         counts[split] = Count(int((margin > 0).sum()), len(frame))
     row: dict[str, Any] = dict.fromkeys(SPAM.columns)
-    row |= config_fields(config, START + timedelta(minutes=minute), foreign or {})
+    row |= config_fields(SPAM, config, START + timedelta(minutes=minute), foreign or {})
     row |= evaluation_fields(SPAM.evaluate(counts)[0])
     row |= {
         "training_minutes": 2.5,

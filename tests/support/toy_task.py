@@ -5,18 +5,33 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ablation.config.experiment import ExperimentConfig
+from ablation.config.flags import CommandLine
+from ablation.config.settings import fields_of, option
+from ablation.config.values import number
 from ablation.data.encode import encode_messages
 from ablation.listener import Count, Listener
 from ablation.results.task import Evaluation, Examples, Likeness, Measurement, Metric, Predictions, Task
 from ablation.run.inputs import open_tokenizer
 
+
+@dataclass(frozen=True, kw_only=True)
+class ToyConfig(ExperimentConfig):
+    """What the spam task has, and one setting more."""
+
+    TASK: ClassVar = "toy"
+    smoothing: float = option(0.1, "of the labels", number(positive=False))
+
+
+COMMAND_LINE = CommandLine("toy_experiments.py", "Even or odd?", ToyConfig, {1: {}, 2: {"smoothing": 0.3}})
 SIZES = {"train": 24, "validation": 8, "test": 12}
 ERRORS = Metric("errors", "errors per sentence", more_is_better=False)
 SHARE = Metric("share_right", "sentences right", split="judged")
@@ -28,24 +43,22 @@ class ToyTask(Task):
     name = "toy"
     title = "Even numbers"
     examples = "sentences"
-    command = "toy_experiments.py"
+    command_line = COMMAND_LINE
     csv_name = "toy_results.csv"
     columns: tuple[str, ...] = (
-        "run_id", "timestamp_utc", "row", "seed", "learning_rate", "judged_on", "errors", "judged_correct",
-        "judged_total", "share_right", "training_minutes", "total_minutes", "device_name", "features", "demo",
+        "run_id", "timestamp_utc", "row", *fields_of(ToyConfig), "judged_on", "errors", "judged_correct",
+        "judged_total", "share_right", "training_minutes", "total_minutes", "device_name", "features",
         "weights_digest", "data_digest", "config_hash",
     )  # fmt: skip
     metrics = (ERRORS, SHARE)
     headline = ERRORS
-    config_class = ExperimentConfig
-    rows: Mapping[int, Mapping[str, object]] = {}
     splits = ("train", "validation", "test")
     published_data_digest = hashlib.sha256(b"numbers").hexdigest()
     questions = ()
     demo_questions = ()
     baselines: Mapping[str, str] = {}
 
-    def load(self, config: ExperimentConfig, listener: Listener) -> Examples:
+    def load(self, config: ToyConfig, listener: Listener) -> Examples:
         draw, tokenizer, splits = random.Random(0), open_tokenizer(config), {}
         for split, size in SIZES.items():
             numbers = [[draw.randrange(10) for _ in range(4)] for _ in range(size)]
@@ -54,8 +67,8 @@ class ToyTask(Task):
             splits[split] = encode_messages(lists, labels, 8, tokenizer.eot_token, padded=True)
         return Examples(splits, self.published_data_digest, published=True)
 
-    def loss(self, logits: Tensor, labels: Tensor, config: ExperimentConfig) -> Tensor:
-        return cross_entropy(logits, labels, label_smoothing=0.1)
+    def loss(self, logits: Tensor, labels: Tensor, config: ToyConfig) -> Tensor:
+        return cross_entropy(logits, labels, label_smoothing=config.smoothing)
 
     def correct(self, logits: Tensor, labels: Tensor) -> Count:
         return Count(int((logits.argmax(-1) == labels).sum()), len(labels))
@@ -84,7 +97,7 @@ class ToyTask(Task):
         labels, logits = np.array([int(line[0]) for line in own]), np.array([line[1:] for line in own], dtype=float)
         return Predictions(labels, logits, (logits.argmax(1) == labels).astype(np.int64))
 
-    def data_digest(self, config: ExperimentConfig) -> str | None:
+    def data_digest(self, config: ToyConfig) -> str | None:
         return self.published_data_digest
 
     def likeness(self, data_dir: Path, *, demo: bool) -> tuple[Likeness | None, str]:

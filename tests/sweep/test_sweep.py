@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 import sweep
 from ablation.config.experiment import ConfigError, ExperimentConfig, config_hash
+from ablation.config.flags import EXPERIMENTS
 from ablation.config.rows import ROWS, row_config
 from ablation.data.demo import WEIGHTS
 from ablation.results.read import read_results
@@ -39,14 +40,14 @@ import os, sys, time
 sys.path.insert(0, {project!r})
 from datetime import UTC, datetime
 from pathlib import Path
-from ablation.config.flags import read_command
+from ablation.config.flags import EXPERIMENTS
 from ablation.listener import Count
 from ablation.results.identity import config_fields
 from ablation.results.log import append_rows
 from ablation.results.run_folder import evaluation_fields
 from ablation.tasks.spam import SPAM
 
-config, _, _ = read_command(sys.argv[1:])
+config, _, _ = EXPERIMENTS.read(sys.argv[1:])
 folder = Path({folder!r})
 with (folder / "started").open("a") as file:
     file.write(f"{{config.seed}} {{os.getpid()}} {{config.threads}} {{config.feature_cache}}\\n")
@@ -55,7 +56,8 @@ if behaviour.exists():
     exec(behaviour.read_text())
 (evaluation,) = SPAM.evaluate({{split: Count(9, 10) for split in ("train", "validation", "test")}})
 digests = {{"data_digest": "d" * 64, "weights_digest": "e" * 64}}
-row = {{**config_fields(config, datetime.now(UTC)), **evaluation_fields(evaluation), **digests, "training_minutes": 1}}
+row = {{**config_fields(SPAM, config, datetime.now(UTC)), **evaluation_fields(evaluation), **digests}}
+row["training_minutes"] = 1
 append_rows(Path(config.results_dir) / SPAM.csv_name, SPAM.columns, [row])
 '''
 
@@ -126,12 +128,12 @@ def test_shards_make_up_the_plan(runs: int, parts: int) -> None:
 
 
 def test_runs_that_share_features_follow_one_another() -> None:
-    runs, _ = plan.plan_runs([1, 2, 3, 4, 5, 18], [1, 2], [])
+    runs, _ = plan.plan_runs(EXPERIMENTS, [1, 2, 3, 4, 5, 18], [1, 2], [])
     assert [(run.row, run.seed) for run in runs] == [
         *((row, seed) for row in (1, 3, 18) for seed in (1, 2)),
         *((row, seed) for row in (2, 4, 5) for seed in (1, 2)),
     ]
-    random, _ = plan.plan_runs([1, 3], [1, 2], ["--weights", "random"])
+    random, _ = plan.plan_runs(EXPERIMENTS, [1, 3], [1, 2], ["--weights", "random"])
     assert [(run.row, run.seed) for run in random] == [(1, 1), (3, 1), (1, 2), (3, 2)]
 
 
@@ -145,14 +147,14 @@ def test_groups_are_those_of_the_published_rows() -> None:
 
 
 def test_flags_that_make_rows_equal_plan_them_once() -> None:
-    runs, remarks = plan.plan_runs([5, 10], [7], ["--weights", "random"])
+    runs, remarks = plan.plan_runs(EXPERIMENTS, [5, 10], [7], ["--weights", "random"])
     assert [run.row for run in runs] == [5]
     assert remarks == ["row 10, seed 7 is the same as row 5, seed 7; planned once"]
 
 
 def test_all_problems_of_a_plan_together_each_once() -> None:
     with pytest.raises(ConfigError) as error:
-        plan.plan_runs([1, 14], [1, 2], ["--batch_size", "4", "--lora_rank", "0"])
+        plan.plan_runs(EXPERIMENTS, [1, 14], [1, 2], ["--batch_size", "4", "--lora_rank", "0"])
     assert [problem.split(":")[0] for problem in error.value.problems] == ["row 1", "row 14", "row 14"]
 
 
@@ -163,8 +165,8 @@ def test_digests_of_other_data_or_weights_are_part_of_a_planned_run(tmp_path: Pa
         asked.append(config.trainable_layers)
         return {"weights_digest": "a" * 64}
 
-    runs, _ = plan.plan_runs([1, 3], [1, 2], [], foreign_of)
-    assert {run.hash for run in runs}.isdisjoint(run.hash for run in plan.plan_runs([1, 3], [1, 2], [])[0])
+    runs, _ = plan.plan_runs(EXPERIMENTS, [1, 3], [1, 2], [], foreign_of)
+    assert {run.hash for run in runs}.isdisjoint(run.hash for run in plan.plan_runs(EXPERIMENTS, [1, 3], [1, 2], [])[0])
     assert asked == ["last_block", "last_layer"]  # seeds change neither
 
 
@@ -399,7 +401,9 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     status = Path(f"/proc/{pid}/stat")
-    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
+    ended = status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z"
+    # Its other threads may take a moment longer, and with them what it had open.
+    return not ended or len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
@@ -492,7 +496,7 @@ def test_the_demo_has_all_rows_and_its_own_results(
     """Rows that name a larger size stay rows of their own, although the demo has one model only."""
     monkeypatch.chdir(tmp_path)
     options = sweep.read_options(SPAM, sweep.make_parser().parse_args(["--demo", "--rows", "1-19"]), [])
-    runs, remarks = plan.plan_runs(options.rows, options.seeds, options.flags)
+    runs, remarks = plan.plan_runs(EXPERIMENTS, options.rows, options.seeds, options.flags)
     assert len(runs) == 19 and remarks == []
     assert {run.config.results_dir for run in runs} == {"results/demo"}
     assert sweep.main(["--demo", "--rows", "1-19", "--dry_run"]) == 0

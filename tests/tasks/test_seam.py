@@ -9,22 +9,25 @@ from typing import Any
 
 import pytest
 
-from ablation.config.experiment import ExperimentConfig
+from ablation.config.experiment import ConfigError, ExperimentConfig, config_hash
+from ablation.config.rows import find_row
 from ablation.config.shapes import NANO
 from ablation.results.log import RUN_JSON, RUNS_FOLDER, ResultsError, rebuild
+from ablation.results.read import read_results
 from ablation.results.run_folder import save_result
 from ablation.run.console import summary
 from ablation.run.dry_run import describe
 from ablation.run.experiment import run_experiment
+from ablation.sweep.plan import plan_runs
 from ablation.tasks import __main__ as tasks_command
 from ablation.tasks.registry import TASKS
 from ablation.tasks.spam import SPAM
-from tests.support.toy_task import SIZES, TOY
+from tests.support.toy_task import COMMAND_LINE, SIZES, TOY, ToyConfig
 
 
-def toy_config(results_dir: Path, **overrides: Any) -> ExperimentConfig:
+def toy_config(results_dir: Path, **overrides: Any) -> ToyConfig:
     small = {"model_size": NANO, "weights": "random", "n_layers": 2, "emb_dim": 16, "n_heads": 2}
-    return ExperimentConfig(**{**small, "max_steps": 3, "device": "cpu", "results_dir": str(results_dir), **overrides})
+    return ToyConfig(**{**small, "max_steps": 3, "device": "cpu", "results_dir": str(results_dir), **overrides})
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -96,3 +99,18 @@ def test_a_person_sees_its_metrics(tmp_path: Path) -> None:
         assert f"errors per sentence{row['errors']:>23.4f}" in text
     assert "test accuracy" not in text and "published" not in text
     assert "differs from row 1" in describe(TOY, config)
+
+
+def test_a_task_has_flags_rows_and_hashes_of_its_own(tmp_path: Path) -> None:
+    config, _, _ = COMMAND_LINE.read(["--row", "2", "--seed", "5"])
+    assert isinstance(config, ToyConfig) and (config.smoothing, config.seed) == (0.3, 5)
+    assert find_row(TOY.rows, config) == 2 and find_row(TOY.rows, ToyConfig(smoothing=0.2)) is None
+    assert config_hash(ToyConfig()) != config_hash(ExperimentConfig())  # the same settings, another experiment
+    with pytest.raises(ConfigError, match="--smoothing -1: give a number that is not negative"):
+        COMMAND_LINE.read(["--smoothing", "-1"])
+    runs, _ = plan_runs(COMMAND_LINE, [1, 2], [5, 6], ["--demo"])
+    assert [(run.row, vars(run.config)["smoothing"]) for run in runs] == [(1, 0.1), (1, 0.1), (2, 0.3), (2, 0.3)]
+    saved = save_result(TOY, run_experiment(TOY, toy_config(tmp_path, smoothing=0.3)))
+    assert [row["smoothing"] for row in saved] == [0.3, 0.3]
+    (found, _), problems = read_results(tmp_path, TOY)
+    assert not problems and found.settings["smoothing"] == 0.3
