@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ablation.config.shapes import ModelShape
-from ablation.methods.primitives import ExtraKeysAndValues, ExtraPositions
+from ablation.methods.primitives import ExtraKeysAndValues, ExtraPositions, has_hooks
 
 LAYER_NORM_EPS = 1e-5
 
@@ -34,22 +34,27 @@ class LayerNorm(nn.Module):
         return F.layer_norm(x, x.shape[-1:], self.scale, self.shift, LAYER_NORM_EPS)
 
 
-class GELU(nn.Module):
-    """The tanh form of GELU; in place where no gradient needs the input, which spares a copy 4 times as wide."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.gelu(x, approximate="tanh") if x.requires_grad else torch.ops.aten.gelu_(x, approximate="tanh")
-
-
 class FeedForward(nn.Module):
-    """Two linear layers, the inner one four times as wide, with GELU between. (…, D) -> (…, D)"""
+    """Two linear layers, the inner one four times as wide, with the tanh form of GELU between. (…, D) -> (…, D)"""
 
     def __init__(self, emb_dim: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(emb_dim, 4 * emb_dim), GELU(), nn.Linear(4 * emb_dim, emb_dim))
+        self.layers = nn.Sequential(
+            nn.Linear(emb_dim, 4 * emb_dim), nn.GELU(approximate="tanh"), nn.Linear(4 * emb_dim, emb_dim)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)
+        expand, activation, *rest = self.layers
+        if type(expand) is not nn.Linear or type(activation) is not nn.GELU or any(map(has_hooks, self.layers)):
+            return self.layers(x)
+        inner = expand(x)
+        if inner.requires_grad:
+            inner = activation(inner)
+        else:  # nobody else has it: in place, GELU spares a copy 4 times as wide
+            inner = torch.ops.aten.gelu_(inner, approximate=activation.approximate)
+        for layer in rest:
+            inner = layer(inner)
+        return inner
 
 
 class MultiHeadAttention(nn.Module):
@@ -68,6 +73,9 @@ class MultiHeadAttention(nn.Module):
         self.W_value = nn.Linear(emb_dim, emb_dim)
         self.out_proj = nn.Linear(emb_dim, emb_dim)
         self.extra: ExtraKeysAndValues | None = None
+
+    def projections(self) -> tuple[nn.Module, ...]:
+        return self.W_query, self.W_key, self.W_value, self.out_proj
 
     def split_heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.n_heads, -1)).transpose(-3, -2)  # (…, T, D) -> (…, H, T, D/H)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ablation.config.experiment import ExperimentConfig
 from ablation.execution.naive import NaiveExecution
 from ablation.execution.setup import Setup
-from previous_chapters import GELU, GPTModel, LayerNorm, MultiHeadAttention
+from previous_chapters import GPTModel, LayerNorm, MultiHeadAttention
 
 
 class ElementaryLayerNorm(LayerNorm):
@@ -20,7 +20,7 @@ class ElementaryLayerNorm(LayerNorm):
         return self.scale * ((x - mean) / torch.sqrt(variance + 1e-5)) + self.shift
 
 
-class ElementaryGELU(GELU):
+class ElementaryGELU(nn.GELU):
     def forward(self, x: Tensor) -> Tensor:
         return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
@@ -40,7 +40,7 @@ class ElementaryAttention(MultiHeadAttention):
 
 ELEMENTARY: dict[type[nn.Module], type[nn.Module]] = {
     LayerNorm: ElementaryLayerNorm,
-    GELU: ElementaryGELU,
+    nn.GELU: ElementaryGELU,
     MultiHeadAttention: ElementaryAttention,
 }
 

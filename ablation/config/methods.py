@@ -15,7 +15,7 @@ class Declaration:
 
     Attributes:
         first_block: number of blocks -> the first block in which anything is trained or added; that number itself if
-            there is none. All blocks before it are frozen and as in the base model.
+            there is none. All blocks before it are frozen. Where the final norm trains, at most the last block.
         embeddings_train: whether a token or position embedding trains, or positions are added before the first token:
             then nothing can be computed once.
         options: settings that belong to this method (and perhaps to others like it).

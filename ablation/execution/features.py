@@ -27,7 +27,7 @@ from ablation.execution.frozen_prefix import read_block, run_frozen_blocks
 from ablation.execution.layout import Batch, PackedRun, chunks, lay_out
 from ablation.execution.plan import Start
 from ablation.execution.setup import Setup
-from ablation.execution.single_query import is_known, normalise
+from ablation.execution.single_query import is_plain, normalise
 from ablation.listener import Listener
 from ablation.model.readout import read
 
@@ -68,8 +68,10 @@ class PrefixFeatures:
         self.messages = find_distinct(setup.messages, setup.reach)
         self.reused = False
         self._entry = None
-        # Of a block that is not known a key could not say what it computes.
-        if options.cache is not None and all(map(is_known, list(setup.model.trf_blocks)[: setup.plan.prefix_blocks])):
+        # Of blocks that a method has changed a key could not say what they compute.
+        prefix = list(setup.model.trf_blocks)[: setup.plan.prefix_blocks]
+        expected = setup.weights.shape.n_heads, setup.plan.causal
+        if options.cache is not None and all(is_plain(block, *expected) for block in prefix):
             self._entry = options.cache.open({**options.run_key, **self._key()})
         self.stages = self._lay_out(options.stages)
         self._stages_done = 0

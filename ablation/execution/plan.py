@@ -101,7 +101,8 @@ class ExecutionPlan:
         first = self.first_block if self.keeps_features else 0
         if first < last:
             parts.append(f"{_blocks(first, last - 1)} at every position")
-        parts.append(f"{_blocks(last, last)} at {'every position' if self.pooled else '1 position'}")
+        everywhere = self.pooled or self.whole_last
+        parts.append(f"{_blocks(last, last)} at {'every position' if everywhere else '1 position'}")
         return "plan: " + "; ".join(parts)
 
 

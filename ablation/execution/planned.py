@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ablation.data.encode import send
 from ablation.execution.blocks import logits_from_last_input
@@ -17,9 +17,30 @@ from ablation.execution.plan import Start
 from ablation.execution.setup import Setup, arithmetic
 from ablation.execution.single_query import block_at_position
 from ablation.listener import Listener
+from ablation.methods.primitives import has_hooks
 from ablation.model.classifier import materialise
+from previous_chapters import GPTModel, LayerNorm
 
 Inputs = dict[str, Tensor]
+_MODEL_FORWARD, _EMBED, _EMBEDDING_FORWARD = GPTModel.forward, GPTModel.embed, nn.Embedding.forward
+
+
+def check_frame(model: GPTModel) -> None:
+    """Blocks may be of any kind. What is around them the plan goes around, so it has to be what it was.
+
+    Raises:
+        ValueError: the model, its embeddings or its final norm do something of their own.
+    """
+    own = {
+        "model": (model, (model.forward, model.embed), (_MODEL_FORWARD, _EMBED)),
+        "tok_emb": (model.tok_emb, (model.tok_emb.forward,), (_EMBEDDING_FORWARD,)),
+        "pos_emb": (model.pos_emb, (model.pos_emb.forward,), (_EMBEDDING_FORWARD,)),
+        "final_norm": (model.final_norm, (model.final_norm.forward,), (LayerNorm.forward,)),
+        "trf_blocks": (model.trf_blocks, (model.trf_blocks.forward,), (nn.Sequential.forward,)),
+    }
+    for name, (module, found, expected) in own.items():
+        if tuple(getattr(method, "__func__", None) for method in found) != expected or has_hooks(module):
+            raise ValueError(f"{name} has a forward, an embed or hooks of its own: give --execution naive")
 
 
 class PlannedExecution(Execution):
@@ -29,6 +50,7 @@ class PlannedExecution(Execution):
 
     def __init__(self, setup: Setup, options: FeatureOptions) -> None:
         super().__init__(setup)
+        check_frame(setup.model)
         self._logits_from = {
             Start.TOKENS: self._from_tokens,
             Start.STATES: self._from_states,

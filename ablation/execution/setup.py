@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ablation.config.experiment import ExperimentConfig
 from ablation.data.encode import EncodedMessages
-from ablation.execution.plan import ExecutionPlan, make_plan
-from ablation.execution.single_query import is_known
+from ablation.execution.plan import ExecutionPlan, Start, make_plan
+from ablation.execution.single_query import is_causal, is_known
 from ablation.methods.layers import trains
 from ablation.model.classifier import WeightSource, assemble
 from ablation.model.readout import READOUTS
@@ -40,16 +40,14 @@ class Reach:
         return torch.cat(list(self.visible.values())).tolist()
 
 
-def find_reach(
-    config: ExperimentConfig, model: GPTModel, plan: ExecutionPlan, messages: Mapping[str, EncodedMessages]
-) -> Reach:
+def find_reach(config: ExperimentConfig, model: GPTModel, messages: Mapping[str, EncodedMessages]) -> Reach:
     """A block that is not known may look anywhere: then every position of a message has to be there, as it would be
     without a plan."""
     readout = READOUTS[config.trainable_token_pos]
     widths = {name: split.widths() for name, split in messages.items()}
     taken_in = {name: readout(split.lengths, widths[name]) for name, split in messages.items()}
-    attended = taken_in if plan.causal else widths
-    looks_ahead = not plan.causal or not all(map(is_known, model.trf_blocks))
+    attended = taken_in if is_causal(model.trf_blocks[-1]) else widths
+    looks_ahead = not all(map(is_causal, model.trf_blocks))
     return Reach(taken_in, attended, widths if looks_ahead else taken_in, equal=looks_ahead)
 
 
@@ -91,6 +89,9 @@ def make_setup(
     plan = make_plan(config, n_blocks=weights.shape.n_layers)
     plan = replace(plan, whole_last=not is_known(model.trf_blocks[-1]))
     _check_plan(plan, model, config.trainable_layers)
+    width = model.n_extra + max(split.tokens.shape[1] for split in messages.values())
+    if width > weights.shape.context_length:
+        raise ValueError(f"{width} positions, extra ones included: the model has {weights.shape.context_length}")
     return Setup(
         config=config,
         weights=weights,
@@ -100,7 +101,7 @@ def make_setup(
         sources=assembly.sources,
         parameter_counts=assembly.count_parameters(),
         plan=plan,
-        reach=find_reach(config, model, plan, messages),
+        reach=find_reach(config, model, messages),
     )
 
 
@@ -111,11 +112,17 @@ def _check_plan(plan: ExecutionPlan, model: GPTModel, method: str) -> None:
         ValueError: it does.
     """
     before = [model.tok_emb, model.pos_emb, *([] if model.extra is None else [model.extra])]
-    embeddings = any(map(trains, before))
     first = next((i for i, block in enumerate(model.trf_blocks) if trains(block)), plan.n_blocks)
-    if first < plan.first_block or (embeddings and not plan.embeddings_train):
-        what = "embeddings" if embeddings else f"block {first}"
-        raise ValueError(f"method {method} trains {what}, which ablation/config/methods.py does not say of it")
+    undeclared = {
+        "embeddings": any(map(trains, before)) and not plan.embeddings_train,
+        f"block {first}": first < plan.first_block,
+        "the final norm, so that it must declare the last block,": (
+            trains(model.final_norm) and plan.start is Start.VECTOR
+        ),
+    }
+    for what, wrong in undeclared.items():
+        if wrong:
+            raise ValueError(f"method {method} trains {what} which ablation/config/methods.py does not say of it")
 
 
 def arithmetic(config: ExperimentConfig, device: torch.device) -> AbstractContextManager:

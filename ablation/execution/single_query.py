@@ -22,36 +22,64 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ablation.methods.primitives import effective_weight_and_bias, is_linear_map, unwrapped
-from previous_chapters import LAYER_NORM_EPS, LayerNorm, MultiHeadAttention, TransformerBlock
+from ablation.methods.primitives import (
+    SublayerWrapper,
+    effective_weight_and_bias,
+    has_hooks,
+    is_linear_map,
+    unwrapped,
+)
+from previous_chapters import LAYER_NORM_EPS, FeedForward, LayerNorm, MultiHeadAttention, TransformerBlock
 
-# What is computed here in another way. A block in which one of these was replaced is not known.
-_BLOCK_FORWARD, _LAYER_NORM = TransformerBlock.forward, LayerNorm.forward
-_ATTENTION = (MultiHeadAttention.forward, MultiHeadAttention.attend, MultiHeadAttention.split_heads)
+# What is computed in another way here, or of one position only: a block that replaced one of these is not known.
+_OWN = {
+    TransformerBlock: ("forward",),
+    MultiHeadAttention: ("forward", "attend", "split_heads"),
+    FeedForward: ("forward",),
+    LayerNorm: ("forward",),
+    SublayerWrapper: ("forward",),
+}
+_FUNCTIONS = {kind: tuple(getattr(kind, name) for name in names) for kind, names in _OWN.items()}
 
 
 def is_known(block: nn.Module) -> bool:
-    """Whether :func:`block_at_position` computes what the block itself does: it is GPT-2's, of plain or adapted parts.
+    """Whether :func:`block_at_position` computes what the block does: it is GPT-2's, adapted by primitives alone.
 
     Any other has to be computed in full, through its own ``forward``.
     """
-    if not isinstance(block, TransformerBlock) or _functions(block, "forward") != (_BLOCK_FORWARD,):
+    if not isinstance(block, TransformerBlock) or any(map(has_hooks, block.modules())):
         return False
-    attention, wrappers = unwrapped(block.att)
-    if not isinstance(attention, MultiHeadAttention):
+    attention, around_attention = unwrapped(block.att)
+    feed_forward, around_feed_forward = unwrapped(block.ff)
+    parts = [block, attention, feed_forward, block.norm1, block.norm2, *around_attention, *around_feed_forward]
+    kinds = [TransformerBlock, MultiHeadAttention, FeedForward, LayerNorm, LayerNorm]
+    kinds += [SublayerWrapper] * (len(parts) - len(kinds))
+    if not all(_is_own(part, kind) for part, kind in zip(parts, kinds, strict=True)):
         return False
-    replaced = (attention, *wrappers, block.norm1, attention.W_query, attention.W_key, attention.W_value)
-    return (
-        _functions(attention, "forward", "attend", "split_heads") == _ATTENTION
-        and _functions(block.norm1, "forward") == (_LAYER_NORM,)
-        and all(map(is_linear_map, replaced[-3:]))
-        and not any(module._forward_hooks or module._forward_pre_hooks for module in (block, *replaced))
-    )
+    layers = list(cast(FeedForward, feed_forward).layers)
+    linear = (*cast(MultiHeadAttention, attention).projections(), *layers[::2])
+    return len(layers) == 3 and type(layers[1]) is nn.GELU and all(map(is_linear_map, linear))
 
 
-def _functions(module: nn.Module, *names: str) -> tuple[object, ...]:
-    """What these methods of a module really are, whether its class or the module itself replaced them."""
-    return tuple(getattr(getattr(module, name), "__func__", None) for name in names)
+def is_causal(block: nn.Module) -> bool:
+    """Whether no position depends on later ones; of a block that is not known nobody can say so."""
+    return is_known(block) and cast(MultiHeadAttention, unwrapped(cast(TransformerBlock, block).att)[0]).causal
+
+
+def is_plain(block: nn.Module, n_heads: int, causal: bool) -> bool:
+    """Whether the block is GPT-2's as it stands: besides its weights, number of heads and mask say all about it."""
+    if not (is_known(block) and isinstance(block, TransformerBlock) and type(block.att) is MultiHeadAttention):
+        return False
+    kinds = {type(module) for module in block.modules()}
+    made_of = {TransformerBlock, MultiHeadAttention, FeedForward, LayerNorm, nn.Sequential, nn.Linear, nn.GELU}
+    own = block.att.n_heads, block.att.causal
+    return kinds == made_of and own == (n_heads, causal) and not list(block.buffers())
+
+
+def _is_own(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether a module does what its kind does, and neither its class nor the module itself replaced that."""
+    found = (getattr(getattr(module, name, None), "__func__", None) for name in _OWN[kind])
+    return isinstance(module, kind) and tuple(found) == _FUNCTIONS[kind]
 
 
 def normalise(x: Tensor) -> Tensor:

@@ -58,21 +58,23 @@ def is_linear_map(layer: nn.Module) -> bool:
 @torch.no_grad()
 def merge_linear_maps(model: nn.Module) -> None:
     """Replace every linear map below ``model`` by a plain ``Linear`` that computes the same; a second call changes
-    nothing."""
+    nothing. The layers within the maps stay as they are."""
     for name, child in model.named_children():
-        if not isinstance(child, LinearMap):
+        if isinstance(child, LinearMap):
+            weight, bias = child.effective()
+            trains = any(parameter.requires_grad for parameter in child.linear.parameters())
+            plain = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
+            plain.weight = nn.Parameter(weight, requires_grad=trains)
+            if bias is not None:
+                plain.bias = nn.Parameter(bias.detach(), requires_grad=trains)
+            setattr(model, name, plain)
+        else:
             merge_linear_maps(child)
-            continue
-        weight, bias = child.effective()
-        trains = child.linear.weight.requires_grad
-        child.linear.weight = nn.Parameter(weight, requires_grad=trains)
-        if bias is not None:
-            child.linear.bias = nn.Parameter(bias.detach(), requires_grad=child.linear.bias.requires_grad)
-        setattr(model, name, child.linear)
 
 
 class SublayerWrapper(nn.Module):
-    """Stands in the place of a block's attention or feed-forward, before the residual sum."""
+    """Stands in the place of a block's attention or feed-forward, before the residual sum. A subclass has its own
+    :meth:`combine`; of one that overrides ``forward``, too, nothing is known."""
 
     def __init__(self, sublayer: nn.Module) -> None:
         super().__init__()
@@ -84,6 +86,13 @@ class SublayerWrapper(nn.Module):
 
     def forward(self, x: Tensor, *context: object) -> Tensor:
         return self.combine(x, self.sublayer(x, *context))
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether something is called whenever the module is."""
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
 
 
 def unwrapped(sublayer: nn.Module) -> tuple[nn.Module, list[SublayerWrapper]]:

@@ -54,10 +54,14 @@ def adapt(model: nn.Module, method: Method, config: ExperimentConfig) -> dict[st
     Returns:
         The name of each parameter that was there before -> its name in the plain model. A parameter that is missing
         from it was attached, and has its starting value.
+
+    Raises:
+        ValueError: the method does what nobody here could follow.
     """
     plain = {id(parameter): name for name, parameter in model.named_parameters()}
     n_blocks = len(model.trf_blocks)  # type: ignore[arg-type]
     method.attach(model, config)
+    _check_attached(model, n_blocks)
     origins = {}
     for name, parameter in model.named_parameters():
         origin = plain.get(id(parameter))
@@ -65,3 +69,12 @@ def adapt(model: nn.Module, method: Method, config: ExperimentConfig) -> dict[st
             origins[name] = origin
         parameter.requires_grad_(origin is None or method.selects(origin, n_blocks))
     return origins
+
+
+def _check_attached(model: nn.Module, n_blocks: int) -> None:
+    if len(model.trf_blocks) != n_blocks:  # type: ignore[arg-type]
+        raise ValueError(f"{len(model.trf_blocks)} blocks, the base has {n_blocks}: a method adds none")  # type: ignore[arg-type]
+    places: dict[int, str] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if (other := places.setdefault(id(parameter), name)) != name:
+            raise ValueError(f"{name} is {other}, too: give each place a parameter of its own")

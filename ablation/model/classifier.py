@@ -74,10 +74,15 @@ def assemble(config: ExperimentConfig, shape: ModelShape) -> Assembly:
     """Put together what the configuration names, drawing only what is new, on the CPU and from the seed."""
     with torch.device("meta"), WithoutDraws():
         model = GPTModel(shape, causal=not config.disable_causal_mask)
-    torch.manual_seed(config.seed)
-    model.out_head = nn.Linear(shape.emb_dim, NUM_CLASSES)
-    origins = adapt(model, METHODS[config.trainable_layers], config)
-    added = frozenset(name for name, _ in model.named_parameters() if name not in origins)
+    with torch.random.fork_rng(devices=[]):  # whoever assembles to count parameters draws nothing
+        torch.manual_seed(config.seed)
+        model.out_head = nn.Linear(shape.emb_dim, NUM_CLASSES)
+        origins = adapt(model, METHODS[config.trainable_layers], config)
+    added = frozenset(name for name, parameter in model.named_parameters() if name not in origins)
+    unset = [name for name, parameter in model.named_parameters() if name in added and parameter.is_meta]
+    if unset:
+        raise ValueError(f"{unset[0]} was attached without a value: the base's values are not known yet then")
+    model.eval()  # GPT-2 as used here has no dropout, and a frozen prefix is computed once
     # By the values, not the names: what has none yet must come from somewhere.
     sources = {name: origins[name] for name, parameter in model.named_parameters() if parameter.is_meta}
     return Assembly(model, sources, added)

@@ -22,7 +22,6 @@ from ablation.data.encode import EncodedMessages, encode_messages, send
 from ablation.execution.blocks import advance, logits_from_last_input
 from ablation.execution.features import attended_positions
 from ablation.execution.layout import PackedRun, lay_out
-from ablation.execution.plan import make_plan
 from ablation.execution.setup import arithmetic, find_reach
 from ablation.methods.registry import METHODS
 from ablation.model.classifier import WeightSource, assemble
@@ -156,6 +155,9 @@ def book_checkpoint(saved: SavedRun, model: GPTModel) -> dict[str, Tensor]:
         raise ClassifierError(f"{saved.folder}: {method} does not merge into plain weights ({reason})")
     METHODS[method].merge(model)
     state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    trunk = assemble(saved.config, saved.config.shape).sources.values()
+    if left := sorted(state.keys() - {*trunk, "out_head.weight", "out_head.bias"}):
+        raise ClassifierError(f"{saved.folder}: {method} does not merge into plain weights ({left[0]} is left)")
     size = model.pos_emb.num_embeddings
     for index, block in enumerate(model.trf_blocks):
         if cast(TransformerBlock, block).att.causal:
@@ -243,7 +245,7 @@ class TrainedClassifier:
         return answers
 
     def _encode(self, token_lists: list[list[int]]) -> EncodedMessages:
-        limit = self.config.shape.context_length
+        limit = self.config.shape.context_length - self._model.n_extra
         longest = max(map(len, token_lists))
         width = min(longest, limit) if self._padded_length is None else self._padded_length
         padded = self._padded_length is not None
@@ -255,8 +257,7 @@ class TrainedClassifier:
     def _logits(self, messages: EncodedMessages) -> Tensor:
         """(N, C) on the CPU, computed in batches of similar length."""
         model, device = self._model, self._device
-        plan = make_plan(self.config)
-        reach = find_reach(self.config, model, plan, {"all": messages})
+        reach = find_reach(self.config, model, {"all": messages})
         taken_in, attended = reach.taken_in["all"], reach.attended["all"] + model.n_extra
         dtype = model.final_norm.scale.dtype  # not that of half-precision arithmetic
         logits = torch.empty(len(messages), len(self._label_names), device=device, dtype=dtype)
@@ -271,7 +272,7 @@ class TrainedClassifier:
                         run.view(states, batch.start),
                         send(taken_in[run.messages], device),
                         attended_positions(attended[run.messages], run.length, device),
-                        pooled=plan.pooled,
+                        pooled=self.config.average_embeddings,
                     )
                     logits[send(run.messages, device)] = answers.to(dtype)
         return logits.cpu()

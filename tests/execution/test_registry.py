@@ -20,13 +20,14 @@ from ablation.execution.planned import PlannedExecution
 from ablation.execution.setup import make_setup
 from ablation.listener import Listener
 from ablation.methods import registry
+from ablation.methods.layers import last_block
 from ablation.model.classifier import RandomWeights
 from ablation.run.experiment import feature_stages
 from ablation.run.trained_classifier import SavedRun, TrainedClassifier, join
 from previous_chapters import GPTModel
 from tests.support.parity import assert_same_logits_and_gradients, make_pair
 from tests.support.tiny import CPU, SHAPE, DoubleWeights, make_execution, make_messages, tiny_config
-from tests.support.toy_methods import TOY_METHODS
+from tests.support.toy_methods import REFUSED, TOY_METHODS, other_heads
 
 METHODS = [*registry.METHODS, *TOY_METHODS]
 READS = [(position, pooled) for position in TOKEN_POSITIONS for pooled in (False, True)]
@@ -83,6 +84,16 @@ def test_naive_planned_and_classify_agree(method: str, position: str, pooled: bo
         assert (classified(config, naive, messages) - expected).abs().max() < 1e-9 * max(1, spread)
 
 
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_the_plan_would_go_around_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    declaration, method, message = REFUSED[name]
+    monkeypatch.setitem(declared.METHODS, name, declaration)
+    monkeypatch.setitem(registry.METHODS, name, method)
+    config = tiny_config(trainable_layers=name)
+    with pytest.raises(ValueError, match=message):
+        make_execution(config, make_messages(config), "planned")
+
+
 def test_a_method_that_trains_more_than_it_declares_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The plan would freeze half of it, without a word."""
     for real, modest, what in (("last_two_blocks", "last_block", "block 1"), ("all", "lora", "embeddings")):
@@ -113,8 +124,14 @@ def test_features_kept_at_other_positions_are_others(monkeypatch: pytest.MonkeyP
     assert (planned - naive).abs().max() < 1e-9
 
 
-def test_of_a_block_that_nobody_knows_no_features_are_kept(tmp_path: Path) -> None:
-    for method, kept in (("last_block", True), ("unknown last block", True), ("unknown frozen block", False)):
+def test_of_blocks_that_a_method_changed_no_features_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their key could not say what they compute."""
+    cases = {"last_block": True, "unknown last block": True, "unknown frozen block": False, "other heads": False}
+    monkeypatch.setitem(declared.METHODS, "other heads", declared.METHODS["last_block"])
+    monkeypatch.setitem(registry.METHODS, "other heads", registry.Method(last_block, other_heads))
+    for method, kept in cases.items():
         config = tiny_config(trainable_layers=method, trainable_token_pos="flexible")
         setup = make_setup(config, RandomWeights(SHAPE, 1), make_messages(config), CPU)
         with FeatureCache(tmp_path / method, 10**9, Listener()) as cache:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from ablation.methods.primitives import (
     merge_linear_maps,
     unwrapped,
 )
-from previous_chapters import GPTModel, MultiHeadAttention, TransformerBlock
+from previous_chapters import FeedForward, GPTModel, MultiHeadAttention, TransformerBlock
 from tests.support.toy_methods import Adapter, Scaled
 
 SHAPE = ModelShape(vocab_size=31, context_length=12, emb_dim=8, n_layers=2, n_heads=2)
@@ -112,12 +113,35 @@ def test_wrappers_are_undone_from_the_outside_in() -> None:
     assert torch.equal(outer(x), outer.combine(x, inner.combine(x, sublayer(x))))
 
 
-def test_gelu_changes_nothing_that_a_gradient_needs() -> None:
-    from previous_chapters import GELU
-
-    x = torch.randn(4, requires_grad=True)
-    kept = x.detach().clone()
-    assert GELU()(x * 1).requires_grad and torch.equal(x, kept)
+def test_gelu_in_place_is_seen_by_nobody() -> None:
+    """It happens only to what the first layer made, where no gradient needs it and nothing looks at it."""
+    module, x = FeedForward(4), torch.randn(3, 4)
+    expected = module.layers(x)
+    kept = x.clone()
     with torch.no_grad():
-        y = x * 1
-        torch.testing.assert_close(GELU()(y.clone()), nn.functional.gelu(y, approximate="tanh"), rtol=0, atol=0)
+        assert torch.equal(module(x), expected) and torch.equal(x, kept)
+    assert torch.equal(module(x), expected)
+    seen: list[Tensor] = []
+    first: Any = module.layers[0]
+    first.register_forward_hook(lambda layer, inputs, output: seen.append(output))
+    with torch.no_grad():
+        module(x)
+        assert torch.equal(seen[0], nn.functional.linear(x, first.weight, first.bias))
+    gated = FeedForward(4)
+    kept_by: Any = Keeping(gated.layers[0])
+    gated.layers[0] = kept_by
+    with torch.no_grad():
+        gated(x)
+        assert torch.equal(kept_by.output, kept_by.linear(x))
+
+
+class Keeping(nn.Module):
+    """A first layer that still needs what it gave away."""
+
+    def __init__(self, linear: nn.Module) -> None:
+        super().__init__()
+        self.linear = linear
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.output = self.linear(x)
+        return self.output

@@ -111,6 +111,87 @@ def telling_nothing(model: Any, config: ExperimentConfig) -> None:
     last.att = TellsNothing(last.att)
 
 
+class OwnForward(SublayerWrapper):
+    """A wrapper that changes what its sublayer sees, which ``combine`` cannot say."""
+
+    def __init__(self, sublayer: nn.Module) -> None:
+        super().__init__(sublayer)
+        self.factor = nn.Parameter(torch.tensor(1.7))
+
+    def combine(self, x: Tensor, y: Tensor) -> Tensor:
+        return y
+
+    def forward(self, x: Tensor, *context: object) -> Tensor:
+        return self.sublayer(self.factor * x, *context)
+
+
+class Mixing(nn.Module):
+    """A part of a block that looks at other positions, where GPT-2's does not."""
+
+    def __init__(self, part: nn.Module) -> None:
+        super().__init__()
+        self.part = part
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.part(x)
+        return y + 0.1 * y.cumsum(-2)
+
+
+def own_forward(model: Any, config: ExperimentConfig) -> None:
+    blocks(model)[-1].att = OwnForward(blocks(model)[-1].att)
+
+
+def mixing_frozen(model: Any, config: ExperimentConfig) -> None:
+    blocks(model)[0].ff = Mixing(blocks(model)[0].ff)
+
+
+def mixing_last(model: Any, config: ExperimentConfig) -> None:
+    blocks(model)[-1].att.out_proj = Mixing(blocks(model)[-1].att.out_proj)
+
+
+def unmasked_frozen(model: Any, config: ExperimentConfig) -> None:
+    blocks(model)[0].att.causal = False
+
+
+def other_heads(model: Any, config: ExperimentConfig) -> None:
+    blocks(model)[0].att.n_heads = 1
+
+
+def hooked(model: Any, config: ExperimentConfig) -> None:
+    blocks(model)[-1].att.W_query.register_full_backward_hook(lambda module, inputs, outputs: (0 * inputs[0],))
+
+
+def hooked_model(model: Any, config: ExperimentConfig) -> None:
+    model.register_forward_hook(lambda module, inputs, output: 2 * output)
+
+
+def hooked_embedding(model: Any, config: ExperimentConfig) -> None:
+    model.tok_emb.register_forward_hook(lambda module, inputs, output: 2 * output)
+
+
+class OwnEmbedding(nn.Embedding):
+    def forward(self, ids: Tensor) -> Tensor:
+        return 2 * super().forward(ids)
+
+
+def own_embedding(model: Any, config: ExperimentConfig) -> None:
+    model.tok_emb.__class__ = OwnEmbedding
+
+
+def shared(model: Any, config: ExperimentConfig) -> None:
+    for block in blocks(model)[1:]:
+        block.extra_parameter = blocks(model)[0].norm1.scale
+
+
+def one_more(model: Any, config: ExperimentConfig) -> None:
+    model.trf_blocks.append(nn.Identity())
+
+
+def without_value(model: Any, config: ExperimentConfig) -> None:
+    last = blocks(model)[-1]
+    last.magnitude = nn.Parameter(last.att.W_key.weight.norm(dim=1))
+
+
 def _first(count: int) -> Declaration:
     return Declaration(first_block=lambda n_blocks: max(0, n_blocks - count))
 
@@ -134,5 +215,22 @@ TOY_METHODS: dict[str, tuple[Declaration, Method]] = {
     "unknown last block": (_first(1), Method(layers.last_block, odd_at_the_end)),
     "unknown last block, frozen": (_first(0), Method(layers.last_layer, odd_at_the_end)),
     "unknown last block, all train": (ALL, Method(layers.everything, odd_at_the_end)),
+    "final norm": (_first(1), Method(lambda name, n_blocks: name.startswith(("final_norm", "out_head")))),
+    "wrapper with a forward of its own": (_first(1), Method(layers.last_layer, own_forward)),
+    "frozen feed-forward mixes positions": (_first(1), Method(layers.last_block, mixing_frozen)),
+    "output projection mixes positions": (_first(1), Method(layers.last_block, mixing_last)),
+    "frozen block without the mask": (_first(1), Method(layers.last_block, unmasked_frozen)),
+    "backward hook": (_first(1), Method(layers.last_block, hooked)),
     "unknown sublayer": (_first(1), Method(layers.last_layer, telling_nothing)),
 }
+REFUSED: dict[str, tuple[Declaration, Method, str]] = {
+    "final norm undeclared": (
+        _first(0), Method(lambda name, n_blocks: name.startswith(("final_norm", "out_head"))), "declare the last block",
+    ),
+    "hook on the model": (_first(1), Method(layers.last_block, hooked_model), "model has .* --execution naive"),
+    "hook on the embedding": (_first(1), Method(layers.last_block, hooked_embedding), "tok_emb has .* naive"),
+    "embedding of its own": (ALL, Method(layers.everything, own_embedding), "tok_emb has .* naive"),
+    "shared parameter": (FROM_THE_START, Method(layers.last_layer, shared), "norm1.scale, too"),
+    "one more block": (_first(1), Method(layers.last_layer, one_more), "4 blocks, the base has 3"),
+    "values of the base": (_first(1), Method(layers.last_layer, without_value), "magnitude was attached without"),
+}  # fmt: skip
