@@ -34,7 +34,7 @@ from ablation.run import inputs  # noqa: E402
 from ablation.run.trained_classifier import SavedRun, TrainedClassifier, join  # noqa: E402
 from benchmarks.load_weights import write_random_weights  # noqa: E402
 from benchmarks.operations import blocks_gflop, sgemm_rate  # noqa: E402
-from benchmarks.record import write_record  # noqa: E402
+from benchmarks.record import markdown_table, write_record  # noqa: E402
 
 PADDED_LENGTH = 120  # of the published training messages
 READOUTS = ("last", "flexible")
@@ -90,17 +90,13 @@ def operations(profiled: profile) -> dict[str, float]:
 
 
 def table(results: dict[str, Any]) -> str:
-    lines = [
-        "| readout | messages | positions | messages a second | share of what sgemm permits | time goes to |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    columns = ["readout", "messages", "positions", "messages a second", "share of what sgemm permits", "time goes to"]
+    rows = []
     for readout, result in results.items():
         where = ", ".join(f"{name.removeprefix('aten::')} {share:.1%}" for name, share in result["profile"].items())
-        lines.append(
-            f"| `{readout}` | {result['messages']} | {result['positions']:,} | {result['messages_per_second']:.1f}"
-            f" | {result['share_of_sgemm']:.0%} | {where} |"
-        )
-    return "\n".join(lines)
+        rows.append([f"`{readout}`", str(result["messages"]), f"{result['positions']:,}"])
+        rows[-1] += [f"{result['messages_per_second']:.1f}", f"{result['share_of_sgemm']:.0%}", where]
+    return markdown_table(columns, rows)
 
 
 def main() -> None:

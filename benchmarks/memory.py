@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 from ablation.config.rows import row_config  # noqa: E402
 from benchmarks.load_weights import megabytes, write_random_weights  # noqa: E402
 from benchmarks.memory_sampler import MemorySampler  # noqa: E402
-from benchmarks.record import earlier_results, write_record  # noqa: E402
+from benchmarks.record import earlier_results, markdown_table, write_record  # noqa: E402
 
 STEPS = 20  # training steps: gradients and moments are there from the first on
 ALL_MESSAGES = (1045, 149, 300)
@@ -130,11 +130,9 @@ def measure(name: str) -> dict[str, Any]:
 
 
 def table(results: dict[str, Any]) -> str:
-    lines = [
-        "| measured | anonymous + shared, peak | in the frozen pass | in training | in evaluation | limit |"
-        " mapped file pages, peak | left out |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    columns = ["measured", "anonymous + shared, peak", "in the frozen pass", "in training", "in evaluation", "limit"]
+    columns += ["mapped file pages, peak", "left out"]
+    rows = []
     for name, result in results.items():
         own = {phase: peak["own"] for phase, peak in result["phases"].items()}
         parts = [own[phase] for phase in own if phase.startswith(PASS)]
@@ -144,8 +142,8 @@ def table(results: dict[str, Any]) -> str:
         cells = [name, megabytes(result["peak"]["own"]), in_pass, megabytes(own["training"])]
         cells += [megabytes(own["evaluation"]), megabytes(result["limit"])]
         cells += [megabytes(result["peak"]["files"]), result["left_out"]]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return markdown_table(columns, rows)
 
 
 # ---- the run that is watched ----------------------------------------------------------------------------------------

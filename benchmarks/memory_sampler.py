@@ -6,6 +6,7 @@ Pages of mapped files are counted apart: the system may drop them at any time an
 from __future__ import annotations
 
 import os
+import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,19 +25,22 @@ class Peak:
         self.own, self.files, self.samples = max(self.own, own), max(self.files, files), self.samples + 1
 
 
-def resident_memory(pid: int) -> tuple[int, int]:
-    """What a process has in memory now: (anonymous plus shared, pages of mapped files), in bytes. Linux only.
+def memory_fields(pid: int | str = "self") -> dict[str, int]:
+    """Bytes under each name that Linux gives them (proc(5)): VmHWM, RssAnon, RssShmem, RssFile and others.
 
     Raises:
         OSError: the process has ended.
     """
-    fields = {}
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
-        name, _, value = line.partition(":")
-        if name in ("RssAnon", "RssShmem", "RssFile"):
-            fields[name] = 1024 * int(value.split()[0])
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    fields = {name: 1024 * int(size) for name, size in re.findall(r"^(\w+):\s+(\d+) kB$", status, flags=re.MULTILINE)}
     if not fields:
         raise ProcessLookupError(f"process {pid} has ended")  # a zombie still has a status, without these lines
+    return fields
+
+
+def resident_memory(pid: int) -> tuple[int, int]:
+    """What a process has in memory now: (anonymous plus shared, pages of mapped files), in bytes."""
+    fields = memory_fields(pid)
     return fields["RssAnon"] + fields["RssShmem"], fields["RssFile"]
 
 

@@ -105,10 +105,7 @@ class Measured:
 
 def prefix_gflop(plan: ExecutionPlan, execution: PlannedExecution, width: int) -> float:
     """Operations of the frozen pass over the messages of training, as the mathematics needs them."""
-    features = execution._features
-    if features is None:
-        return 0.0
-    runs = [run for batch in features.stages[0] for run in batch.runs]
+    runs = [run for batch in execution._features.stages[0] for run in batch.runs]
     lengths = torch.cat([torch.full_like(run.messages, run.length) for run in runs])
     return blocks_gflop(lengths, plan.prefix_blocks, width, causal=plan.causal)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ablation.config.experiment import ExperimentConfig
 from ablation.config.rows import row_config
+from benchmarks.record import markdown_table
 
 EXECUTIONS = ("book-style", "naive", "planned")
 LONG_ROW, LONG_ROW_MESSAGES = 13, 160  # its prefix over all messages takes most of an hour
@@ -14,20 +15,15 @@ LONG_ROW, LONG_ROW_MESSAGES = 13, 160  # its prefix over all messages takes most
 
 def table(results: dict[str, Any]) -> str:
     """Markdown: seconds of training time, and book-style over planned, of whatever was measured."""
-    lines = [
-        "| row | book-style | naive | planned, cold | planned, features kept | book-style ÷ cold | ÷ kept"
-        " | frozen pass, share of sgemm | peak memory, planned |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for row, result in sorted(results.items(), key=lambda item: int(item[0])):
-        lines.append(f"| {' | '.join([row, *cells(row, result)])} |")
-    lines += [
-        "",
+    columns = ["row", *EXECUTIONS[:2], "planned, cold", "planned, features kept", "book-style ÷ cold", "÷ kept"]
+    columns += ["frozen pass, share of sgemm", "peak memory, planned"]
+    rows = [[row, *cells(row, results[row])] for row in sorted(results, key=int)]
+    return (
+        f"{markdown_table(columns, rows)}\n\n"
         "Training time, from medians; in brackets the wall time, where every step was measured. Without brackets: from"
         f" 20 or more batches, one evaluation and one epoch's accuracies; row {LONG_ROW}'s frozen pass from its first"
-        f" {LONG_ROW_MESSAGES} messages of each split.",
-    ]
-    return "\n".join(lines)
+        f" {LONG_ROW_MESSAGES} messages of each split."
+    )
 
 
 def cells(row: str, result: dict[str, Any]) -> list[str]:
