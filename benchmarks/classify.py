@@ -33,7 +33,7 @@ from ablation.model.weights import open_weights  # noqa: E402
 from ablation.run import inputs  # noqa: E402
 from ablation.run.trained_classifier import SavedRun, TrainedClassifier, join  # noqa: E402
 from benchmarks.load_weights import write_random_weights  # noqa: E402
-from benchmarks.operations import blocks_gflop, sgemm_rate  # noqa: E402
+from benchmarks.machine import blocks_gflop, sgemm_rate  # noqa: E402
 from benchmarks.record import markdown_table, write_record  # noqa: E402
 
 PADDED_LENGTH = 120  # of the published training messages

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from ablation.config.shapes import MODEL_SHAPES, ModelShape, canonical_model_size  # noqa: E402
-from benchmarks.memory_sampler import memory_fields  # noqa: E402
+from benchmarks.machine import memory_fields  # noqa: E402
 from benchmarks.record import markdown_table, write_record  # noqa: E402
 
 WARM_REPEATS = 3
@@ -94,7 +94,7 @@ def load(file: Path, shape: ModelShape) -> dict[str, float]:
     return {
         "assigned_seconds": assigned - began,
         "usable_seconds": usable - began,
-        "peak_bytes": peak_memory(),
+        "peak_bytes": memory_fields()["VmHWM"],
         "own_bytes": memory_fields()["RssAnon"] - before,
     }
 
@@ -104,27 +104,23 @@ def digest(file: Path, shape: ModelShape) -> dict[str, float]:
 
     began = time.perf_counter()
     open_weights(file, shape).digest()
-    return {"seconds": time.perf_counter() - began, "peak_bytes": peak_memory()}
+    return {"seconds": time.perf_counter() - began, "peak_bytes": memory_fields()["VmHWM"]}
 
 
 def blocks(file: Path, shape: ModelShape) -> dict[str, float]:
     from ablation.model.weights import open_weights
 
-    before, began = peak_memory(), time.perf_counter()
+    before, began = memory_fields()["VmHWM"], time.perf_counter()  # the peak so far, pages of mapped files included
     weights = open_weights(file, shape)
     for index in range(shape.n_layers):
         names = (name for name in weights.names if name.startswith(f"trf_blocks.{index}."))
         for tensor in weights.tensors(names).values():
             tensor.sum()  # touches every page
-    return {"seconds": time.perf_counter() - began, "peak_bytes": peak_memory(), "before_bytes": before}
+    peak = memory_fields()["VmHWM"]
+    return {"seconds": time.perf_counter() - began, "peak_bytes": peak, "before_bytes": before}
 
 
 TASKS = {"load": load, "digest": digest, "blocks": blocks}
-
-
-def peak_memory() -> int:
-    """The most that was resident in this process, in bytes, pages of mapped files included."""
-    return memory_fields()["VmHWM"]
 
 
 # Files

@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from ablation.config.rows import row_config  # noqa: E402
 from benchmarks.load_weights import megabytes, write_random_weights  # noqa: E402
-from benchmarks.memory_sampler import MemorySampler  # noqa: E402
+from benchmarks.machine import MemorySampler  # noqa: E402
 from benchmarks.record import earlier_results, markdown_table, write_record  # noqa: E402
 
 STEPS = 20  # training steps: gradients and moments are there from the first on

@@ -234,6 +234,12 @@ def test_a_data_file_of_the_users_own(server: MisbehavingServer, tmp_path: Path)
     assert not server.requests
 
 
+def test_a_folder_in_the_data_files_place(tmp_path: Path) -> None:
+    (tmp_path / "SMSSpamCollection.tsv").mkdir()
+    with pytest.raises(DownloadError, match=r"cannot read .*SMSSpamCollection.tsv: Is a directory"):
+        fetch.fetch_dataset(tmp_path)
+
+
 def test_vocabulary_in_tiktokens_layout(
     server: MisbehavingServer, tmp_path: Path, options: FetchOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

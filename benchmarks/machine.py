@@ -1,16 +1,21 @@
-"""The memory that a process cannot give back without swapping: anonymous plus shared, sampled while it runs.
+"""What a process has in memory, how many operations a second the machine does at best, and how many are needed.
 
-Pages of mapped files are counted apart: the system may drop them at any time and read them again.
+Memory is sampled while the process runs, as what cannot be given back without swapping: anonymous plus shared. Pages
+of mapped files are counted apart: the system may drop them at any time and read them again.
 """
 
 from __future__ import annotations
 
-import os
 import re
+import statistics
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass
@@ -38,7 +43,7 @@ def memory_fields(pid: int | str = "self") -> dict[str, int]:
     return fields
 
 
-def resident_memory(pid: int) -> tuple[int, int]:
+def resident_memory(pid: int | str) -> tuple[int, int]:
     """What a process has in memory now: (anonymous plus shared, pages of mapped files), in bytes."""
     fields = memory_fields(pid)
     return fields["RssAnon"] + fields["RssShmem"], fields["RssFile"]
@@ -51,8 +56,8 @@ class MemorySampler:
         peaks: by phase, which the owner sets; in the order in which they came.
     """
 
-    def __init__(self, pid: int | None = None, interval: float = 0.02) -> None:
-        self._pid = os.getpid() if pid is None else pid
+    def __init__(self, pid: int | str = "self", interval: float = 0.02) -> None:
+        self._pid = pid
         self._interval = interval
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
@@ -63,9 +68,7 @@ class MemorySampler:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
 
@@ -86,3 +89,26 @@ class MemorySampler:
             self.peaks.setdefault(self.phase, Peak()).add(own, files)
             if self._stop.wait(self._interval):
                 return
+
+
+def sgemm_rate(size: int = 2048, repeats: int = 9) -> float:
+    """GFLOP/s of a square float32 product, median."""
+    import torch
+
+    left, right = torch.randn(size, size), torch.randn(size, size)
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        left @ right
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / statistics.median(seconds) / 1e9
+
+
+def blocks_gflop(lengths: Tensor, n_blocks: int, width: int, *, causal: bool) -> float:
+    """GFLOP of taking messages of the given lengths (N,) forward through whole transformer blocks.
+
+    Per position and block 24 D² for the linear layers, and 4 D for each position attended to.
+    """
+    lengths = lengths.double()
+    attended = (lengths + 1) / 2 if causal else lengths
+    return float((lengths * (24 * width**2 + 4 * width * attended)).sum()) * n_blocks / 1e9
