@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from ablation.model.classifier import build_classifier  # noqa: E402
 from ablation.model.weights import open_weights  # noqa: E402
 from ablation.run import inputs  # noqa: E402
 from ablation.run.trained_classifier import SavedRun, TrainedClassifier, join  # noqa: E402
-from benchmarks.load_weights import write_random_weights  # noqa: E402
+from benchmarks.load_weights import random_weights  # noqa: E402
 from benchmarks.machine import blocks_gflop, sgemm_rate  # noqa: E402
 from benchmarks.record import markdown_table, write_record  # noqa: E402
 
@@ -110,13 +109,10 @@ def main() -> None:
     keep_freed_memory()  # as classify.py does
     config = ExperimentConfig()
     texts = load_splits(Path(options.data_dir), offline=True)["train"]["Text"].tolist()[: options.messages]
-    with tempfile.TemporaryDirectory() as folder:
-        weights_path = Path(folder) / "model.safetensors"
-        write_random_weights(weights_path, config.shape)
+    with random_weights(config.shape) as weights_path:
         results = {readout: measure(readout, texts, weights_path, options) for readout in READOUTS}
     print(table(results))
-    if options.record:
-        write_record(options.record, results, table(results))
+    write_record(options.record, results, table(results))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +49,11 @@ def main() -> None:
         return
     results = [measure(size) for size in options.sizes]
     print(table(results))
-    if options.record:
-        write_record(options.record, results, table(results))
+    write_record(options.record, results, table(results))
 
 
 def measure(size: str) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "model.safetensors"
-        write_random_weights(file, MODEL_SHAPES[size])
+    with random_weights(MODEL_SHAPES[size]) as file:
         drop_from_page_cache(file)
         result: dict[str, Any] = {"size": size, "file_bytes": file.stat().st_size}
         result["cold"] = in_process("load", file, size)
@@ -124,6 +123,15 @@ TASKS = {"load": load, "digest": digest, "blocks": blocks}
 
 
 # Files
+
+
+@contextmanager
+def random_weights(shape: ModelShape) -> Iterator[Path]:
+    """A file of :func:`write_random_weights`, deleted afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.safetensors"
+        write_random_weights(file, shape)
+        yield file
 
 
 def write_random_weights(file: Path, shape: ModelShape) -> None:

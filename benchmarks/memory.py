@@ -13,7 +13,6 @@ import argparse
 import dataclasses
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from ablation.config.rows import row_config  # noqa: E402
-from benchmarks.load_weights import megabytes, write_random_weights  # noqa: E402
+from benchmarks.load_weights import megabytes, random_weights  # noqa: E402
 from benchmarks.machine import MemorySampler  # noqa: E402
 from benchmarks.record import earlier_results, markdown_table, write_record  # noqa: E402
 
@@ -93,8 +92,7 @@ def main() -> None:
     results = earlier_results(options.record)  # tasks may be measured one by one
     for name in options.tasks:
         results[name] = measure(name)
-        if options.record:
-            write_record(options.record, results, table(results))
+        write_record(options.record, results, table(results))
     print(table(results))
 
 
@@ -104,9 +102,7 @@ def main() -> None:
 def measure(name: str) -> dict[str, Any]:
     """Run a task in a process of its own and sample its memory, phase by phase."""
     task = TASKS[name]
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "model.safetensors"
-        write_random_weights(file, task_shape(task))
+    with random_weights(task_shape(task)) as file:
         command = [sys.executable, __file__, name, "--child", str(file)]
         began = time.perf_counter()
         with (

@@ -16,8 +16,10 @@ from ablation.environment import environment_stamp
 RAW, ENVIRONMENT = "raw.json", "environment.json"
 
 
-def write_record(folder: Path, results: Any, table: str) -> None:
-    """Write ``raw.json``, ``table.md`` and ``environment.json``; the folder is made if need be."""
+def write_record(folder: Path | None, results: Any, table: str) -> None:
+    """Write ``raw.json``, ``table.md`` and ``environment.json`` into a folder, made if need be; nothing without one."""
+    if folder is None:
+        return
     folder.mkdir(parents=True, exist_ok=True)
     texts = {
         RAW: json.dumps(results, indent=1),

@@ -51,7 +51,7 @@ from ablation.run.memory import feature_memory  # noqa: E402
 from ablation.run.training import make_optimizer, train  # noqa: E402
 from ablation.tasks.spam import SPAM  # noqa: E402
 from benchmarks.book_style import BookStyleExecution, plain_adamw  # noqa: E402
-from benchmarks.load_weights import write_random_weights  # noqa: E402
+from benchmarks.load_weights import random_weights  # noqa: E402
 from benchmarks.machine import MemorySampler, blocks_gflop, sgemm_rate  # noqa: E402
 from benchmarks.record import earlier_results, markdown_table, write_record  # noqa: E402
 
@@ -288,13 +288,10 @@ def main() -> None:
             parser.error(f"--executions {kind}: choose of {', '.join(EXECUTIONS)}")
     keep_freed_memory()  # as a run does; book-style and naive profit from it too
     results = earlier_results(options.record)  # rows and executions may be measured one by one
-    with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder) / "model.safetensors"
-        write_random_weights(weights, ExperimentConfig().shape)
+    with random_weights(ExperimentConfig().shape) as weights:
         for row in map(int, options.rows.split(",")):
             results[str(row)] = results.get(str(row), {}) | measure_row(row, options, weights)
-            if options.record:
-                write_record(options.record, results, table(results))
+            write_record(options.record, results, table(results))
     print(table(results))
 
 
