@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ablation.config.experiment import ExperimentConfig
 from ablation.execution.naive import NaiveExecution
 from ablation.execution.setup import Setup
-from previous_chapters import GPTModel, LayerNorm, MultiHeadAttention
+from previous_chapters import LayerNorm, MultiHeadAttention
 
 
 class ElementaryLayerNorm(LayerNorm):
@@ -45,19 +45,14 @@ ELEMENTARY: dict[type[nn.Module], type[nn.Module]] = {
 }
 
 
-def use_elementary_operations(model: GPTModel) -> None:
-    """Let the model's modules compute as the book writes them; their parameters stay where they are."""
-    for module in model.modules():
-        if type(module) in ELEMENTARY:
-            module.__class__ = ELEMENTARY[type(module)]
-
-
 class BookStyleExecution(NaiveExecution):
-    """``NaiveExecution`` with the book's operators."""
+    """``NaiveExecution`` whose modules compute as the book writes them; their parameters stay where they are."""
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        use_elementary_operations(self.model)
+        for module in self.model.modules():
+            if type(module) in ELEMENTARY:
+                module.__class__ = ELEMENTARY[type(module)]
 
 
 def plain_adamw(parameters: list[nn.Parameter], config: ExperimentConfig) -> torch.optim.Optimizer:

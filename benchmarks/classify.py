@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -32,9 +31,9 @@ from ablation.model.classifier import build_classifier  # noqa: E402
 from ablation.model.weights import open_weights  # noqa: E402
 from ablation.run import inputs  # noqa: E402
 from ablation.run.trained_classifier import SavedRun, TrainedClassifier, join  # noqa: E402
-from benchmarks.load_weights import write_random_weights  # noqa: E402
-from benchmarks.operations import blocks_gflop, sgemm_rate  # noqa: E402
-from benchmarks.record import write_record  # noqa: E402
+from benchmarks.load_weights import random_weights  # noqa: E402
+from benchmarks.machine import blocks_gflop, sgemm_rate  # noqa: E402
+from benchmarks.record import markdown_table, write_record  # noqa: E402
 
 PADDED_LENGTH = 120  # of the published training messages
 READOUTS = ("last", "flexible")
@@ -90,17 +89,13 @@ def operations(profiled: profile) -> dict[str, float]:
 
 
 def table(results: dict[str, Any]) -> str:
-    lines = [
-        "| readout | messages | positions | messages a second | share of what sgemm permits | time goes to |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    columns = ["readout", "messages", "positions", "messages a second", "share of what sgemm permits", "time goes to"]
+    rows = []
     for readout, result in results.items():
         where = ", ".join(f"{name.removeprefix('aten::')} {share:.1%}" for name, share in result["profile"].items())
-        lines.append(
-            f"| `{readout}` | {result['messages']} | {result['positions']:,} | {result['messages_per_second']:.1f}"
-            f" | {result['share_of_sgemm']:.0%} | {where} |"
-        )
-    return "\n".join(lines)
+        rows.append([f"`{readout}`", str(result["messages"]), f"{result['positions']:,}"])
+        rows[-1] += [f"{result['messages_per_second']:.1f}", f"{result['share_of_sgemm']:.0%}", where]
+    return markdown_table(columns, rows)
 
 
 def main() -> None:
@@ -114,13 +109,10 @@ def main() -> None:
     keep_freed_memory()  # as classify.py does
     config = ExperimentConfig()
     texts = load_splits(Path(options.data_dir), offline=True)["train"]["Text"].tolist()[: options.messages]
-    with tempfile.TemporaryDirectory() as folder:
-        weights_path = Path(folder) / "model.safetensors"
-        write_random_weights(weights_path, config.shape)
+    with random_weights(config.shape) as weights_path:
         results = {readout: measure(readout, texts, weights_path, options) for readout in READOUTS}
     print(table(results))
-    if options.record:
-        write_record(options.record, results, table(results))
+    write_record(options.record, results, table(results))
 
 
 if __name__ == "__main__":

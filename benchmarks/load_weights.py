@@ -21,6 +21,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from ablation.config.shapes import MODEL_SHAPES, ModelShape, canonical_model_size  # noqa: E402
-from benchmarks.record import write_record  # noqa: E402
+from benchmarks.machine import memory_fields  # noqa: E402
+from benchmarks.record import markdown_table, write_record  # noqa: E402
 
 WARM_REPEATS = 3
 MEGABYTE = 1e6
@@ -46,14 +49,11 @@ def main() -> None:
         return
     results = [measure(size) for size in options.sizes]
     print(table(results))
-    if options.record:
-        write_record(options.record, results, table(results))
+    write_record(options.record, results, table(results))
 
 
 def measure(size: str) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "model.safetensors"
-        write_random_weights(file, MODEL_SHAPES[size])
+    with random_weights(MODEL_SHAPES[size]) as file:
         drop_from_page_cache(file)
         result: dict[str, Any] = {"size": size, "file_bytes": file.stat().st_size}
         result["cold"] = in_process("load", file, size)
@@ -81,7 +81,7 @@ def load(file: Path, shape: ModelShape) -> dict[str, float]:
     from ablation.model.weights import WithoutDraws, load_into, open_weights
     from previous_chapters import GPTModel
 
-    before, began = anonymous_memory(), time.perf_counter()
+    before, began = memory_fields()["RssAnon"], time.perf_counter()
     weights = open_weights(file, shape)
     with torch.device("meta"), WithoutDraws():
         model = GPTModel(shape)
@@ -93,8 +93,8 @@ def load(file: Path, shape: ModelShape) -> dict[str, float]:
     return {
         "assigned_seconds": assigned - began,
         "usable_seconds": usable - began,
-        "peak_bytes": peak_memory(),
-        "own_bytes": anonymous_memory() - before,
+        "peak_bytes": memory_fields()["VmHWM"],
+        "own_bytes": memory_fields()["RssAnon"] - before,
     }
 
 
@@ -103,39 +103,35 @@ def digest(file: Path, shape: ModelShape) -> dict[str, float]:
 
     began = time.perf_counter()
     open_weights(file, shape).digest()
-    return {"seconds": time.perf_counter() - began, "peak_bytes": peak_memory()}
+    return {"seconds": time.perf_counter() - began, "peak_bytes": memory_fields()["VmHWM"]}
 
 
 def blocks(file: Path, shape: ModelShape) -> dict[str, float]:
     from ablation.model.weights import open_weights
 
-    before, began = peak_memory(), time.perf_counter()
+    before, began = memory_fields()["VmHWM"], time.perf_counter()  # the peak so far, pages of mapped files included
     weights = open_weights(file, shape)
     for index in range(shape.n_layers):
-        for tensor in weights.block(index).values():
+        names = (name for name in weights.names if name.startswith(f"trf_blocks.{index}."))
+        for tensor in weights.tensors(names).values():
             tensor.sum()  # touches every page
-    return {"seconds": time.perf_counter() - began, "peak_bytes": peak_memory(), "before_bytes": before}
+    peak = memory_fields()["VmHWM"]
+    return {"seconds": time.perf_counter() - began, "peak_bytes": peak, "before_bytes": before}
 
 
 TASKS = {"load": load, "digest": digest, "blocks": blocks}
 
 
-def peak_memory() -> int:
-    """The most that was resident in this process, in bytes, pages of mapped files included."""
-    return status("VmHWM")
-
-
-def anonymous_memory() -> int:
-    """What is resident now and no file's, in bytes."""
-    return status("RssAnon")
-
-
-def status(field: str) -> int:
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
-
-
 # Files
+
+
+@contextmanager
+def random_weights(shape: ModelShape) -> Iterator[Path]:
+    """A file of :func:`write_random_weights`, deleted afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.safetensors"
+        write_random_weights(file, shape)
+        yield file
 
 
 def write_random_weights(file: Path, shape: ModelShape) -> None:
@@ -145,17 +141,11 @@ def write_random_weights(file: Path, shape: ModelShape) -> None:
     """
     import numpy as np
 
-    width, context = shape.emb_dim, shape.context_length
-    tensors: dict[str, tuple[int, ...]] = {"wte.weight": (shape.vocab_size, width), "wpe.weight": (context, width)}
-    norms = ["ln_f", *(f"h.{block}.{name}" for block in range(shape.n_layers) for name in ("ln_1", "ln_2"))]
-    for name in norms:
-        tensors |= {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+    from ablation.model.layouts import HUGGINGFACE, stored_tensors
+
+    tensors = {stored.name: stored.shape for stored in stored_tensors(HUGGINGFACE, shape).values()}
     for block in range(shape.n_layers):
-        linear = {"attn.c_attn": (1, 3), "attn.c_proj": (1, 1), "mlp.c_fc": (1, 4), "mlp.c_proj": (4, 1)}
-        for name, (inputs, outputs) in linear.items():
-            tensors[f"h.{block}.{name}.weight"] = (inputs * width, outputs * width)
-            tensors[f"h.{block}.{name}.bias"] = (outputs * width,)
-        tensors[f"h.{block}.attn.bias"] = (1, 1, context, context)
+        tensors[f"h.{block}.attn.bias"] = (1, 1, shape.context_length, shape.context_length)
     header, end = {}, 0
     for name in sorted(tensors):
         start, end = end, end + 4 * int(np.prod(tensors[name]))
@@ -179,24 +169,16 @@ def drop_from_page_cache(file: Path) -> None:
 def table(results: list[dict[str, Any]]) -> str:
     columns = ["size", "file", "usable, cold", "usable, warm", "peak memory", "of it not the file's"]
     columns += ["digest, first", "digest, kept", "block by block: peak", "of it imports"]
-    lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
+    rows = []
     for result in results:
         warm = statistics.median(run["usable_seconds"] for run in result["warm"])
         peak, own = (max(run[key] for run in result["warm"]) for key in ("peak_bytes", "own_bytes"))
-        cells = [
-            result["size"],
-            megabytes(result["file_bytes"]),
-            f"{result['cold']['usable_seconds']:.2f} s",
-            f"{warm:.2f} s",
-            megabytes(peak),
-            megabytes(own),
-            f"{result['digest']['seconds']:.2f} s",
-            f"{result['digest_kept']['seconds']:.3f} s",
-            megabytes(result["blocks"]["peak_bytes"]),
-            megabytes(result["blocks"]["before_bytes"]),
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        cells = [result["size"], megabytes(result["file_bytes"])]
+        cells += [f"{result['cold']['usable_seconds']:.2f} s", f"{warm:.2f} s", megabytes(peak), megabytes(own)]
+        cells += [f"{result['digest']['seconds']:.2f} s", f"{result['digest_kept']['seconds']:.3f} s"]
+        cells += [megabytes(result["blocks"][key]) for key in ("peak_bytes", "before_bytes")]
+        rows.append(cells)
+    return markdown_table(columns, rows)
 
 
 def megabytes(count: float) -> str:

@@ -13,7 +13,6 @@ import argparse
 import dataclasses
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +22,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from ablation.config.rows import row_config  # noqa: E402
-from benchmarks.load_weights import megabytes, write_random_weights  # noqa: E402
-from benchmarks.memory_sampler import MemorySampler  # noqa: E402
-from benchmarks.record import earlier_results, write_record  # noqa: E402
+from benchmarks.load_weights import megabytes, random_weights  # noqa: E402
+from benchmarks.machine import MemorySampler  # noqa: E402
+from benchmarks.record import earlier_results, markdown_table, write_record  # noqa: E402
 
 STEPS = 20  # training steps: gradients and moments are there from the first on
 ALL_MESSAGES = (1045, 149, 300)
@@ -93,8 +92,7 @@ def main() -> None:
     results = earlier_results(options.record)  # tasks may be measured one by one
     for name in options.tasks:
         results[name] = measure(name)
-        if options.record:
-            write_record(options.record, results, table(results))
+        write_record(options.record, results, table(results))
     print(table(results))
 
 
@@ -104,9 +102,7 @@ def main() -> None:
 def measure(name: str) -> dict[str, Any]:
     """Run a task in a process of its own and sample its memory, phase by phase."""
     task = TASKS[name]
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "model.safetensors"
-        write_random_weights(file, task_shape(task))
+    with random_weights(task_shape(task)) as file:
         command = [sys.executable, __file__, name, "--child", str(file)]
         began = time.perf_counter()
         with (
@@ -130,11 +126,9 @@ def measure(name: str) -> dict[str, Any]:
 
 
 def table(results: dict[str, Any]) -> str:
-    lines = [
-        "| measured | anonymous + shared, peak | in the frozen pass | in training | in evaluation | limit |"
-        " mapped file pages, peak | left out |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    columns = ["measured", "anonymous + shared, peak", "in the frozen pass", "in training", "in evaluation", "limit"]
+    columns += ["mapped file pages, peak", "left out"]
+    rows = []
     for name, result in results.items():
         own = {phase: peak["own"] for phase, peak in result["phases"].items()}
         parts = [own[phase] for phase in own if phase.startswith(PASS)]
@@ -144,8 +138,8 @@ def table(results: dict[str, Any]) -> str:
         cells = [name, megabytes(result["peak"]["own"]), in_pass, megabytes(own["training"])]
         cells += [megabytes(own["evaluation"]), megabytes(result["limit"])]
         cells += [megabytes(result["peak"]["files"]), result["left_out"]]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return markdown_table(columns, rows)
 
 
 # ---- the run that is watched ----------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from ablation.environment import environment_stamp
 RAW, ENVIRONMENT = "raw.json", "environment.json"
 
 
-def write_record(folder: Path, results: Any, table: str) -> None:
-    """Write ``raw.json``, ``table.md`` and ``environment.json``; the folder is made if need be."""
+def write_record(folder: Path | None, results: Any, table: str) -> None:
+    """Write ``raw.json``, ``table.md`` and ``environment.json`` into a folder, made if need be; nothing without one."""
+    if folder is None:
+        return
     folder.mkdir(parents=True, exist_ok=True)
     texts = {
         RAW: json.dumps(results, indent=1),
@@ -34,6 +37,11 @@ def earlier_results(folder: Path | None) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Not the report's: a benchmark's cells have no bars to escape, and its tables no line end."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *rows))
 
 
 def environment(folder: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ positions from the first messages.
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
 import tempfile
 import time
@@ -50,13 +51,13 @@ from ablation.run.memory import feature_memory  # noqa: E402
 from ablation.run.training import make_optimizer, train  # noqa: E402
 from ablation.tasks.spam import SPAM  # noqa: E402
 from benchmarks.book_style import BookStyleExecution, plain_adamw  # noqa: E402
-from benchmarks.load_weights import write_random_weights  # noqa: E402
-from benchmarks.memory_sampler import MemorySampler  # noqa: E402
-from benchmarks.operations import blocks_gflop, sgemm_rate  # noqa: E402
-from benchmarks.record import earlier_results, write_record  # noqa: E402
-from benchmarks.run_table import EXECUTIONS, LONG_ROW, LONG_ROW_MESSAGES, table, training_seconds  # noqa: E402
+from benchmarks.load_weights import random_weights  # noqa: E402
+from benchmarks.machine import MemorySampler, blocks_gflop, sgemm_rate  # noqa: E402
+from benchmarks.record import earlier_results, markdown_table, write_record  # noqa: E402
 
 CPU = torch.device("cpu")
+EXECUTIONS = ("book-style", "naive", "planned")
+LONG_ROW, LONG_ROW_MESSAGES = 13, 160  # its prefix over all messages takes most of an hour
 
 
 class Clock(Listener):
@@ -105,10 +106,7 @@ class Measured:
 
 def prefix_gflop(plan: ExecutionPlan, execution: PlannedExecution, width: int) -> float:
     """Operations of the frozen pass over the messages of training, as the mathematics needs them."""
-    features = execution._features
-    if features is None:
-        return 0.0
-    runs = [run for batch in features.stages[0] for run in batch.runs]
+    runs = [run for batch in execution._features.stages[0] for run in batch.runs]
     lengths = torch.cat([torch.full_like(run.messages, run.length) for run in runs])
     return blocks_gflop(lengths, plan.prefix_blocks, width, causal=plan.causal)
 
@@ -210,6 +208,69 @@ def measure_row(row: int, options: argparse.Namespace, weights: Path) -> dict[st
     return result
 
 
+# ---- what is made of it -------------------------------------------------------------------------------------------
+
+
+def table(results: dict[str, Any]) -> str:
+    """Markdown: seconds of training time, and book-style over planned, of whatever was measured."""
+    columns = ["row", *EXECUTIONS[:2], "planned, cold", "planned, features kept", "book-style ÷ cold", "÷ kept"]
+    columns += ["frozen pass, share of sgemm", "peak memory, planned"]
+    rows = [[row, *cells(row, results[row])] for row in sorted(results, key=int)]
+    return (
+        f"{markdown_table(columns, rows)}\n\n"
+        "Training time, from medians; in brackets the wall time, where every step was measured. Without brackets: from"
+        f" 20 or more batches, one evaluation and one epoch's accuracies; row {LONG_ROW}'s frozen pass from its first"
+        f" {LONG_ROW_MESSAGES} messages of each split."
+    )
+
+
+def cells(row: str, result: dict[str, Any]) -> list[str]:
+    """A row's cells of :func:`table`; empty where an execution was not measured, – where a figure has no meaning."""
+    seconds = {kind: training_seconds(row, result[kind]) for kind in EXECUTIONS if kind in result}
+    shown = [shown_seconds(row, result[kind]) if kind in result else "" for kind in EXECUTIONS]
+    if "planned" not in result:
+        return [*shown, *[""] * 5]
+    planned, book, cold = result["planned"], seconds.get("book-style"), seconds["planned"]
+    kept = None if planned["loading"] is None else cold - planned["prefix"] + planned["loading"]
+    return [
+        *shown,
+        "–" if kept is None else f"{kept:,.1f} s",
+        ratio(book, cold),
+        ratio(book, kept),
+        "–" if kept is None else f"{result['prefix_share_of_sgemm']:.0%}",
+        # A peak over some of the messages is none of a run.
+        "–" if row == str(LONG_ROW) else f"{planned['peak'] / 1e9:.1f} GB",
+    ]
+
+
+def training_seconds(row: str, measured: dict[str, Any]) -> float:
+    return float(measured["prefix"]) + stepping_seconds(row_config(int(row)), measured["seconds"])
+
+
+def shown_seconds(row: str, measured: dict[str, Any]) -> str:
+    shown = f"{training_seconds(row, measured):,.1f} s"
+    return shown if measured["wall"] is None else f"{shown} ({measured['prefix'] + measured['wall']:,.1f})"
+
+
+def ratio(book: float | None, seconds: float | None) -> str:
+    return "–" if book is None or seconds is None else f"{book / seconds:.3g}"
+
+
+def stepping_seconds(config: ExperimentConfig, seconds: dict[str, list[float]]) -> float:
+    """Seconds of all steps, evaluations and ends of epochs over the 1,045 training messages, from medians."""
+    steps = config.num_epochs * (1045 // config.batch_size)
+    evaluations = -(-steps // config.eval_freq)
+    per_update = seconds["step"]
+    # Steps come in groups where gradients accumulate: the mean over whole groups, not the median of unequal steps.
+    group = config.accumulation_steps
+    grouped = [sum(per_update[i : i + group]) / group for i in range(0, len(per_update) - group + 1, group)]
+    return (
+        steps * statistics.median(grouped)
+        + evaluations * statistics.median(seconds["evaluation"])
+        + config.num_epochs * statistics.median(seconds["epoch"])
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", default="1,2,3,4,5,11,13,14,15,16,17,19")
@@ -227,13 +288,10 @@ def main() -> None:
             parser.error(f"--executions {kind}: choose of {', '.join(EXECUTIONS)}")
     keep_freed_memory()  # as a run does; book-style and naive profit from it too
     results = earlier_results(options.record)  # rows and executions may be measured one by one
-    with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder) / "model.safetensors"
-        write_random_weights(weights, ExperimentConfig().shape)
+    with random_weights(ExperimentConfig().shape) as weights:
         for row in map(int, options.rows.split(",")):
             results[str(row)] = results.get(str(row), {}) | measure_row(row, options, weights)
-            if options.record:
-                write_record(options.record, results, table(results))
+            write_record(options.record, results, table(results))
     print(table(results))
 
 

@@ -46,20 +46,16 @@ SLANG = {
 }  # fmt: skip
 
 
-def read_sections(file: Path) -> dict[str, list[str]]:
-    """The lines of a text file under each of its headings ``# heading``."""
+@cache
+def texts(name: str) -> dict[str, list[str]]:
+    """The lines of one of the text files under each of its headings ``# heading``."""
     sections: dict[str, list[str]] = {}
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in (TEXTS / f"{name}.txt").read_text(encoding="utf-8").splitlines():
         if line.startswith("# "):
             lines = sections.setdefault(line[2:], [])
         elif line:
             lines.append(line)
     return sections
-
-
-@cache
-def texts(name: str) -> dict[str, list[str]]:
-    return read_sections(TEXTS / f"{name}.txt")
 
 
 # ---- what is said ---------------------------------------------------------------------------------------------------

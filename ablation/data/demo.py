@@ -41,7 +41,7 @@ def read_demo_messages(path: Path = MESSAGES) -> pd.DataFrame:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read ({error}); {mend}") from None
     if header != MESSAGE_COLUMNS:
         raise DataError(f"{path}: columns {header}, expected {MESSAGE_COLUMNS}; {mend}")

@@ -5,10 +5,8 @@ The order of every random draw is part of the experiment; see :func:`make_loader
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
 from dataclasses import dataclass
-from os import environ
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,25 +24,18 @@ if TYPE_CHECKING:
 # ---- tokens ----------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    before = environ.get(name)
-    environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del environ[name]
-        else:
-            environ[name] = before
-
-
 def load_tokenizer(vocabulary_dir: Path) -> tiktoken.Encoding:
     """GPT-2's byte-pair encoding from a folder in tiktoken's cache layout; opens no connection if it is complete."""
     import tiktoken
 
-    with _environment("TIKTOKEN_CACHE_DIR", str(vocabulary_dir)):
+    before = os.environ.get("TIKTOKEN_CACHE_DIR")
+    os.environ["TIKTOKEN_CACHE_DIR"] = str(vocabulary_dir)
+    try:
         return tiktoken.get_encoding("gpt2")
+    finally:
+        del os.environ["TIKTOKEN_CACHE_DIR"]
+        if before is not None:
+            os.environ["TIKTOKEN_CACHE_DIR"] = before
 
 
 @dataclass(frozen=True)

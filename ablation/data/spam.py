@@ -88,9 +88,16 @@ def read_messages(path: Path, *, trust_new_hash: bool = False) -> pd.DataFrame:
             f"{path}: SHA-256 {found}, expected {DATASET_SHA256}, so the split would be another;"
             " delete it to have it fetched again, or add --trust_new_hash to experiment on messages of your own"
         )
-    # Without keep_default_na=False a message that reads "NA" or "null" would become a missing value.
+    # Otherwise a message that reads "NA" would become a missing value, and a lone carriage return would end a message.
     try:
-        return pd.read_csv(io.StringIO(text), sep="\t", header=None, names=["Label", "Text"], keep_default_na=False)
+        return pd.read_csv(
+            io.StringIO(text),
+            sep="\t",
+            header=None,
+            names=["Label", "Text"],
+            keep_default_na=False,
+            lineterminator="\n",
+        )
     except pd.errors.ParserError as error:
         raise DataError(f"{path}: {error}; check its quotation marks") from None
 
@@ -102,7 +109,7 @@ def _check_lines(text: str, path: Path) -> None:
             problem = f"{len(fields)} tab-separated columns, expected 2 (label, text)"
         elif fields[0] not in LABELS:
             problem = f"label {fields[0]!r}, expected ham or spam"
-        elif not fields[1].strip():
+        elif fields[1].strip() in ("", '""'):  # the quotes would be read as such
             problem = "the text is empty"
         else:
             continue

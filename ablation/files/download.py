@@ -11,17 +11,13 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, Unpack
 
 from ablation.files.part_file import PartFile, require_space
-from ablation.files.proof import Proof, missing
+from ablation.files.proof import Proof
 from ablation.files.storage import beside, rename_into_place, sync
 from ablation.files.transfer import AddressFailedError, Transfer, TryAgainError
 from ablation.files.wanted import DownloadError, Patience, Report, WantedFile, to_stderr
-
-__all__ = ["DownloadError", "FetchOptions", "NoAddressError", "Patience", "WantedFile", "fetch", "missing_offline"]
-
-DEFAULT_PATIENCE = Patience()
 
 
 class NoAddressError(DownloadError):
@@ -48,30 +44,26 @@ def fetch(
     *,
     check: Callable[[Path], object] | None = None,
     how_to_fetch: str = "",
-    offline: bool = False,
-    trust_new_hash: bool = False,
-    patience: Patience = DEFAULT_PATIENCE,
-    report: Report = to_stderr,
+    **options: Unpack[FetchOptions],
 ) -> Path:
     """Return `folder/wanted.name`, fetched if it is not there, and verified either way.
 
     Args:
         check: proves the content in place of `wanted.sha256`, see `Proof`.
         how_to_fetch: the command for a connected machine, named where `offline` leaves a file missing.
-        offline, trust_new_hash, patience, report: see `FetchOptions`.
 
     Raises:
         NoAddressError: no address gave a file that could be proven.
         DownloadError: anything else, such as a full disk.
     """
-    final = folder / wanted.name
-    proof = Proof(wanted, check, trust_new_hash, report)
+    final, report = folder / wanted.name, options.get("report", to_stderr)
+    proof = Proof(wanted, check, options.get("trust_new_hash", False), report)
     problem = proof.problem_with(final)
     if problem is None:
         return final
-    if offline:
-        raise DownloadError(f"{problem}; {_on_a_connected_machine(how_to_fetch)}")
-    delivery = _Delivery(final, proof, patience)
+    if options.get("offline"):
+        raise offline_error(problem, how_to_fetch)
+    delivery = _Delivery(final, proof, options.get("patience", Patience()))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with delivery.one_process_at_a_time():
@@ -85,13 +77,11 @@ def fetch(
     return final
 
 
-def missing_offline(path: Path, how_to_fetch: str) -> str:
-    """The message about a file that is not there and must not be fetched."""
-    return f"{missing(path)}; {_on_a_connected_machine(how_to_fetch)}"
-
-
-def _on_a_connected_machine(how_to_fetch: str) -> str:
-    return f"--offline forbids fetching it, so run on a connected machine: {how_to_fetch}"
+def offline_error(problem: str, how_to_fetch: str) -> DownloadError:
+    """About a file that is not there, or not the right one, and must not be fetched."""
+    return DownloadError(
+        f"{problem}; --offline forbids fetching it, so run on a connected machine: {how_to_fetch}"
+    )
 
 
 def _set_aside(path: Path, final: Path) -> Path:

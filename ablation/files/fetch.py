@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Unpack
 
 from ablation.config.shapes import canonical_model_size
 from ablation.files import published
-from ablation.files.download import FetchOptions, NoAddressError, fetch, missing_offline
-from ablation.files.proof import member_of_zip, sha256_of
+from ablation.files.download import FetchOptions, NoAddressError, fetch, offline_error
+from ablation.files.proof import member_of_zip, missing, sha256_of
 from ablation.files.storage import replace_file
-from ablation.files.wanted import DownloadError, to_stderr
+from ablation.files.wanted import DownloadError, WantedFile, to_stderr
 
 SOURCES = ("huggingface", "openai")
 MODELS_DIR, DATA_DIR = Path("models"), Path("data")
@@ -91,21 +90,23 @@ def fetch_dataset(data_dir: Path = DATA_DIR, **options: Unpack[FetchOptions]) ->
     target = data_dir / published.DATASET_NAME
     trust, report = options.get("trust_new_hash", False), options.get("report", to_stderr)
     if target.exists():
-        digest = sha256_of(target)
+        try:
+            digest = sha256_of(target)
+        except OSError as error:
+            raise DownloadError(f"cannot read {target}: {error.strerror or error}") from error
         if digest != published.DATASET_SHA256:
             expected = f"SHA-256 {digest}, expected {published.DATASET_SHA256}"
             report(f"{target} is not the published file ({expected}); left as it is")
         return target
     how = _command("--dataset", "--data_dir", data_dir)
     if options.get("offline") and not (data_dir / published.DATASET_ARCHIVE.name).exists():
-        raise DownloadError(missing_offline(target, how))
+        raise offline_error(missing(target), how)
 
     def content(archive: Path) -> bytes:
         wanted = (published.DATASET_MEMBER, published.DATASET_SHA256)
         return member_of_zip(archive, *wanted, trust_new_hash=trust, report=report)
 
-    with _remedy(how, data_dir):
-        archive = fetch(published.DATASET_ARCHIVE, data_dir, check=content, how_to_fetch=how, **options)
+    archive = _fetch_or_advise(published.DATASET_ARCHIVE, data_dir, how, options, content)
     try:
         replace_file(target, content(archive))
     except OSError as error:
@@ -122,19 +123,19 @@ def fetch_vocabulary(models_dir: Path = MODELS_DIR, **options: Unpack[FetchOptio
     folder = published.vocabulary_folder(models_dir)
     how = _command("--vocabulary", "--models_dir", models_dir)
     for wanted in published.vocabulary_files():
-        with _remedy(how, folder):
-            fetch(wanted, folder, how_to_fetch=how, **options)
+        _fetch_or_advise(wanted, folder, how, options)
     return folder
 
 
-@contextmanager
-def _remedy(how_to_fetch: str, folder: Path) -> Iterator[None]:
-    """Says what to do where no address works."""
+def _fetch_or_advise(
+    wanted: WantedFile, folder: Path, how: str, options: FetchOptions, check: Callable[[Path], object] | None = None
+) -> Path:
+    """As `fetch`, and says what to do where no address works."""
     try:
-        yield
+        return fetch(wanted, folder, check=check, how_to_fetch=how, **options)
     except NoAddressError as failure:
         raise NoAddressError(
-            f"{failure}; check the connection, or run {how_to_fetch} on a connected machine and copy {folder} here"
+            f"{failure}; check the connection, or run {how} on a connected machine and copy {folder} here"
         ) from None
 
 

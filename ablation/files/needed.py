@@ -7,18 +7,28 @@ from pathlib import Path
 
 from ablation.config.experiment import PRETRAINED, ExperimentConfig
 from ablation.config.shapes import NANO
-from ablation.files.published import wanted_files
+from ablation.files import published
 from ablation.files.wanted import DownloadError, WantedFile
 
 
 def files_to_fetch(config: ExperimentConfig) -> dict[str, list[tuple[Path, WantedFile]]]:
-    """Which files a run lacks: weights, messages, vocabulary. Opens no file and no connection."""
-    models_dir, own_model = Path(config.models_dir), config.model_in_use == NANO
-    fetches_weights = config.weights == PRETRAINED and config.weights_path is None and not own_model
+    """What a run lacks of weights, messages and vocabulary: where each file belongs, and its manifest entry.
+
+    Opens no file and no connection.
+    """
+    size, models_dir, data_dir = config.model_in_use, Path(config.models_dir), Path(config.data_dir)
+    needed: dict[str, tuple[Path, tuple[WantedFile, ...]]] = {}
+    fetches_weights = config.weights == PRETRAINED and config.weights_path is None and size != NANO
+    if fetches_weights and not published.has_checkpoint(size, models_dir):
+        folder = published.weights_folder(size, models_dir, "huggingface")
+        needed["weights"] = folder, (published.safetensors_file(size),)
+    if not config.demo and not (data_dir / published.DATASET_NAME).exists():
+        needed["messages"] = data_dir, (published.DATASET_ARCHIVE,)
+    if size != NANO:
+        needed["vocabulary"] = published.vocabulary_folder(models_dir), published.vocabulary_files()
     lacking = {
-        "weights": wanted_files(config.model_in_use, models_dir=models_dir) if fetches_weights else [],
-        "messages": [] if config.demo else wanted_files(models_dir=models_dir, data_dir=Path(config.data_dir)),
-        "vocabulary": [] if own_model else wanted_files(models_dir=models_dir, vocabulary=True),
+        kind: [(folder / file.name, file) for file in files if not (folder / file.name).exists()]
+        for kind, (folder, files) in needed.items()
     }
     return {kind: files for kind, files in lacking.items() if files}
 

@@ -10,7 +10,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablation.config.shapes import canonical_model_size
 from ablation.files.proof import known_sha256
 from ablation.files.wanted import WantedFile
 
@@ -91,31 +90,27 @@ DATASET_ARCHIVE = WantedFile(
 DATASET_MEMBER, DATASET_NAME = "SMSSpamCollection", "SMSSpamCollection.tsv"
 DATASET_SHA256 = "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"
 
-VOCABULARY_HASHES = {
-    "vocab.bpe": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
-    "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
-}
-VOCABULARY_BYTES = {"vocab.bpe": 456318, "encoder.json": 1042301}
-HUGGINGFACE_VOCABULARY_NAMES = {
-    "vocab.bpe": "merges.txt",
-    "encoder.json": "vocab.json",
-}  # the same bytes, by hash
+# OpenAI's name, Hugging Face's for the same bytes, how many they are, and their hash.
+VOCABULARY = (
+    ("vocab.bpe", "merges.txt", 456318, "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"),
+    ("encoder.json", "vocab.json", 1042301, "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783"),
+)
 
 
 # ---- what of it is wanted --------------------------------------------------------------------------------------------
 
 
-def huggingface_address(name: str, revision: str, file: str) -> str:
+def huggingface_address(release: Release, file: str) -> str:
     """Address of one file of a pinned revision; HF_ENDPOINT replaces the host, for users of a mirror."""
     host = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-    return f"{host.rstrip('/')}/openai-community/{name}/resolve/{revision}/{file}"
+    return f"{host.rstrip('/')}/openai-community/{release.huggingface_name}/resolve/{release.revision}/{file}"
 
 
 def safetensors_file(size: str) -> WantedFile:
     release = RELEASES[size]
     return WantedFile(
         "model.safetensors",
-        (huggingface_address(release.huggingface_name, release.revision, "model.safetensors"),),
+        (huggingface_address(release, "model.safetensors"),),
         release.safetensors_bytes,
         release.safetensors_sha256,
         size_is_exact=not release.computed,
@@ -125,31 +120,25 @@ def safetensors_file(size: str) -> WantedFile:
 def checkpoint_files(size: str) -> tuple[WantedFile, WantedFile]:
     """Index table and data shard of OpenAI's TensorFlow checkpoint; its CRCs prove what has no hash."""
     release = RELEASES[size]
-    exact = not release.computed
 
-    def addresses(file: str) -> tuple[str, ...]:
-        return tuple(f"{base}/{release.openai_name}/{file}" for base in CHECKPOINT_BASES)
+    def file(name: str, size: int, sha256: str | None) -> WantedFile:
+        addresses = tuple(f"{base}/{release.openai_name}/{name}" for base in CHECKPOINT_BASES)
+        return WantedFile(name, addresses, size, sha256, size_is_exact=not release.computed)
 
-    index, data = "model.ckpt.index", "model.ckpt.data-00000-of-00001"
     return (
-        WantedFile(
-            index, addresses(index), release.checkpoint_index_bytes, release.checkpoint_index_sha256, exact
-        ),
-        WantedFile(data, addresses(data), release.checkpoint_bytes, release.checkpoint_sha256, exact),
+        file("model.ckpt.index", release.checkpoint_index_bytes, release.checkpoint_index_sha256),
+        file("model.ckpt.data-00000-of-00001", release.checkpoint_bytes, release.checkpoint_sha256),
     )
 
 
 def vocabulary_files() -> tuple[WantedFile, ...]:
     """GPT-2's merges and token ids under tiktoken's own names, the SHA-1 of the addresses that it would ask."""
-    release = RELEASES["gpt2-small (124M)"]
     files = []
-    for name, sha256 in VOCABULARY_HASHES.items():
+    for name, huggingface_name, size, sha256 in VOCABULARY:
         official = f"{OPENAI}/encodings/main/{name}"
-        mirror = huggingface_address(
-            release.huggingface_name, release.revision, HUGGINGFACE_VOCABULARY_NAMES[name]
-        )
+        mirror = huggingface_address(RELEASES["gpt2-small (124M)"], huggingface_name)
         cache_name = hashlib.sha1(official.encode(), usedforsecurity=False).hexdigest()
-        files.append(WantedFile(cache_name, (official, mirror), VOCABULARY_BYTES[name], sha256))
+        files.append(WantedFile(cache_name, (official, mirror), size, sha256))
     return tuple(files)
 
 
@@ -160,28 +149,6 @@ def weights_folder(size: str, models_dir: Path, source: str) -> Path:
 
 def vocabulary_folder(models_dir: Path) -> Path:
     return Path(os.environ.get("TIKTOKEN_CACHE_DIR") or models_dir / "tiktoken")
-
-
-def wanted_files(
-    size: str | None = None,
-    *,
-    source: str = "huggingface",
-    models_dir: Path,
-    data_dir: Path | None = None,
-    vocabulary: bool = False,
-) -> list[tuple[Path, WantedFile]]:
-    """What would be fetched: path and manifest entry of each file that is not there. Opens no file, no connection."""
-    wanted: list[tuple[Path, WantedFile]] = []
-    if size is not None:
-        size = canonical_model_size(size)
-        files = checkpoint_files(size) if source == "openai" else (safetensors_file(size),)
-        if not has_checkpoint(size, models_dir):
-            wanted += [(weights_folder(size, models_dir, source) / file.name, file) for file in files]
-    if data_dir is not None and not (data_dir / DATASET_NAME).exists():
-        wanted.append((data_dir / DATASET_ARCHIVE.name, DATASET_ARCHIVE))
-    if vocabulary:
-        wanted += [(vocabulary_folder(models_dir) / file.name, file) for file in vocabulary_files()]
-    return [(path, file) for path, file in wanted if not path.exists()]
 
 
 def has_checkpoint(size: str, models_dir: Path) -> bool:

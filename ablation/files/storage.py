@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +26,11 @@ def replace_file(path: Path, content: str | bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def rename_into_place(path: Path, final: Path, replace: Callable[[Path, Path], None] = os.replace) -> None:
+def rename_into_place(path: Path, final: Path) -> None:
     """Rename, several times if need be: on Windows a virus scanner may hold a new file for a moment."""
     for wait in (0.1, 0.2, 0.4, 0.8, 1.6, None):
         try:
-            replace(path, final)
+            path.replace(final)
             return
         except PermissionError:
             if wait is None:

@@ -138,9 +138,7 @@ def _records(block: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _entry(message: bytes) -> TensorEntry:
     """BundleEntryProto: 1 dtype, 2 shape, 3 shard, 4 offset, 5 size, 6 masked CRC-32C, 7 slices."""
-    fields: dict[int, Any] = {}
-    for number, value in _fields(message):
-        fields[number] = value
+    fields = dict(_fields(message))
     # TensorShapeProto: 2 dim, whose field 1 is the size; proto3 leaves zeros out.
     shape = tuple(dict(_fields(dim)).get(1, 0) for number, dim in _fields(fields.get(2, b"")) if number == 2)
     if fields.get(1) not in DTYPES or fields.get(3, 0) != 0 or 7 in fields:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import email.utils
 import re
+import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ablation.files.part_file import PartFile, require_space
-from ablation.files.progress import progress
 from ablation.files.wanted import Patience, Report, WantedFile
 
 if TYPE_CHECKING:
@@ -123,7 +125,7 @@ class Transfer:
         wanted, part, patience = self.wanted, self.part, self.patience
         with (
             part.open_at(start) as file,
-            progress(wanted.name, start, total or wanted.size, patience.report_every, self.report) as advance,
+            _progress(wanted.name, start, total or wanted.size, patience.report_every, self.report) as advance,
         ):
             # read1 hands over what has arrived, so that a cut loses nothing that was received.
             while chunk := response.raw.read1(CHUNK, decode_content=False):
@@ -181,3 +183,32 @@ def _in_words(error: BaseException) -> str:
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
+
+
+@contextmanager
+def _progress(
+    name: str, start: int, total: int | None, report_every: float, report: Report
+) -> Iterator[Callable[[int], object]]:
+    """Gives a function that counts arriving bytes, `start` of `total` being there: a bar on a terminal, elsewhere a
+    line every `report_every` seconds."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        units: dict[str, Any] = {"unit": "B", "unit_scale": True, "unit_divisor": 1000}
+        with tqdm(desc=name, initial=start, total=total, file=sys.stderr, **units) as bar:
+            yield bar.update
+        return
+    have, began, last = start, time.monotonic(), time.monotonic()
+
+    def advance(count: int) -> None:
+        nonlocal have, last
+        have += count
+        now = time.monotonic()
+        if now - last >= report_every:
+            last, rate = now, (have - start) / max(now - began, 1e-9)
+            line = f"{name}: {have / 1e6:.1f} MB"
+            if total:
+                line += f" of {total / 1e6:.1f} MB ({have / total:.0%}), {max(0, total - have) / rate:.0f} s left"
+            report(f"{line}, {rate / 1e6:.2f} MB/s")
+
+    yield advance

@@ -36,8 +36,13 @@ def open_file(path: Path) -> WeightsFile:
     """
     if not path.exists():
         raise WeightsError(f"no weights at {path.absolute()}: check the path")
+    if path.is_dir() and not (path / "model.safetensors").exists():
+        found = sorted(path.glob("*.index"))
+        if len(found) != 1:
+            raise WeightsError(f"{path} holds no model.safetensors and {len(found)} *.index files, expected one")
+        return CheckpointFiles(found[0])
     if path.is_dir():
-        return _open_folder(path)
+        return SafetensorsFile(path / "model.safetensors")
     if path.suffix == ".safetensors":
         return SafetensorsFile(path)
     if path.suffix in STATE_DICT_ENDINGS:
@@ -48,15 +53,6 @@ def open_file(path: Path) -> WeightsFile:
         f"{path} is no weights file by its name: give a .safetensors, a {' or '.join(STATE_DICT_ENDINGS)},"
         " or the folder of a TensorFlow checkpoint"
     )
-
-
-def _open_folder(folder: Path) -> WeightsFile:
-    if (folder / "model.safetensors").exists():
-        return SafetensorsFile(folder / "model.safetensors")
-    found = sorted(folder.glob("*.index"))
-    if len(found) != 1:
-        raise WeightsError(f"{folder} holds no model.safetensors and {len(found)} *.index files, expected one")
-    return CheckpointFiles(found[0])
 
 
 class SafetensorsFile:

@@ -79,10 +79,11 @@ class Layout:
         return row.ours[part] if self.names == "ours" else getattr(row, self.names)
 
 
+HUGGINGFACE = Layout("huggingface", "", "h.{}.", "lm_head.weight")  # as published
 LAYOUTS = (
     Layout("ours", "", "trf_blocks.{}.", HEAD),
     Layout("openai", "model/", "model/h{}/", None, leading=(1,)),
-    Layout("huggingface", "", "h.{}.", "lm_head.weight"),
+    HUGGINGFACE,
     Layout("huggingface", "transformer.", "transformer.h.{}.", "lm_head.weight"),
 )
 
@@ -121,7 +122,7 @@ def locate(path: Path, shapes: Shapes, shape: ModelShape | None) -> tuple[ModelS
         shape = found
     elif dataclasses.replace(shape, n_heads=found.n_heads) != found:
         raise WeightsError(f"{path} holds {_describe(found)}, but {_describe(shape)} was asked for")
-    table = _table(layout, shape)
+    table = stored_tensors(layout, shape)
     if layout.head is not None and layout.head in shapes:
         table[HEAD] = Stored(layout.head, (shape.vocab_size, shape.emb_dim))
     expected = {stored.name: stored.shape for stored in table.values()}
@@ -157,8 +158,8 @@ def _inferred_shape(path: Path, layout: Layout, shapes: Shapes) -> ModelShape:
     return ModelShape(tokens[0], positions[0], tokens[1], len(blocks), max(1, tokens[1] // HEAD_WIDTH))
 
 
-def _table(layout: Layout, shape: ModelShape) -> dict[str, Stored]:
-    """Our names, and where each of them is in a file of that layout."""
+def stored_tensors(layout: Layout, shape: ModelShape) -> dict[str, Stored]:
+    """Our names, and where each of them is in a file of that layout; without the head."""
     sizes = {"D": shape.emb_dim, "4D": 4 * shape.emb_dim, "V": shape.vocab_size, "T": shape.context_length}
     places = [("", layout.rest, REST)]
     places += [(f"trf_blocks.{index}.", layout.block.format(index), BLOCK) for index in range(shape.n_layers)]
@@ -188,9 +189,9 @@ def _describe(shape: ModelShape) -> str:
     )
 
 
-def _some(what: str, items: Iterable[str], at_most: int = 4) -> str:
+def _some(what: str, items: Iterable[str]) -> str:
     items = sorted(items)
     if not items:
         return ""
-    more = f" and {len(items) - at_most} more" if len(items) > at_most else ""
-    return f"{what}: {', '.join(items[:at_most])}{more}"
+    more = f" and {len(items) - 4} more" if len(items) > 4 else ""
+    return f"{what}: {', '.join(items[:4])}{more}"

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,6 @@ from ablation.files.storage import beside, read_json, replace_file
 from ablation.files.tf_checkpoint import WeightsError
 from ablation.files.weight_formats import WeightsFile, open_file
 from ablation.model.layouts import HEAD, Stored, locate
-
-__all__ = ["Weights", "WeightsError", "WithoutDraws", "load_into", "open_weights"]
 
 
 class Weights:
@@ -52,12 +50,6 @@ class Weights:
         wanted = {name: self._stored[name] for name in names}
         read = self._file.read({stored.name for stored in wanted.values()})
         return {name: stored.extract(read[stored.name]) for name, stored in wanted.items()}
-
-    def block(self, index: int) -> dict[str, Tensor]:
-        """The tensors of one transformer block, by their names within it, such as `att.W_query.weight`."""
-        prefix = f"trf_blocks.{index}."
-        found = self.tensors(name for name in self.names if name.startswith(prefix))
-        return {name.removeprefix(prefix): tensor for name, tensor in found.items()}
 
     def digest(self) -> str:
         """SHA-256 of the model, whatever the kind of file; also checks that every number is finite.
@@ -89,12 +81,12 @@ class Weights:
             del lines[HEAD]
         return combined_digest(lines)
 
-    def _groups(self) -> Iterator[list[str]]:
+    def _groups(self) -> list[list[str]]:
         """Names that are read together: those of a block, and each of the others."""
         groups: dict[str, list[str]] = {}
         for name in self.names:
             groups.setdefault(re.sub(r"(trf_blocks\.\d+\.).*", r"\1", name), []).append(name)
-        yield from groups.values()
+        return list(groups.values())
 
     def _digest_lines(self, names: list[str]) -> dict[str, str]:
         lines = {}

@@ -11,8 +11,7 @@ from ablation.model.classifier import RandomWeights
 from ablation.run.training import make_optimizer, train
 from ablation.tasks.spam import SPAM
 from benchmarks.book_style import BookStyleExecution, plain_adamw
-from benchmarks.run import Clock
-from benchmarks.run_table import stepping_seconds, table
+from benchmarks.run import Clock, stepping_seconds, table
 from tests.support.tiny import CPU, SHAPE, DoubleWeights, make_execution, make_messages, tiny_config
 
 

@@ -136,6 +136,7 @@ LINES = [f"{'spam' if i % 3 == 0 else 'ham'}\tmessage {i}" for i in range(30)]
         ("eggs\tmessage", "line 8: label 'eggs', expected ham or spam"),
         ("ham\t", "line 8: the text is empty"),
         ("ham\t  ", "line 8: the text is empty"),
+        ('ham\t""', "line 8: the text is empty"),
         ("ham message", "line 8: 1 tab-separated columns, expected 2"),
         ("ham\tmessage\textra", "line 8: 3 tab-separated columns, expected 2"),
         ("", "line 8: 1 tab-separated columns"),
@@ -167,6 +168,12 @@ def test_other_messages_need_consent(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"SHA-256 {found}, expected 7d039a24.*--trust_new_hash"):
         read_messages(file)
     assert len(read_messages(file, trust_new_hash=True)) == 30
+
+
+def test_a_carriage_return_within_a_line_ends_no_message(tmp_path: Path) -> None:
+    file = tmp_path / "data.tsv"
+    file.write_bytes(b"ham\tone\rtwo\r\nspam\tthree\n")
+    assert read_messages(file, trust_new_hash=True).to_numpy().tolist() == [["ham", "one\rtwo"], ["spam", "three"]]
 
 
 def test_words_that_look_like_missing_values_stay_text(tmp_path: Path) -> None:

@@ -138,7 +138,9 @@ def test_every_template_can_be_filled_in() -> None:
         ("Label,Text\nham,hi\njunk,hi\n", "message 2: .*expected ham or spam"),
         ("Label,Text\nham,hi,there\n", "message 1"),
         ("", "cannot be read"),
+        ('Label,Text\nham,"' + "a quotation without an end " * 10_000, "cannot be read"),
     ],
+    ids=["columns", "label", "fields", "empty", "endless"],
 )
 def test_damaged_messages(content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "messages.csv").write_text(content)

@@ -20,7 +20,7 @@ from ablation.data.encode import EncodedMessages, encode_messages
 from ablation.execution.feature_file import FeatureStorageError
 from ablation.execution.naive import NaiveExecution
 from ablation.execution.planned import PlannedExecution
-from benchmarks.memory_sampler import MemorySampler, resident_memory
+from benchmarks.machine import MemorySampler, resident_memory
 from tests.support.tiny import PAD, make_execution, make_messages, tiny_config
 
 CASES: dict[str, dict[str, Any]] = {

@@ -17,9 +17,11 @@ from pathlib import Path
 import pytest
 
 import gpt_download
+from ablation.config.experiment import ExperimentConfig
 from ablation.config.shapes import MODEL_SHAPES
 from ablation.files import fetch, published
 from ablation.files.download import DownloadError, FetchOptions, NoAddressError, Patience
+from ablation.files.needed import files_to_fetch
 from tests.support import tf_checkpoint_writer
 from tests.support.misbehaving_server import Behaviour, MisbehavingServer
 
@@ -83,9 +85,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[MisbehavingServer]:
         )
         monkeypatch.setattr(published, "DATASET_ARCHIVE", archive)
         monkeypatch.setattr(published, "DATASET_SHA256", sha256(MESSAGES))
-        hashes = {"vocab.bpe": sha256(b"merges"), "encoder.json": sha256(b"token ids")}
-        monkeypatch.setattr(published, "VOCABULARY_HASHES", hashes)
-        monkeypatch.setattr(published, "VOCABULARY_BYTES", {"vocab.bpe": 6, "encoder.json": 9})
+        vocabulary = (
+            ("vocab.bpe", "merges.txt", 6, sha256(b"merges")),
+            ("encoder.json", "vocab.json", 9, sha256(b"token ids")),
+        )
+        monkeypatch.setattr(published, "VOCABULARY", vocabulary)
         yield running
 
 
@@ -230,6 +234,12 @@ def test_a_data_file_of_the_users_own(server: MisbehavingServer, tmp_path: Path)
     assert not server.requests
 
 
+def test_a_folder_in_the_data_files_place(tmp_path: Path) -> None:
+    (tmp_path / "SMSSpamCollection.tsv").mkdir()
+    with pytest.raises(DownloadError, match=r"cannot read .*SMSSpamCollection.tsv: Is a directory"):
+        fetch.fetch_dataset(tmp_path)
+
+
 def test_vocabulary_in_tiktokens_layout(
     server: MisbehavingServer, tmp_path: Path, options: FetchOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,10 +277,13 @@ def test_tiktoken_accepts_the_vocabulary(tmp_path: Path, monkeypatch: pytest.Mon
     assert result.stdout.strip() == "[15496, 995]"
 
 
-def test_wanted_files(server: MisbehavingServer, tmp_path: Path, options: FetchOptions) -> None:
+def test_files_to_fetch(server: MisbehavingServer, tmp_path: Path, options: FetchOptions) -> None:
     """For --dry_run: path, addresses and bytes of what is lacking; nothing is asked."""
-    wanted = published.wanted_files("124M", models_dir=tmp_path, data_dir=tmp_path, vocabulary=True)
-    assert [(path.relative_to(tmp_path).parts[0], file.size) for path, file in wanted] == [
+    config = ExperimentConfig(models_dir=str(tmp_path), data_dir=str(tmp_path))
+    lacking = files_to_fetch(config)
+    assert list(lacking) == ["weights", "messages", "vocabulary"]
+    files = [found for kind in lacking.values() for found in kind]
+    assert [(path.relative_to(tmp_path).parts[0], file.size) for path, file in files] == [
         ("gpt2", len(SAFETENSORS)),
         ("sms_spam_collection.zip", 203415),
         ("tiktoken", 6),
@@ -280,9 +293,7 @@ def test_wanted_files(server: MisbehavingServer, tmp_path: Path, options: FetchO
     fetch.fetch_weights("124M", tmp_path, **options)
     fetch.fetch_dataset(tmp_path, **options)
     fetch.fetch_vocabulary(tmp_path, **options)
-    assert published.wanted_files("124M", models_dir=tmp_path, data_dir=tmp_path, vocabulary=True) == []
-    checkpoint = published.wanted_files(SMALL, source="openai", models_dir=tmp_path)
-    assert [path.name for path, _ in checkpoint] == ["model.ckpt.index", "model.ckpt.data-00000-of-00001"]
+    assert files_to_fetch(config) == {}
 
 
 # Published or not
