@@ -12,7 +12,6 @@ from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail, interr
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.flags import EXPERIMENTS
 from ablation.environment import python_command, require_packages
-from ablation.run.remarks import recording_remarks
 
 
 def experiment(config: ExperimentConfig, *, force: bool) -> None:
@@ -70,10 +69,11 @@ def main(arguments: list[str] | None = None) -> int:
         config, warnings, options = EXPERIMENTS.read(arguments)
     except ConfigError as error:
         return fail(error.problems, WRONG_COMMAND)
+    require_packages()
+    from ablation.run.recorded import recording_remarks
+
     for warning in [*warnings, *recording_remarks(config)]:
         print(f"warning: {warning}", file=sys.stderr)
-
-    require_packages()
     interrupt_on_sigterm()
     try:
         return run(config, options)

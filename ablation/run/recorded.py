@@ -18,11 +18,19 @@ import torch
 from torch import Tensor
 
 from ablation.config.experiment import ExperimentConfig
+from ablation.execution.plan import make_plan
 from ablation.execution.planned import PlannedExecution
 from ablation.results.task import Task
 from ablation.run.training import Updater, loss_of_batches
 
 COMPUTED_FIRST = 3  # steps of a shape before it is recorded: what libraries set up at first use is no part of a step
+
+
+def recording_remarks(config: ExperimentConfig) -> list[str]:
+    """One line if ``--execution recorded`` records nothing: only steps of equal shapes share a recording."""
+    if config.execution != "recorded" or make_plan(config).one_length:
+        return []
+    return ["--execution recorded has no effect where messages are seen at different lengths: as planned"]
 
 
 class RecordingError(Exception):
@@ -34,11 +42,9 @@ class Recorder(Protocol):
 
     def aside(self) -> AbstractContextManager[object]:
         """Where steps run that come before a recording."""
-        ...
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Note what ``work`` does, without doing it; the returned function does it."""
-        ...
 
 
 class CudaGraphs:

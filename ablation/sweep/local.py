@@ -21,9 +21,7 @@ from typing import IO
 
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.environment import PROJECT
-from ablation.sweep.options import SweepOptions
-from ablation.sweep.outcome import Outcome, Status
-from ablation.sweep.plan import PlannedRun, feature_group, features_folder
+from ablation.sweep.plan import Outcome, PlannedRun, Status, SweepOptions, feature_group, features_folder
 from ablation.sweep.state import Results, failure_of, foreign_of, log_of
 
 try:
@@ -51,7 +49,13 @@ class LocalEngine:
     options: SweepOptions
 
     def run_all(self, plan: Sequence[PlannedRun]) -> Generator[Outcome]:
-        """As :meth:`ablation.sweep.engines.Engine.run_all`."""
+        """Run them and add them to the results; outcomes as they come. Whoever stops listening, or is interrupted, ends
+        what still runs.
+
+        Raises:
+            ConfigError: the device asked for is not there.
+            ResultsError: the results cannot be read.
+        """
         waiting, running = list(plan), list[_Process]()
         computed: set[object] = set()
         try:

@@ -12,8 +12,7 @@ from ablation.config.experiment import PRETRAINED, ExperimentConfig, config_hash
 from ablation.listener import Listener
 from ablation.results.read import FinishedRun, read_results, variant_key
 from ablation.results.task import Task
-from ablation.sweep.outcome import Outcome, Status
-from ablation.sweep.plan import PlannedRun, feature_group
+from ablation.sweep.plan import Outcome, PlannedRun, Status, feature_group
 
 LOGS_FOLDER = "sweep"  # below the results: a log per run that is under way, and one per run that failed
 

@@ -26,8 +26,14 @@ from ablation.model.classifier import RandomWeights
 from ablation.results.result import History
 from ablation.results.task import Task
 from ablation.run.experiment import feature_stages
-from ablation.run.recorded import COMPUTED_FIRST, CudaGraphs, RecordedUpdater, Recorder, RecordingError
-from ablation.run.remarks import recording_remarks
+from ablation.run.recorded import (
+    COMPUTED_FIRST,
+    CudaGraphs,
+    RecordedUpdater,
+    Recorder,
+    RecordingError,
+    recording_remarks,
+)
 from ablation.run.training import Updater, make_optimizer, train
 from ablation.tasks.spam import SPAM
 from tests.support.cases import CASES, config_of
