@@ -37,25 +37,19 @@ def experiment(config: ExperimentConfig, *, force: bool) -> None:
         print(next_command(SPAM, config))
 
 
-def dry_run(config: ExperimentConfig) -> None:
-    """Say what the run would be."""
-    from ablation.run.dry_run import describe
-    from ablation.tasks.spam import SPAM
-
-    print(describe(SPAM, config))
-
-
 def run(config: ExperimentConfig, options: Mapping[str, Any]) -> int:
     """Do what the command means; returns the exit status.
 
     Raises:
         ConfigError: the device asked for is not there, or the memory is too small.
     """
+    from ablation.run.dry_run import describe
     from ablation.run.inputs import EXPECTED_FAILURES
+    from ablation.tasks.spam import SPAM
 
     try:
         if options.get("dry_run"):
-            dry_run(config)
+            print(describe(SPAM, config))
         else:
             experiment(config, force=options.get("force", False))
     except EXPECTED_FAILURES as error:

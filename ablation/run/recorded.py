@@ -21,6 +21,7 @@ from ablation.config.experiment import ExperimentConfig
 from ablation.execution.plan import make_plan
 from ablation.execution.planned import PlannedExecution
 from ablation.results.task import Task
+from ablation.run.inputs import RunError
 from ablation.run.training import Updater, loss_of_batches
 
 COMPUTED_FIRST = 3  # steps of a shape before it is recorded: what libraries set up at first use is no part of a step
@@ -33,10 +34,6 @@ def recording_remarks(config: ExperimentConfig) -> list[str]:
     return ["--execution recorded has no effect where messages are seen at different lengths: as planned"]
 
 
-class RecordingError(Exception):
-    """A step cannot be recorded here; the message says why in one line."""
-
-
 class Recorder(Protocol):
     """Runs steps, and records them."""
 
@@ -44,7 +41,11 @@ class Recorder(Protocol):
         """Where steps run that come before a recording."""
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Note what ``work`` does, without doing it; the returned function does it."""
+        """Note what ``work`` does, without doing it; the returned function does it.
+
+        Raises:
+            RunError: it cannot be recorded.
+        """
 
 
 class CudaGraphs:
@@ -75,7 +76,7 @@ class CudaGraphs:
             if isinstance(cause, torch.OutOfMemoryError):
                 raise cause from None
             reason = str(cause).partition("\n")[0]
-            raise RecordingError(f"a training step cannot be recorded ({reason}); give --execution planned") from cause
+            raise RunError(f"a training step cannot be recorded ({reason}); give --execution planned") from cause
         return graph.replay
 
 

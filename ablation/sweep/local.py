@@ -80,7 +80,7 @@ class LocalEngine:
     def _next(
         self, waiting: Sequence[PlannedRun], running: Sequence[_Process], computed: set[object]
     ) -> PlannedRun | None:
-        """The first run that fits into memory and whose features nobody is computing for the first time just now."""
+        """The first run whose features nobody is computing for the first time just now, if it fits into memory."""
         being_computed = {feature_group(process.run.config) for process in running} - computed - {None}
         candidates = [run for run in waiting if feature_group(run.config) not in being_computed]
         if not candidates or self._does_not_fit(candidates[0]):
