@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,8 @@ class RunRecord:
     """
 
     rows: list[dict[str, Any]]
-    further: dict[str, Any] = field(default_factory=dict)
-    files: dict[str, str | bytes] = field(default_factory=dict)
+    further: dict[str, Any]
+    files: dict[str, str | bytes]
 
 
 def save_result(task: Task, result: ExperimentResult) -> list[dict[str, Any]]:

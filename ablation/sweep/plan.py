@@ -25,15 +25,15 @@ class SweepOptions:
 
     rows: Sequence[int]
     seeds: Sequence[int]
-    flags: tuple[str, ...] = ()
-    shard: tuple[int, int] = (1, 1)
-    jobs: int = 1
-    dry_run: bool = False
-    retry_failed: bool = False
-    engine: str = "local"
-    ray_address: str = "auto"
-    num_cpus: int = 2
-    num_gpus: float = 0.0
+    flags: tuple[str, ...]
+    shard: tuple[int, int]
+    jobs: int
+    dry_run: bool
+    retry_failed: bool
+    engine: str
+    ray_address: str
+    num_cpus: int
+    num_gpus: float
 
     @property
     def forced(self) -> bool:
