@@ -12,7 +12,6 @@ from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail, interr
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.flags import EXPERIMENTS
 from ablation.environment import python_command, require_packages
-from ablation.run.remarks import recording_remarks
 
 
 def experiment(config: ExperimentConfig, *, force: bool) -> None:
@@ -38,25 +37,19 @@ def experiment(config: ExperimentConfig, *, force: bool) -> None:
         print(next_command(SPAM, config))
 
 
-def dry_run(config: ExperimentConfig) -> None:
-    """Say what the run would be."""
-    from ablation.run.dry_run import describe
-    from ablation.tasks.spam import SPAM
-
-    print(describe(SPAM, config))
-
-
 def run(config: ExperimentConfig, options: Mapping[str, Any]) -> int:
     """Do what the command means; returns the exit status.
 
     Raises:
         ConfigError: the device asked for is not there, or the memory is too small.
     """
+    from ablation.run.dry_run import describe
     from ablation.run.inputs import EXPECTED_FAILURES
+    from ablation.tasks.spam import SPAM
 
     try:
         if options.get("dry_run"):
-            dry_run(config)
+            print(describe(SPAM, config))
         else:
             experiment(config, force=options.get("force", False))
     except EXPECTED_FAILURES as error:
@@ -70,10 +63,11 @@ def main(arguments: list[str] | None = None) -> int:
         config, warnings, options = EXPERIMENTS.read(arguments)
     except ConfigError as error:
         return fail(error.problems, WRONG_COMMAND)
+    require_packages()
+    from ablation.run.recorded import recording_remarks
+
     for warning in [*warnings, *recording_remarks(config)]:
         print(f"warning: {warning}", file=sys.stderr)
-
-    require_packages()
     interrupt_on_sigterm()
     try:
         return run(config, options)

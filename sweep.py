@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,7 @@ from ablation.config.experiment import ConfigError
 from ablation.config.flags import Parser
 from ablation.config.values import integer, number
 from ablation.environment import require_packages
-from ablation.sweep.options import SweepOptions
-from ablation.sweep.plan import parse_numbers, parse_shard, plan_runs, shard_of
+from ablation.sweep.plan import Status, SweepOptions, parse_numbers, parse_shard, plan_runs, shard_of
 
 if TYPE_CHECKING:
     from ablation.results.task import Task
@@ -57,32 +56,13 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def split_command(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The sweep's own arguments, and the runner's after the first ``--``."""
-    if "--" not in arguments:
-        return list(arguments), []
-    place = list(arguments).index("--")
-    return list(arguments[:place]), list(arguments[place + 1 :])
-
-
-def read_value(read: Callable[[str], Any], flag: str, text: str) -> Any:
-    """The value of a flag.
-
-    Raises:
-        ValueError: naming the flag, too.
-    """
-    try:
-        return read(text)
-    except ValueError as error:
-        raise ValueError(f"{flag} {text}: {error}") from None
-
-
-READERS: dict[str, Callable[[str, str], Any]] = {
+# What each flag of numbers means, but --rows, which depends on the task.
+READERS: Mapping[str, Callable[[str], Any]] = {
     "seeds": parse_numbers,
-    "shard": lambda flag, text: parse_shard(text),
-    "jobs": partial(read_value, integer(1)),
-    "num_cpus": partial(read_value, integer(1)),
-    "num_gpus": partial(read_value, number(positive=False)),
+    "shard": parse_shard,
+    "jobs": integer(1),
+    "num_cpus": integer(1),
+    "num_gpus": number(positive=False),
 }
 
 
@@ -97,12 +77,12 @@ def read_options(task: Task, given: argparse.Namespace, flags: Sequence[str]) ->
         ConfigError: all problems of the command together.
     """
     values, problems = vars(given).copy(), []
-    rows: Callable[[str, str], Any] = partial(parse_numbers, allowed=range(min(task.rows), max(task.rows) + 1))
+    rows: Callable[[str], Any] = partial(parse_numbers, allowed=range(min(task.rows), max(task.rows) + 1))
     for name, read in {"rows": rows, **READERS}.items():
         try:
-            values[name] = read(f"--{name}", values[name])
+            values[name] = read(values[name])
         except ValueError as error:
-            problems.append(str(error))
+            problems.append(f"--{name} {values[name]}: {error}")
     named = {flag[2:].partition("=")[0] for flag in flags if flag.startswith("--")}
     problems += [f"--{name} after --: the sweep sets it; leave it out" for name in SET_BY_THE_SWEEP if name in named]
     if problems:
@@ -117,7 +97,9 @@ def read_options(task: Task, given: argparse.Namespace, flags: Sequence[str]) ->
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0 if every planned run is in the results or was skipped with a reason, 1 if one failed, 2 for a
     wrong command, 130 after an interrupt."""
-    own, flags = split_command(sys.argv[1:] if arguments is None else arguments)
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    own, flags = arguments[:end], arguments[end + 1 :]  # those of the runner
     given = make_parser().parse_args(own)
     require_packages()
     from ablation.tasks.spam import SPAM
@@ -159,7 +141,6 @@ def carry_out(task: Task, state: SweepState, engine: Engine) -> int:
         ConfigError: the engine cannot be had as asked for.
     """
     from ablation.results.log import ResultsError
-    from ablation.sweep.outcome import Status
     from ablation.sweep.progress import Progress, summary
     from ablation.sweep.state import earlier_outcomes
 

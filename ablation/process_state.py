@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -17,59 +17,31 @@ def process_state_kept() -> Iterator[None]:
     CUDA's generators are kept if CUDA is in use already. What glibc was told of freed memory cannot be read back, and
     stays.
     """
-    restorers = [_environment(), *_generators(), _threads(), _precision()]
-    try:
-        yield
-    finally:
-        for restore in restorers:
-            restore()
-
-
-def _environment() -> Callable[[], None]:
-    before = dict(os.environ)
-
-    def restore() -> None:
-        for name in os.environ.keys() - before.keys():
-            del os.environ[name]
-        os.environ.update(before)
-
-    return restore
-
-
-def _generators() -> Iterator[Callable[[], None]]:
     import numpy as np
     import torch
 
+    environment, threads = dict(os.environ), torch.get_num_threads()
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    yield lambda: random.setstate(python)
-    yield lambda: np.random.set_state(numpy)
-    yield lambda: torch.set_rng_state(cpu)
-    if torch.cuda.is_initialized():
-        cuda = torch.cuda.get_rng_state_all()
-        yield lambda: torch.cuda.set_rng_state_all(cuda)
-
-
-def _threads() -> Callable[[], None]:
-    import torch
-
-    before = torch.get_num_threads()
-    return lambda: torch.set_num_threads(before)
-
-
-def _precision() -> Callable[[], None]:
-    """The older switch for all backends, and the newer ones that it sets; whoever mixed both cannot read the older."""
-    import torch
-
-    backends: Any = torch.backends
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    # The older switch for all backends, and the newer ones that it sets; whoever mixed both cannot read the older.
     older: str | None = None
     with suppress(RuntimeError):
         older = torch.get_float32_matmul_precision()
+    backends: Any = torch.backends
     newer = [(backend, backend.fp32_precision) for backend in (backends.cuda.matmul, backends.mkldnn.matmul)]
-
-    def restore() -> None:
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
+        os.environ.update(environment)
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(cpu)
+        if cuda:
+            torch.cuda.set_rng_state_all(cuda)
+        torch.set_num_threads(threads)
         if older is not None:
             torch.set_float32_matmul_precision(older)
         for backend, precision in newer:
             backend.fp32_precision = precision
-
-    return restore

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ablation.config.methods import METHOD_OPTIONS, METHODS
-from ablation.config.settings import MethodSettings, ModelSettings, RunOptions, TrainingSettings
+from ablation.config.settings import MethodSettings
 from ablation.config.shapes import NANO
 
 
@@ -21,40 +21,21 @@ def _needs_method(option: str) -> Callable[[MethodSettings], str]:
     return reason
 
 
-def _needs_padding(config: Any) -> str:
-    return "with --no_padding, which pads and cuts nothing" if config.no_padding else ""
+def _if(holds: Callable[[Any], bool], reason: str) -> Callable[[Any], str]:
+    return lambda config: reason if holds(config) else ""
 
 
-def _needs_another_seed(config: TrainingSettings) -> str:
-    return "where it is that of --seed" if config.order_seed == config.seed else ""
-
-
-def _needs_features(config: RunOptions) -> str:
-    return "with --execution naive, which keeps no features" if config.execution == "naive" else ""
-
-
-def _needs_feature_cache(config: RunOptions) -> str:
-    return "without --feature_cache" if config.feature_cache is None else ""
-
-
-def _needs_real_messages(config: ModelSettings) -> str:
-    return "with --demo, which has messages of its own" if config.demo else ""
-
-
-def _needs_real_model(config: ModelSettings) -> str:
-    return f"with --demo, which uses {NANO}" if config.demo else ""
-
-
+_naive = _if(lambda config: config.execution == "naive", "with --execution naive, which keeps no features")
 # setting -> why it has no effect in a configuration that has this setting; empty where it has one
 REASONS: dict[str, Callable[[Any], str]] = {
     **{option: _needs_method(option) for option in METHOD_OPTIONS},
-    "context_length": _needs_padding,
-    "order_seed": _needs_another_seed,
-    "feature_cache": _needs_features,
-    "feature_memory": _needs_features,
-    "feature_cache_limit": _needs_feature_cache,
-    "data_dir": _needs_real_messages,
-    "model_size": _needs_real_model,
+    "context_length": _if(lambda config: config.no_padding, "with --no_padding, which pads and cuts nothing"),
+    "order_seed": _if(lambda config: config.order_seed == config.seed, "where it is that of --seed"),
+    "feature_cache": _naive,
+    "feature_memory": _naive,
+    "feature_cache_limit": _if(lambda config: config.feature_cache is None, "without --feature_cache"),
+    "data_dir": _if(lambda config: config.demo, "with --demo, which has messages of its own"),
+    "model_size": _if(lambda config: config.demo, f"with --demo, which uses {NANO}"),
 }
 
 

@@ -45,8 +45,3 @@ def find_row(
     it is a variant of its own, as all with ``foreign`` weights or data are."""
     settings = {name: value for name, value in variant_settings(config, foreign).items() if name != "demo"}
     return next((row for row, own in rows.items() if variant_settings(type(config)(**own)) == settings), None)
-
-
-def row_number(config: ExperimentConfig, foreign: Mapping[str, str] = {}) -> int | None:
-    """:func:`find_row` among the published rows."""
-    return find_row(ROWS, config, foreign)

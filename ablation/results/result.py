@@ -86,4 +86,4 @@ class ExperimentResult:
     answers: Answers
     features: str
     evaluations: tuple[Evaluation, ...]
-    trained_parameters: Mapping[str, Tensor] = field(default_factory=dict)
+    trained_parameters: Mapping[str, Tensor]

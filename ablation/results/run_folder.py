@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ablation.config.experiment import identity
+from ablation.config.experiment import config_hash, identity
+from ablation.config.rows import find_row
+from ablation.config.settings import CommonSettings, fields_of
 from ablation.data.demo import DISCLAIMER, SHORT_DISCLAIMER
 from ablation.files.storage import replace_file
 from ablation.listener import Count, StepLosses
-from ablation.results.identity import config_fields
 from ablation.results.log import RUN_JSON, RUNS_FOLDER, ResultsError, append_rows, as_record
-from ablation.results.result import ExperimentResult, History, Timings
+from ablation.results.result import ExperimentResult, History
 from ablation.results.task import Evaluation, Task
 
 LOSSES_CSV, PREDICTIONS_CSV, TRAINED_PARAMETERS = "losses.csv", "predictions.csv", "trained.safetensors"
@@ -35,8 +36,8 @@ class RunRecord:
     """
 
     rows: list[dict[str, Any]]
-    further: dict[str, Any] = field(default_factory=dict)
-    files: dict[str, str | bytes] = field(default_factory=dict)
+    further: dict[str, Any]
+    files: dict[str, str | bytes]
 
 
 def save_result(task: Task, result: ExperimentResult) -> list[dict[str, Any]]:
@@ -55,12 +56,15 @@ def save_result(task: Task, result: ExperimentResult) -> list[dict[str, Any]]:
 
 def describe_result(task: Task, result: ExperimentResult) -> RunRecord:
     """What :func:`write_run` keeps of a finished experiment."""
-    config = result.config
+    config, timings = result.config, result.timings
     fields = {
         **config_fields(task, config, datetime.now(UTC), result.foreign),
         **result.environment,
         **asdict(result.facts),
-        **time_fields(result.timings),
+        "training_minutes": round(timings.training / 60, 4),
+        "total_minutes": round(timings.total / 60, 4),
+        "load_seconds": round(timings.load, 3),
+        "feature_seconds": round(timings.features, 3),
         "features": result.features,
     }
     rows = []
@@ -81,6 +85,24 @@ def describe_result(task: Task, result: ExperimentResult) -> RunRecord:
     return RunRecord(rows, {**further, "history": history_fields(result.history)}, files)
 
 
+def config_fields(
+    task: Task, config: CommonSettings, at: datetime, foreign: Mapping[str, str] = {}
+) -> dict[str, Any]:
+    """What a row says of a run by its configuration and the time it ended.
+
+    Args:
+        foreign: digests of base weights and data other than the published ones; part of what the run is.
+    """
+    row, digest = find_row(task.rows, config, foreign), config_hash(config, foreign)
+    return {
+        "run_id": f"{row or 'custom'}-{config.seed}-{digest[:8]}-{at:%Y%m%dT%H%M%S.%fZ}",
+        "timestamp_utc": at.isoformat(timespec="seconds"),
+        "row": row,
+        **{name: getattr(config, name) for name in fields_of(type(config))},
+        "config_hash": digest,
+    }
+
+
 def evaluation_fields(evaluation: Evaluation) -> dict[str, Any]:
     """The columns in which a row of a run may differ from its others: settings, counts, values."""
     fields = dict(evaluation.settings)
@@ -93,15 +115,6 @@ def evaluation_fields(evaluation: Evaluation) -> dict[str, Any]:
 
 def count_fields(split: str, count: Count) -> dict[str, int]:
     return {f"{split}_correct": count.correct, f"{split}_total": count.total}
-
-
-def time_fields(timings: Timings) -> dict[str, float]:
-    return {
-        "training_minutes": round(timings.training / 60, 4),
-        "total_minutes": round(timings.total / 60, 4),
-        "load_seconds": round(timings.load, 3),
-        "feature_seconds": round(timings.features, 3),
-    }
 
 
 def history_fields(history: History) -> dict[str, Any]:

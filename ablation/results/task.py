@@ -170,23 +170,18 @@ class Task(Protocol):
         Raises:
             DataError, DownloadError: they cannot be had or used.
         """
-        ...
 
     def loss(self, logits: Tensor, labels: Tensor, config: Any) -> Tensor:
         """The mean loss of a batch."""
-        ...
 
     def correct(self, logits: Tensor, labels: Tensor) -> Count:
         """How many of some examples are answered correctly."""
-        ...
 
     def evaluate(self, counts: Mapping[str, Count]) -> tuple[Evaluation, ...]:
         """The rows of a run, from its final counts per split."""
-        ...
 
     def predictions_csv(self, logits: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> str:
         """What a run's folder keeps of the answers to the examples of each split, in the split's order."""
-        ...
 
     def read_predictions(self, folder: Path, split: str) -> Predictions:
         """What the run of this folder answered to the examples of a split, in the split's order.
@@ -194,16 +189,12 @@ class Task(Protocol):
         Raises:
             PredictionsError: it kept no answers, or they cannot be read.
         """
-        ...
 
     def data_digest(self, config: Any) -> str | None:
         """The digest that a run of this configuration would record, if its data are at hand; fetches nothing."""
-        ...
 
     def likeness(self, data_dir: Path, *, demo: bool) -> tuple[Likeness | None, str]:
         """Which examples are alike; or None, and what to do about it."""
-        ...
 
     def published(self) -> Mapping[str, Mapping[str, str]]:
         """Published figures by row number, under the names of the metrics."""
-        ...

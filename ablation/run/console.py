@@ -61,7 +61,7 @@ def summary(task: Task, rows: Sequence[Mapping[str, Any]], results_csv: Path) ->
     appended = "row" if len(rows) == 1 else f"{len(rows)} rows"
     lines = [f"{appended} appended to {results_csv}:", wrap.fill(_settings(record))]
     for row, evaluation in zip(rows, evaluations, strict=True):
-        own = _settings({name: value for name, value in evaluation.items() if name not in _measured(task)})
+        own = _settings({name: evaluation[name] for name in task.evaluation_columns if name in evaluation})
         lines += ["", f"{own:24}{'this run':>18}" + (f"{'published':>12}" if published else "")]
         lines += [_metric_line(metric, row, published) for metric in task.metrics]
     line = f"{'training time':24}{first['training_minutes']:>16.2f} min"
@@ -75,12 +75,6 @@ def summary(task: Task, rows: Sequence[Mapping[str, Any]], results_csv: Path) ->
 
 def _settings(values: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={'' if value is None else value}" for name, value in values.items())
-
-
-def _measured(task: Task) -> set[str]:
-    """The columns of the task's metrics."""
-    counts = {f"{metric.split}_{what}" for metric in task.metrics for what in ("correct", "total")}
-    return counts | {metric.name for metric in task.metrics}
 
 
 def _metric_line(metric: Metric, row: Mapping[str, Any], published: Mapping[str, str] | None) -> str:

@@ -45,9 +45,8 @@ def describe(task: Task, config: ExperimentConfig) -> str:
             f"seed                  {config.seed} (order {config.effective_order_seed})",
             f"model                 {config.model_in_use}: {shape.n_layers} blocks of width {shape.emb_dim} with"
             f" {shape.n_heads} heads, {shape.context_length} positions, {shape.vocab_size:,} tokens",
-            f"parameters            {total:,}, of which {trainable:,} train (LoRA's are extra)"
-            if config.uses_lora
-            else f"parameters            {total:,}, of which {trainable:,} train",
+            f"parameters            {total:,}, of which {trainable:,} train"
+            + (" (LoRA's are extra)" if config.uses_lora else ""),
             f"device                {device}, {config.precision}, {config.execution} execution",
             f"memory                {memory.needed / GIGABYTE:.2f} GB for weights, gradients and moments;"
             f" {memory.free / GIGABYTE:.1f} GB free"

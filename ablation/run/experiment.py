@@ -31,7 +31,7 @@ from ablation.results.result import Answers, ExperimentResult, Facts, Timings
 from ablation.results.task import Task
 from ablation.run.inputs import RunError, has_published_weights, open_weights, resolve_device
 from ablation.run.memory import GIGABYTE, feature_memory
-from ablation.run.recorded import RecordedUpdater, RecordingError
+from ablation.run.recorded import RecordedUpdater
 from ablation.run.training import Updater, predict, train
 
 Execution = NaiveExecution | PlannedExecution
@@ -205,14 +205,14 @@ def final_answers(task: Task, execution: Execution, loaders: dict[str, DataLoade
 
 @contextmanager
 def _failures_explained(config: ExperimentConfig) -> Iterator[None]:
-    """What storage, recording and memory raise, as a RunError in one line."""
+    """What storage and memory raise, as a RunError in one line."""
     out_of_memory = (
         f"out of memory with --batch_size {config.batch_size}: give a smaller --batch_size (and more"
         " --accumulation_steps), a smaller --feature_memory, fewer trainable layers or a smaller --model_size"
     )
     try:
         yield
-    except (FeatureStorageError, RecordingError) as error:
+    except FeatureStorageError as error:
         raise RunError(str(error)) from error
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise RunError(out_of_memory) from error

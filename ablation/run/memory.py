@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import psutil
 import torch
@@ -27,12 +28,15 @@ class MemoryEstimate:
 
 def estimate_memory(config: ExperimentConfig, device: torch.device) -> MemoryEstimate:
     """Estimate without loading anything. What trains has a gradient and two moments, all in float32."""
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    return MemoryEstimate(_needed_memory(config, device), free)
+
+
+@cache  # a sweep that waits for memory asks ten times a second
+def _needed_memory(config: ExperimentConfig, device: torch.device) -> int:
     with process_state_kept():  # the new layers are drawn
         assembly = assemble(config, config.shape)
-    trainable = assembly.count_parameters()[1]
-    needed = 4 * (_held_parameters(config, assembly, device) + 3 * trainable)
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
-    return MemoryEstimate(needed, free)
+    return 4 * (_held_parameters(config, assembly, device) + 3 * assembly.count_parameters()[1])
 
 
 def _held_parameters(config: ExperimentConfig, assembly: Assembly, device: torch.device) -> int:

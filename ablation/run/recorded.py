@@ -18,15 +18,20 @@ import torch
 from torch import Tensor
 
 from ablation.config.experiment import ExperimentConfig
+from ablation.execution.plan import make_plan
 from ablation.execution.planned import PlannedExecution
 from ablation.results.task import Task
+from ablation.run.inputs import RunError
 from ablation.run.training import Updater, loss_of_batches
 
 COMPUTED_FIRST = 3  # steps of a shape before it is recorded: what libraries set up at first use is no part of a step
 
 
-class RecordingError(Exception):
-    """A step cannot be recorded here; the message says why in one line."""
+def recording_remarks(config: ExperimentConfig) -> list[str]:
+    """One line if ``--execution recorded`` records nothing: only steps of equal shapes share a recording."""
+    if config.execution != "recorded" or make_plan(config).one_length:
+        return []
+    return ["--execution recorded has no effect where messages are seen at different lengths: as planned"]
 
 
 class Recorder(Protocol):
@@ -34,11 +39,13 @@ class Recorder(Protocol):
 
     def aside(self) -> AbstractContextManager[object]:
         """Where steps run that come before a recording."""
-        ...
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Note what ``work`` does, without doing it; the returned function does it."""
-        ...
+        """Note what ``work`` does, without doing it; the returned function does it.
+
+        Raises:
+            RunError: it cannot be recorded.
+        """
 
 
 class CudaGraphs:
@@ -69,7 +76,7 @@ class CudaGraphs:
             if isinstance(cause, torch.OutOfMemoryError):
                 raise cause from None
             reason = str(cause).partition("\n")[0]
-            raise RecordingError(f"a training step cannot be recorded ({reason}); give --execution planned") from cause
+            raise RunError(f"a training step cannot be recorded ({reason}); give --execution planned") from cause
         return graph.replay
 
 

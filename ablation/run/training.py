@@ -30,11 +30,9 @@ class Execution(Protocol):
 
     def logits(self, split: str, batches: Sequence[Tensor]) -> list[Tensor]:
         """For each batch of example indices (B,), the logits (B, C)."""
-        ...
 
     def labels(self, split: str, indices: Tensor) -> Tensor:
         """The labels (B,) of some examples, on the device of the logits."""
-        ...
 
     def trainable_parameters(self) -> list[torch.nn.Parameter]: ...
 

@@ -21,9 +21,7 @@ from typing import IO
 
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.environment import PROJECT
-from ablation.sweep.options import SweepOptions
-from ablation.sweep.outcome import Outcome, Status
-from ablation.sweep.plan import PlannedRun, feature_group, features_folder
+from ablation.sweep.plan import Outcome, PlannedRun, Status, SweepOptions, feature_group, features_folder
 from ablation.sweep.state import Results, failure_of, foreign_of, log_of
 
 try:
@@ -51,7 +49,13 @@ class LocalEngine:
     options: SweepOptions
 
     def run_all(self, plan: Sequence[PlannedRun]) -> Generator[Outcome]:
-        """As :meth:`ablation.sweep.engines.Engine.run_all`."""
+        """Run them and add them to the results; outcomes as they come. Whoever stops listening, or is interrupted, ends
+        what still runs.
+
+        Raises:
+            ConfigError: the device asked for is not there.
+            ResultsError: the results cannot be read.
+        """
         waiting, running = list(plan), list[_Process]()
         computed: set[object] = set()
         try:
@@ -76,7 +80,7 @@ class LocalEngine:
     def _next(
         self, waiting: Sequence[PlannedRun], running: Sequence[_Process], computed: set[object]
     ) -> PlannedRun | None:
-        """The first run that fits into memory and whose features nobody is computing for the first time just now."""
+        """The first run whose features nobody is computing for the first time just now, if it fits into memory."""
         being_computed = {feature_group(process.run.config) for process in running} - computed - {None}
         candidates = [run for run in waiting if feature_group(run.config) not in being_computed]
         if not candidates or self._does_not_fit(candidates[0]):

@@ -1,10 +1,12 @@
-"""The plan of a sweep: configurations with seeds, in an order in which runs that share features follow one another."""
+"""The plan of a sweep: configurations with seeds, in an order in which runs that share features follow one another;
+what it is made from, and what becomes of its runs."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from itertools import product
 from pathlib import Path
 
@@ -15,6 +17,28 @@ from ablation.execution.plan import make_plan
 FEATURES_FOLDER = "features"  # below the models: where runs share features unless --feature_cache says otherwise
 
 ForeignDigests = Callable[[ExperimentConfig], Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """The sweep's own flags (``sweep.py --help`` says what each means), and those of the runner for every run."""
+
+    rows: Sequence[int]
+    seeds: Sequence[int]
+    flags: tuple[str, ...]
+    shard: tuple[int, int]
+    jobs: int
+    dry_run: bool
+    retry_failed: bool
+    engine: str
+    ray_address: str
+    num_cpus: int
+    num_gpus: float
+
+    @property
+    def forced(self) -> bool:
+        """Whether runs try even if memory looks too small."""
+        return "--force" in self.flags
 
 
 @dataclass(frozen=True)
@@ -42,10 +66,35 @@ class PlannedRun:
         return f"row {self.row}, seed {self.seed}"
 
 
+class Status(StrEnum):
+    """How a planned run ended, as people read it."""
+
+    FINISHED = "finished"
+    DONE_BEFORE = "done before"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a planned run.
+
+    Attributes:
+        message: why it failed or was skipped.
+        headline: of a run that finished, the value of the task's headline.
+    """
+
+    run: PlannedRun
+    status: Status
+    message: str = ""
+    seconds: float = 0.0
+    headline: float | None = None
+
+
 # ---- reading the flags ----------------------------------------------------------------------------------------------
 
 
-def parse_numbers(flag: str, text: str, allowed: range | None = None) -> list[int]:
+def parse_numbers(text: str, allowed: range | None = None) -> list[int]:
     """The numbers in ``1,3,16-19``, each once, in the order given.
 
     Raises:
@@ -55,13 +104,13 @@ def parse_numbers(flag: str, text: str, allowed: range | None = None) -> list[in
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
         if match is None:
-            raise ValueError(f"{flag} {text}: {part.strip()!r} is no number or range; write 1,3,16-19")
+            raise ValueError(f"{part.strip()!r} is no number or range; write 1,3,16-19")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
-            raise ValueError(f"{flag} {text}: {part.strip()} runs backwards; write {last}-{first}")
+            raise ValueError(f"{part.strip()} runs backwards; write {last}-{first}")
         if allowed is not None and not (first in allowed and last in allowed):
             wrong = first if first not in allowed else last
-            raise ValueError(f"{flag} {text}: there is no {wrong}; give {allowed[0]} to {allowed[-1]}")
+            raise ValueError(f"there is no {wrong}; give {allowed[0]} to {allowed[-1]}")
         numbers += range(first, last + 1)
     return list(dict.fromkeys(numbers))
 
@@ -74,10 +123,10 @@ def parse_shard(text: str) -> tuple[int, int]:
     """
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     if match is None:
-        raise ValueError(f"--shard {text}: write which part of how many, as 2/5")
+        raise ValueError("write which part of how many, as 2/5")
     part, parts = int(match[1]), int(match[2])
     if not 1 <= part <= parts:
-        raise ValueError(f"--shard {text}: there are parts 1 to {parts}; give one of them")
+        raise ValueError(f"there are parts 1 to {parts}; give one of them")
     return part, parts
 
 

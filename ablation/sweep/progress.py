@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from ablation.results.task import Metric
-from ablation.sweep.outcome import Outcome, Status
-from ablation.sweep.plan import PlannedRun
+from ablation.sweep.plan import Outcome, PlannedRun, Status
 from ablation.sweep.state import SweepState, failed_before
 from ablation.words import plural
 

@@ -20,9 +20,7 @@ from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.environment import PROJECT, git_commit
 from ablation.results.run_folder import RunRecord, write_run
 from ablation.results.task import Task
-from ablation.sweep.options import SweepOptions
-from ablation.sweep.outcome import Outcome, Status
-from ablation.sweep.plan import PlannedRun, features_folder
+from ablation.sweep.plan import Outcome, PlannedRun, Status, SweepOptions, features_folder
 from ablation.sweep.state import Results, failure_of
 
 NO_RAY = (
@@ -80,7 +78,12 @@ class RayEngine:
             raise ConfigError([NO_RAY])
 
     def run_all(self, plan: Sequence[PlannedRun]) -> Generator[Outcome]:
-        """As :meth:`ablation.sweep.engines.Engine.run_all`."""
+        """As :meth:`ablation.sweep.local.LocalEngine.run_all`.
+
+        Raises:
+            ConfigError: there is no cluster at that address.
+            ResultsError: the results cannot be written.
+        """
         import ray
 
         if not plan:

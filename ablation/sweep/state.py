@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablation.config.experiment import PRETRAINED, ExperimentConfig, config_hash, variant_settings
+from ablation.environment import device_name
 from ablation.listener import Listener
 from ablation.results.read import FinishedRun, read_results, variant_key
 from ablation.results.task import Task
-from ablation.sweep.outcome import Outcome, Status
-from ablation.sweep.plan import PlannedRun, feature_group
+from ablation.sweep.plan import Outcome, PlannedRun, Status, feature_group
 
 LOGS_FOLDER = "sweep"  # below the results: a log per run that is under way, and one per run that failed
 
@@ -135,13 +135,15 @@ class SweepState:
 
 def survey(results: Results, plan: Sequence[PlannedRun], *, retry_failed: bool) -> SweepState:
     """Hold a plan against the results."""
+    from ablation.run.inputs import resolve_device
+
     done = results.headlines(plan)
     left = [run for run in plan if run.hash not in done]
     logs = {} if retry_failed else {run.hash: failure_of(run, results.folder) for run in left}
     failed = {key: log for key, log in logs.items() if log.exists()}
     to_run = [run for run in left if run.hash not in failed]
     earlier = read_results(results.folder, results.task)[0]
-    device = _device_name(plan[0].config) if earlier else ""
+    device = device_name(resolve_device(plan[0].config).type) if earlier else ""
     return SweepState(plan, done, failed, to_run, estimate_all(to_run, earlier, device))
 
 
@@ -159,13 +161,6 @@ def earlier_outcomes(state: SweepState) -> list[Outcome]:
 
 
 # ---- estimates ------------------------------------------------------------------------------------------------------
-
-
-def _device_name(config: ExperimentConfig) -> str:
-    from ablation.environment import device_name
-    from ablation.run.inputs import resolve_device
-
-    return device_name(resolve_device(config).type)
 
 
 def estimate_seconds(planned: PlannedRun, reuses: bool, runs: Iterable[FinishedRun], device_name: str) -> float | None:

@@ -24,7 +24,7 @@ from ablation.data.spam import (
 from ablation.files.published import DATASET_NAME
 from ablation.listener import Count, Listener
 from ablation.results.published import published_table
-from ablation.results.task import Evaluation, Examples, Likeness, Measurement, Metric, Predictions, Task
+from ablation.results.task import Evaluation, Examples, Measurement, Metric, Task
 from ablation.tasks.spam_likeness import load_likeness
 from ablation.tasks.spam_predictions import predictions_csv, read_predictions
 from ablation.tasks.spam_questions import DEMO_QUESTIONS, QUESTIONS
@@ -35,10 +35,7 @@ if TYPE_CHECKING:
 # Written out, because old files have them in this order; a test holds that no setting is missing.
 COLUMNS = (
     "run_id", "timestamp_utc", "row",
-    "model_size", "weights", "trainable_layers", "trainable_token_pos", "average_embeddings", "context_length",
-    "lora_rank", "lora_alpha", "no_padding", "num_epochs", "batch_size", "accumulation_steps", "disable_causal_mask",
-    "ignore_index", "learning_rate", "weight_decay", "eval_freq", "eval_iter", "max_steps", "seed", "order_seed",
-    "n_layers", "emb_dim", "n_heads", "precision", "demo",
+    *ExperimentConfig.LEADING_FIELDS,
     "device", "execution", "feature_memory", "feature_cache", "feature_cache_limit", "data_dir", "models_dir",
     "weights_path", "results_dir", "offline", "trust_new_hash", "save_model",
     "effective_context_length", "total_parameters", "trainable_parameters",
@@ -75,6 +72,10 @@ class SpamTask(Task):
         "B3": "character (2–5) TF-IDF + logistic regression, strength chosen on validation",
     }
 
+    published = staticmethod(published_table)
+    likeness = staticmethod(load_likeness)
+    read_predictions = staticmethod(read_predictions)
+
     def load(self, config: ExperimentConfig, listener: Listener) -> Examples:
         from ablation.data.encode import encode_splits
         from ablation.run.inputs import open_tokenizer
@@ -105,9 +106,6 @@ class SpamTask(Task):
             {split: values.tolist() for split, values in labels.items()},
         )
 
-    def read_predictions(self, folder: Path, split: str) -> Predictions:
-        return read_predictions(folder, split)
-
     def data_digest(self, config: ExperimentConfig) -> str | None:
         if config.demo:
             return None  # they belong to the code
@@ -116,12 +114,6 @@ class SpamTask(Task):
             return data_digest(split_messages(read_messages(path, trust_new_hash=True)))
         except DataError:
             return None
-
-    def likeness(self, data_dir: Path, *, demo: bool) -> tuple[Likeness | None, str]:
-        return load_likeness(data_dir, demo=demo)
-
-    def published(self) -> Mapping[str, Mapping[str, str]]:
-        return published_table()
 
 
 SPAM = SpamTask()

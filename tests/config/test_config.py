@@ -12,7 +12,7 @@ from ablation.config import methods as declared
 from ablation.config.effects import REASONS
 from ablation.config.experiment import FIELDS, TOKEN_POSITIONS, ConfigError, ExperimentConfig, config_hash
 from ablation.config.flags import EXPERIMENTS
-from ablation.config.rows import ROWS, row_config, row_number
+from ablation.config.rows import ROWS, find_row, row_config
 from ablation.config.settings import TRAINABLE_LAYERS, CommonSettings, fields_of, option
 from ablation.config.shapes import canonical_model_size
 from ablation.config.values import number
@@ -29,7 +29,7 @@ def test_every_published_command_line_is_its_row() -> None:
         config, warnings, _ = EXPERIMENTS.read(shlex.split(row["flags"]))
         assert config == row_config(number), number
         assert warnings == []
-        assert row_number(config) == number
+        assert find_row(ROWS, config) == number
         assert EXPERIMENTS.read(["--row", row["row"]])[0] == config
 
 
@@ -48,7 +48,7 @@ def test_rows_agree_with_the_other_columns_of_the_published_table() -> None:
 def test_given_flags_override_the_row() -> None:
     config, _, _ = EXPERIMENTS.read(["--row", "8", "--seed", "124", "--model_size", "124M"])
     assert (config.model_size, config.seed) == ("gpt2-small (124M)", 124)
-    assert row_number(config) == 1
+    assert find_row(ROWS, config) == 1
 
 
 def test_names_offered_are_the_registries_keys() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ablation.config.experiment import FIELDS, ExperimentConfig, config_hash, variant_settings
-from ablation.config.rows import ROWS, row_config, row_number
+from ablation.config.rows import ROWS, find_row, row_config
 from ablation.config.settings import SHAPE_OVERRIDES
 
 # With seed 123. Results of earlier versions are found again by these values: they must not change.
@@ -68,7 +68,7 @@ def test_other_weights_or_data_make_a_variant_of_its_own(row: int) -> None:
     hashes = {config_hash(config, foreign) for foreign in FOREIGN}
     assert len(hashes | {config_hash(config)}) == 4
     for foreign in FOREIGN:
-        assert row_number(config, foreign) is None
+        assert find_row(ROWS, config, foreign) is None
         assert variant_settings(config, foreign) == {**variant_settings(config), **foreign}
 
 
@@ -105,5 +105,5 @@ def test_hash_ignores_settings_without_effect() -> None:
 
 
 def test_row_number_ignores_seeds_and_paths_only() -> None:
-    assert row_number(row_config(14, seed=7, results_dir="elsewhere", device="cpu")) == 14
-    assert row_number(row_config(14, num_epochs=4)) is None
+    assert find_row(ROWS, row_config(14, seed=7, results_dir="elsewhere", device="cpu")) == 14
+    assert find_row(ROWS, row_config(14, num_epochs=4)) is None

@@ -19,7 +19,7 @@ import torch
 
 from ablation.config.experiment import DEMO_RESULTS_DIR, ConfigError, ExperimentConfig, config_hash, variant_settings
 from ablation.config.flags import EXPERIMENTS
-from ablation.config.rows import ROWS, row_config, row_number
+from ablation.config.rows import ROWS, find_row, row_config
 from ablation.config.shapes import ALL_SHAPES, NANO
 from ablation.data.demo import (
     END_OF_TEXT,
@@ -247,7 +247,7 @@ def test_pretraining_learns_and_repeats_itself(monkeypatch: pytest.MonkeyPatch) 
 def test_a_demo_is_its_row_but_not_the_same_experiment() -> None:
     for row in ROWS:
         demo, real = row_config(row, demo=True), row_config(row)
-        assert row_number(demo) == row_number(real) == row
+        assert find_row(ROWS, demo) == find_row(ROWS, real) == row
         assert demo.shape == ALL_SHAPES[NANO]
         assert config_hash(demo) != config_hash(real)
         assert variant_settings(demo) == {**variant_settings(real), "demo": True}
@@ -259,7 +259,7 @@ def test_the_nano_model_by_its_name() -> None:
     for name in (NANO, "gpt2-nano", "demo"):
         config, _ = EXPERIMENTS.configure({"model_size": name})
         assert (config.model_size, config.shape, config.demo) == (NANO, ALL_SHAPES[NANO], False)
-    assert row_number(config) is None
+    assert find_row(ROWS, config) is None
     with pytest.raises(ConfigError, match="the model has 256 positions"):
         ExperimentConfig(demo=True, context_length=257)
     _, warnings = EXPERIMENTS.configure({"demo": True, "model_size": "gpt2-xl"})

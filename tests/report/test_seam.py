@@ -16,9 +16,8 @@ from tests.support.toy_task import ToyConfig, ToyTask
 
 
 class ReportedTask(ToyTask):
-    """Both of a run's rows are shown."""
+    """One that a person can ask for by its row."""
 
-    evaluation_columns = ("judged_on",)
     rows: Mapping[int, Mapping[str, Any]] = {1: {"weights": "random", "n_layers": 2, "emb_dim": 16, "n_heads": 2}}
 
 

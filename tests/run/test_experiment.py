@@ -12,6 +12,7 @@ from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.rows import row_config
 from ablation.model.classifier import assemble
 from ablation.results.run_folder import describe_result
+from ablation.run import memory
 from ablation.run.experiment import feature_stages, run_experiment
 from ablation.run.inputs import RunError, resolve_device
 from ablation.run.memory import check_memory, estimate_memory, feature_memory
@@ -60,6 +61,13 @@ def test_random_weights_and_naive_execution_count_the_whole_model() -> None:
     whole = 4 * 124_441_346
     for config in (row_config(1, weights="random"), row_config(1, execution="naive")):
         assert estimate_memory(config, CPU).needed == whole + 12 * 7_090_946
+
+
+def test_waiting_for_memory_builds_no_model_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep asks ten times a second; only what is free changes."""
+    first = estimate_memory(row_config(1), CPU).needed
+    monkeypatch.setattr(memory, "assemble", None)
+    assert estimate_memory(row_config(1), CPU).needed == first
 
 
 def test_a_run_that_cannot_fit_is_refused_with_the_estimate(monkeypatch: pytest.MonkeyPatch) -> None:

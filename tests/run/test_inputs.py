@@ -12,8 +12,7 @@ from safetensors.torch import load_file, save_file
 from ablation.config.experiment import ExperimentConfig, config_hash
 from ablation.config.shapes import NANO
 from ablation.data.demo import WEIGHTS
-from ablation.results.identity import config_fields
-from ablation.results.run_folder import describe_result
+from ablation.results.run_folder import config_fields, describe_result
 from ablation.run.experiment import run_experiment
 from ablation.run.inputs import foreign_digests, has_published_weights
 from ablation.tasks.spam import SPAM

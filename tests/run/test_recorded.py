@@ -26,8 +26,14 @@ from ablation.model.classifier import RandomWeights
 from ablation.results.result import History
 from ablation.results.task import Task
 from ablation.run.experiment import feature_stages
-from ablation.run.recorded import COMPUTED_FIRST, CudaGraphs, RecordedUpdater, Recorder, RecordingError
-from ablation.run.remarks import recording_remarks
+from ablation.run.inputs import RunError
+from ablation.run.recorded import (
+    COMPUTED_FIRST,
+    CudaGraphs,
+    RecordedUpdater,
+    Recorder,
+    recording_remarks,
+)
 from ablation.run.training import Updater, make_optimizer, train
 from ablation.tasks.spam import SPAM
 from tests.support.cases import CASES, config_of
@@ -194,7 +200,7 @@ class FakeGraph:
 @pytest.mark.parametrize(
     ("raised", "expected", "words"),
     [
-        (RuntimeError("a copy from the host\nand more"), RecordingError, r"recorded \(a copy from the host\); give"),
+        (RuntimeError("a copy from the host\nand more"), RunError, r"recorded \(a copy from the host\); give"),
         (torch.OutOfMemoryError("2 GB are not there"), torch.OutOfMemoryError, "2 GB are not there"),
     ],
     ids=["operation", "memory"],

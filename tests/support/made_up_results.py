@@ -18,8 +18,14 @@ from ablation.config.experiment import ExperimentConfig
 from ablation.config.rows import row_config
 from ablation.data.spam import data_digest, read_messages, split_messages
 from ablation.listener import Count
-from ablation.results.identity import config_fields
-from ablation.results.run_folder import LOSSES_CSV, PREDICTIONS_CSV, RunRecord, evaluation_fields, write_run
+from ablation.results.run_folder import (
+    LOSSES_CSV,
+    PREDICTIONS_CSV,
+    RunRecord,
+    config_fields,
+    evaluation_fields,
+    write_run,
+)
 from ablation.tasks.spam import SPAM
 from ablation.tasks.spam_predictions import predictions_csv
 

@@ -50,6 +50,7 @@ class ToyTask(Task):
         "judged_total", "share_right", "training_minutes", "total_minutes", "device_name", "features",
         "weights_digest", "data_digest", "config_hash",
     )  # fmt: skip
+    evaluation_columns = ("judged_on",)
     metrics = (ERRORS, SHARE)
     headline = ERRORS
     splits = ("train", "validation", "test")

@@ -26,7 +26,7 @@ from ablation.results.task import Metric
 from ablation.run import inputs, memory
 from ablation.sweep import local, plan, progress, state
 from ablation.sweep.engines import ENGINES
-from ablation.sweep.outcome import Outcome, Status
+from ablation.sweep.plan import Outcome, Status
 from ablation.tasks import spam
 from ablation.tasks.spam import SPAM
 from tests.support.made_up_results import made_up_messages, make_results, make_run
@@ -42,9 +42,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from ablation.config.flags import EXPERIMENTS
 from ablation.listener import Count
-from ablation.results.identity import config_fields
 from ablation.results.log import append_rows
-from ablation.results.run_folder import evaluation_fields
+from ablation.results.run_folder import config_fields, evaluation_fields
 from ablation.tasks.spam import SPAM
 
 config, _, _ = EXPERIMENTS.read(sys.argv[1:])
@@ -91,7 +90,7 @@ def started(folder: Path) -> list[list[str]]:
 
 
 def test_numbers_are_lists_and_ranges() -> None:
-    assert plan.parse_numbers("--rows", "1,3,16-19, 3") == [1, 3, 16, 17, 18, 19]
+    assert plan.parse_numbers("1,3,16-19, 3") == [1, 3, 16, 17, 18, 19]
 
 
 @pytest.mark.parametrize(
@@ -109,14 +108,14 @@ def test_numbers_are_lists_and_ranges() -> None:
 )
 def test_bad_numbers_are_refused(text: str, words: str) -> None:
     with pytest.raises(ValueError, match="--rows") as error:
-        plan.parse_numbers("--rows", text, range(1, 20))
+        sweep.read_options(SPAM, sweep.make_parser().parse_args([f"--rows={text}"]), [])
     assert words in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["0/5", "6/5", "1/0", "2", "1/2/3", "a/b", "-1/2"])
 def test_bad_shards_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=f"--shard {text}"):
-        plan.parse_shard(text)
+        sweep.read_options(SPAM, sweep.make_parser().parse_args(["--rows=1", f"--shard={text}"]), [])
 
 
 @given(st.integers(0, 40), st.integers(1, 12))
