@@ -44,10 +44,6 @@ class Group:
     def data_digest(self) -> str:
         return self.first[DATA_DIGEST]
 
-    def values(self, column: str) -> Counter[str]:
-        """How often each value of a column occurs among the runs."""
-        return Counter(run[column] for run in self.runs.values())
-
     def own(self, likeness: Likeness | None) -> Likeness | None:
         """The likeness of examples, if it is that of this group's data."""
         return likeness if likeness is not None and likeness.digest == self.data_digest else None

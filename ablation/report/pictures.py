@@ -129,7 +129,7 @@ def accuracy_against_time(contents: Contents) -> Figure | None:
     points = [
         (minutes, metric.scale * row.figures[metric.name].mean, row.name, condition)
         for row in contents.rows
-        for condition, minutes in row.conditions.minutes.items()
+        for condition, minutes in row.minutes.items()
     ]
     if not points:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,29 +62,6 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Conditions:
-    """What decides over time.
-
-    Attributes:
-        minutes: mean training minutes per device and per way the features were had.
-        devices, versions: of PyTorch: how many runs each.
-    """
-
-    minutes: Mapping[str, float]
-    devices: Mapping[str, int]
-    versions: Mapping[str, int]
-    precision: str
-
-
-@dataclass(frozen=True)
-class PublishedTime:
-    """Published training time in minutes, and the device it was measured on."""
-
-    minutes: float
-    device: str
-
-
-@dataclass(frozen=True)
 class TableRow:
     """One configuration.
 
@@ -92,7 +70,9 @@ class TableRow:
         seeds: ``123``, or ``123/124`` with an order seed of its own.
         figures: by the metric's name, in the task's order.
         unseen: per sense of "occurs in training", the examples of the last split that do not.
-        published_time: None for what was not published.
+        minutes: mean training time per device and per way the features were had.
+        devices, versions: of PyTorch: how many runs each.
+        published: the row's line of the published table; empty where there is none.
     """
 
     name: str
@@ -101,8 +81,11 @@ class TableRow:
     seeds: tuple[str, ...]
     figures: Mapping[str, Figures]
     unseen: Mapping[str, Share]
-    conditions: Conditions
-    published_time: PublishedTime | None
+    minutes: Mapping[str, float]
+    devices: Mapping[str, int]
+    versions: Mapping[str, int]
+    precision: str
+    published: Mapping[str, str]
 
     @property
     def problems(self) -> list[str]:
@@ -134,8 +117,11 @@ def _table_row(
         seeds=tuple(_seed_name(*seeds) for seeds in group.runs),
         figures={metric.name: _figures(task, metric, group, likeness, beside) for metric in task.metrics},
         unseen=_unseen(task, group, likeness),
-        conditions=_conditions(group),
-        published_time=PublishedTime(float(beside["training_minutes"]), beside["device"]) if beside else None,
+        minutes=_minutes(group),
+        devices=Counter(run["device_name"] for run in group.runs.values()),
+        versions=Counter(run["torch_version"] for run in group.runs.values()),
+        precision=group.first["precision"],
+        published=beside,
     )
 
 
@@ -160,31 +146,22 @@ def _figures(
     target = float(published[metric.name]) / metric.scale if metric.name in published else None
     if metric.split is None or metric not in predicted_metrics(task):
         return Figures(metric, values, published=target)
-    problem, correct = "", None
+    problem, interval, count = "", None, group.first.counts[metric.split]
     try:
         correct = _correct(group, metric.split)
+        if len(group.runs) > 1:
+            clusters = np.arange(correct.shape[1]) if likeness is None else likeness.clusters[metric.split]
+            interval = significance.accuracy_interval(correct, clusters)
     except PredictionsError as error:
         problem = str(error)
-    return Figures(metric, values, _interval(group, metric.split, correct, likeness), target, problem)
+    if len(group.runs) == 1:  # its count is enough
+        interval = significance.wilson_interval(count.correct, count.total)
+    return Figures(metric, values, interval, target, problem)
 
 
 def _correct(group: Group, split: str) -> np.ndarray:
     """(S, N) 1 where a run is right."""
     return np.array([run.predictions(split).correct for run in group.runs.values()])
-
-
-def _interval(
-    group: Group, split: str, correct: np.ndarray | None, likeness: Likeness | None
-) -> tuple[float, float] | None:
-    """Wilson's interval of one run, for which its count is enough; over seeds and examples of several."""
-    if len(group.runs) == 1:
-        count = group.first.counts[split]
-        return significance.wilson_interval(count.correct, count.total)
-    if correct is None:
-        return None
-    clusters = np.arange(correct.shape[1]) if likeness is None else likeness.clusters[split]
-    low, high = significance.accuracy_interval(correct, clusters)
-    return float(low), float(high)
 
 
 def _unseen(task: Task, group: Group, likeness: Likeness | None) -> dict[str, Share]:
@@ -200,7 +177,7 @@ def _unseen(task: Task, group: Group, likeness: Likeness | None) -> dict[str, Sh
     }
 
 
-def _conditions(group: Group) -> Conditions:
+def _minutes(group: Group) -> dict[str, float]:
     minutes: dict[str, list[float]] = {}
     for run in group.runs.values():
         condition = run["device_name"]
@@ -211,12 +188,7 @@ def _conditions(group: Group) -> Conditions:
         if run["execution"] in ("naive", "recorded"):
             condition += f", {run['execution']}"
         minutes.setdefault(condition, []).append(run.training_minutes)
-    return Conditions(
-        minutes={condition: statistics.fmean(values) for condition, values in minutes.items()},
-        devices=group.values("device_name"),
-        versions=group.values("torch_version"),
-        precision=group.first["precision"],
-    )
+    return {condition: statistics.fmean(values) for condition, values in minutes.items()}
 
 
 # ---- as a file ------------------------------------------------------------------------------------------------------
@@ -247,14 +219,13 @@ def _record(task: Task, row: TableRow, senses: Sequence[str]) -> dict[str, Any]:
         share, column = row.unseen.get(sense), f"{task.splits[-1]}_unseen_{sense}"
         record[column] = None if share is None else round(100 * share.accuracy, 3)
         record[f"{column}_{task.examples}"] = None if share is None else share.total
-    time, conditions = row.published_time, row.conditions
     return record | {
-        "training_minutes": "; ".join(f"{minutes:.3f} ({where})" for where, minutes in conditions.minutes.items()),
-        "published_minutes": None if time is None else time.minutes,
-        "published_device": None if time is None else time.device,
-        "devices": counted(conditions.devices),
-        "precision": conditions.precision,
-        "torch_versions": counted(conditions.versions),
+        "training_minutes": "; ".join(f"{minutes:.3f} ({where})" for where, minutes in row.minutes.items()),
+        "published_minutes": float(row.published["training_minutes"]) if row.published else None,
+        "published_device": row.published.get("device"),
+        "devices": counted(row.devices),
+        "precision": row.precision,
+        "torch_versions": counted(row.versions),
         "notes": "; ".join(row.problems),
     }
 
