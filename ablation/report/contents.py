@@ -45,6 +45,10 @@ class Contents:
         return sum(len(group.runs) for group in self.groups)
 
     @property
+    def left_out(self) -> list[str]:
+        return [*self.notes, *self.problems]
+
+    @property
     def families(self) -> list[Family]:
         return list(dict.fromkeys(finding.question.family for finding in self.findings))
 

@@ -105,9 +105,9 @@ def _answer(task: Task, question: Question, groups: Mapping[str, Group], likenes
 
 def _paired_runs(first: Group, second: Group) -> list[tuple[FinishedRun, FinishedRun]]:
     """Runs with the seeds that both have; a baseline has none, and goes with every seed of the other."""
-    if first.is_baseline:
+    if first.first.is_baseline:
         return [(first.runs[NO_SEED], run) for run in second.runs.values()]
-    if second.is_baseline:
+    if second.first.is_baseline:
         return [(run, second.runs[NO_SEED]) for run in first.runs.values()]
     return [(first.runs[seeds], second.runs[seeds]) for seeds in first.runs if seeds in second.runs]
 

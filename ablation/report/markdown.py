@@ -79,11 +79,9 @@ def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]]) -> 
     if pictures:
         parts += ["## Pictures", *(f"![{caption}]({name})\n\n{caption}" for name, caption in pictures)]
     if contents.missing:
-        parts.append("## Missing")
-        parts.append("\n".join(f"* {what}: `{command}`" for what, command in contents.missing))
-    if contents.notes or contents.problems:
-        parts.append("## Left out")
-        parts.append("\n".join(f"* {note}" for note in [*contents.notes, *contents.problems]))
+        parts += ["## Missing", "\n".join(f"* {what}: `{command}`" for what, command in contents.missing)]
+    if contents.left_out:
+        parts += ["## Left out", "\n".join(f"* {note}" for note in contents.left_out)]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
 
