@@ -77,9 +77,7 @@ def summary_lines(contents: Contents, page: Path) -> list[str]:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results_dir", type=Path, default=Path("results"), metavar="FOLDER", help="default: results")
     parser.add_argument(
         "--data_dir", type=Path, default=Path("data"), metavar="FOLDER", help="folder of the messages; default: data"

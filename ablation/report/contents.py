@@ -109,24 +109,15 @@ def _missing(task: Task, groups: list[Group], questions: Sequence[Question], *, 
     seeds = {group.key: len(group.runs) for group in groups}
     missing = []
     for family in dict.fromkeys(question.family for question in questions):
-        counts = {
-            side: seeds.get(row_key(task, question, side), 0)
-            for question in questions
-            if question.family == family
-            for side in question.sides
-            if side != BEST_BASELINE
-        }
-        for what, rows in (
-            ("no results", [row for row, count in counts.items() if count == 0]),
-            (
-                f"fewer than {SEEDS_FOR_A_TEST} seeds",
-                [row for row, count in counts.items() if 0 < count < SEEDS_FOR_A_TEST],
-            ),
-        ):
-            if rows:
-                rows.sort(key=int)
-                command = sweep_command(rows, family, demo=demo)
-                missing.append((f"{what}: rows {', '.join(rows)}{family.suffix}", command))
+        sides = {side for question in questions if question.family == family for side in question.sides}
+        rows = sorted(sides - {BEST_BASELINE}, key=int)
+        counts = {row: seeds.get(row_key(task, family, row), 0) for row in rows}
+        few = [row for row in rows if 0 < counts[row] < SEEDS_FOR_A_TEST]
+        none = [row for row in rows if counts[row] == 0]
+        for what, chosen in (("no results", none), (f"fewer than {SEEDS_FOR_A_TEST} seeds", few)):
+            if chosen:
+                command = sweep_command(chosen, family, demo=demo)
+                missing.append((f"{what}: rows {', '.join(chosen)}{family.suffix}", command))
     absent = [name for name in task.baselines if name not in seeds]
     if absent:
         missing.append((f"no results: baselines {', '.join(absent)}", baselines_command(absent, demo=demo)))

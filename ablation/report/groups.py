@@ -68,14 +68,19 @@ def _told_apart(runs: Iterable[FinishedRun], column: str) -> list[FinishedRun]:
     it was on stays with the others.
     """
     runs = list(runs)
-    by_key: dict[str, Counter[str]] = {}
+
+    def digest(run: FinishedRun) -> str:
+        """Empty where it tells nothing: random weights have one per seed."""
+        return "" if column == WEIGHTS_DIGEST and run.settings.get("weights") == RANDOM else run[column]
+
+    counts: dict[str, Counter[str]] = {}
     for run in runs:
-        if run[column]:
-            by_key.setdefault(run.key, Counter())[run[column]] += 1
-    usual = {key: counts.most_common(1)[0][0] for key, counts in by_key.items()}
+        if digest(run):
+            counts.setdefault(run.key, Counter())[digest(run)] += 1
+    usual = {key: counter.most_common(1)[0][0] for key, counter in counts.items()}
     return [
         run
-        if run[column] in ("", usual.get(run.key)) or (column == WEIGHTS_DIGEST and run.settings.get("weights") == RANDOM)
+        if digest(run) in ("", usual.get(run.key))
         else dataclasses.replace(run, settings={**run.settings, column: run[column]})
         for run in runs
     ]

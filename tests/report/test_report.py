@@ -121,9 +121,7 @@ def test_results_that_cannot_be_read_leave_the_report_alone(
     assert report.main(command) == 0
 
 
-def test_demo_figures_never_enter_the_readme(
-    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_demo_figures_never_enter_the_readme(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_run(tmp_path, data, row_config(1, demo=True), 0.9, data_digest=demo_digest())
     readme = tmp_path / "README.md"
     readme.write_text("<!-- results:begin -->\nreal figures\n<!-- results:end -->\n")
@@ -261,9 +259,7 @@ def test_with_other_messages_alone_there_is_no_row(tmp_path: Path, data: Path) -
 
 
 @pytest.mark.parametrize("columns", [["data_digest"], ["weights_digest"], ["weights_digest", "data_digest"]])
-def test_a_hash_with_digests_is_read_and_held_against_the_line(
-    tmp_path: Path, data: Path, columns: list[str]
-) -> None:
+def test_a_hash_with_digests_is_read_and_held_against_the_line(tmp_path: Path, data: Path, columns: list[str]) -> None:
     foreign = dict.fromkeys(columns, "c" * 64)
     make_run(tmp_path, data, row_config(4), 0.9, foreign=foreign)
     (run,) = read(tmp_path)
@@ -463,7 +459,9 @@ def test_the_declared_families() -> None:
     assert [(q.first, q.second) for q in QUESTIONS if q.identity] == [("1", "18")]
     twins = [(q.first, q.second) for q in QUESTIONS if q.family == RANDOM_TWINS]
     assert twins == [pair for pair in declared if "10" not in pair]
-    keys = [[s if s == BEST_BASELINE else row_key(SPAM, q, s) for s in q.sides] for q in QUESTIONS if not q.identity]
+    keys = [
+        [s if s == BEST_BASELINE else row_key(SPAM, q.family, s) for s in q.sides] for q in QUESTIONS if not q.identity
+    ]
     assert all(first != second for first, second in keys)
     assert {int(side) for q in QUESTIONS for side in (q.first, q.second) if side != BEST_BASELINE} == set(ROWS)
 
