@@ -100,29 +100,26 @@ def predicted_metrics(task: Task) -> list[Metric]:
 
 def make_table(task: Task, groups: Iterable[Group], likeness: Likeness | None, *, demo: bool = False) -> list[TableRow]:
     """One row per group; of the ``demo`` without published figures, which do not belong beside it."""
-    published = task.published()
-    return [
-        _table_row(task, group, group.own(likeness), published.get(group.first.row, {}), demo=demo) for group in groups
-    ]
-
-
-def _table_row(
-    task: Task, group: Group, likeness: Likeness | None, published: Mapping[str, str], *, demo: bool
-) -> TableRow:
-    row, beside = group.first.row, {} if demo else published
-    return TableRow(
-        name=group.name,
-        description=task.baselines.get(row) or _flags(task, row, published, demo=demo) or group.name,
-        row=row,
-        seeds=tuple(_seed_name(*seeds) for seeds in group.runs),
-        figures={metric.name: _figures(task, metric, group, likeness, beside) for metric in task.metrics},
-        unseen=_unseen(task, group, likeness),
-        minutes=_minutes(group),
-        devices=Counter(run["device_name"] for run in group.runs.values()),
-        versions=Counter(run["torch_version"] for run in group.runs.values()),
-        precision=group.first["precision"],
-        published=beside,
-    )
+    rows, published_table = [], task.published()
+    for group in groups:
+        row, own = group.first.row, group.own(likeness)
+        published = published_table.get(row, {})
+        beside = {} if demo else published
+        table_row = TableRow(
+            name=group.name,
+            description=task.baselines.get(row) or _flags(task, row, published, demo=demo) or group.name,
+            row=row,
+            seeds=tuple(_seed_name(*seeds) for seeds in group.runs),
+            figures={metric.name: _figures(task, metric, group, own, beside) for metric in task.metrics},
+            unseen=_unseen(task, group, own),
+            minutes=_minutes(group),
+            devices=Counter(run["device_name"] for run in group.runs.values()),
+            versions=Counter(run["torch_version"] for run in group.runs.values()),
+            precision=group.first["precision"],
+            published=beside,
+        )
+        rows.append(table_row)
+    return rows
 
 
 def _flags(task: Task, row: str, published: Mapping[str, str], *, demo: bool) -> str:
@@ -214,7 +211,19 @@ def _record(task: Task, row: TableRow, senses: Sequence[str]) -> dict[str, Any]:
         "seeds": " ".join(row.seeds),
     }
     for figures in row.figures.values():
-        record |= _figures_record(figures)
+        label, (low, high) = figures.metric.label, figures.interval or (None, None)
+        numbers = {
+            "mean": figures.mean,
+            "sd": figures.deviation,
+            "min": min(figures.values),
+            "max": max(figures.values),
+            "low95": low,
+            "high95": high,
+            "published": figures.published,
+        }
+        for name, value in numbers.items():
+            record[f"{label}_{name}"] = None if value is None else round(figures.metric.scale * value, 3)
+        record[f"{label}_published_inside"] = figures.inside
     for sense in senses:
         share, column = row.unseen.get(sense), f"{task.splits[-1]}_unseen_{sense}"
         record[column] = None if share is None else round(100 * share.accuracy, 3)
@@ -228,24 +237,6 @@ def _record(task: Task, row: TableRow, senses: Sequence[str]) -> dict[str, Any]:
         "torch_versions": counted(row.versions),
         "notes": "; ".join(row.problems),
     }
-
-
-def _figures_record(figures: Figures) -> dict[str, Any]:
-    label, scale = figures.metric.label, figures.metric.scale
-    low, high = figures.interval or (None, None)
-    cells = {
-        "mean": figures.mean,
-        "sd": figures.deviation,
-        "min": min(figures.values),
-        "max": max(figures.values),
-        "low95": low,
-        "high95": high,
-        "published": figures.published,
-    }
-    record: dict[str, Any] = {
-        f"{label}_{name}": None if value is None else round(scale * value, 3) for name, value in cells.items()
-    }
-    return record | {f"{label}_published_inside": figures.inside}
 
 
 def counted(values: Mapping[str, int]) -> str:
