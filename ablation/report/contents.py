@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from ablation.report.groups import Group, group_runs
 from ablation.report.significance import SEEDS_FOR_A_TEST
 from ablation.report.table import TableRow, make_table
 from ablation.results.questions import BEST_BASELINE, Family, Question
-from ablation.results.read import DATA_DIGEST, FinishedRun, as_row, read_results
+from ablation.results.read import DATA_DIGEST, as_row, read_results
 from ablation.results.task import Likeness, Task
 from ablation.words import plural
 
@@ -83,7 +83,12 @@ def gather(task: Task, results_dir: Path, data_dir: Path) -> Contents:
         )
     if demo:
         notes.append(f"rows that name a larger GPT-2 ran with {NANO}, as row 1 did; questions about size are left out")
-    notes += _foreign_notes(task, runs)
+    digests = Counter(run.settings[DATA_DIGEST] for run in runs if DATA_DIGEST in run.settings)
+    notes += [
+        f"{plural(count, 'run')} on other {task.examples} than the published ones (data digest {digest[:8]}):"
+        " variants of their own, compared with no row"
+        for digest, count in digests.items()
+    ]
     rows = make_table(task, groups, likeness, demo=demo)
     for row in rows:
         notes += [f"{row.name}: no interval over {task.examples}: {problem}" for problem in row.problems]
@@ -93,15 +98,6 @@ def gather(task: Task, results_dir: Path, data_dir: Path) -> Contents:
         task, groups, rows, findings, likeness, problems, notes,
         _missing(task, groups, questions, demo=demo), DISCLAIMER if demo else "",
     )  # fmt: skip
-
-
-def _foreign_notes(task: Task, runs: Iterable[FinishedRun]) -> list[str]:
-    digests = Counter(run.settings[DATA_DIGEST] for run in runs if DATA_DIGEST in run.settings)
-    return [
-        f"{plural(count, 'run')} on other {task.examples} than the published ones (data digest {digest[:8]}):"
-        " variants of their own, compared with no row"
-        for digest, count in digests.items()
-    ]
 
 
 def _missing(task: Task, groups: list[Group], questions: Sequence[Question], *, demo: bool) -> list[tuple[str, str]]:

@@ -64,8 +64,8 @@ def group_runs(runs: Iterable[FinishedRun]) -> tuple[list[Group], list[str]]:
 def _told_apart(runs: Iterable[FinishedRun], column: str) -> list[FinishedRun]:
     """Runs of one configuration on other weights or data than most of its runs become a variant named by the digest.
 
-    Older versions left the digests out of the hash, so their configurations may hold both. A run that does not say what
-    it was on stays with the others.
+    Older versions left the digests out of the hash, so their configurations may hold both. Runs that named a file of
+    weights decide only where there are no others; a run that does not say what it was on stays with the rest.
     """
     runs = list(runs)
 
@@ -75,8 +75,9 @@ def _told_apart(runs: Iterable[FinishedRun], column: str) -> list[FinishedRun]:
 
     counts: dict[str, Counter[str]] = {}
     for run in runs:
+        named = column == WEIGHTS_DIGEST and run["weights_path"]
         if digest(run):
-            counts.setdefault(run.key, Counter())[digest(run)] += 1
+            counts.setdefault(run.key, Counter())[digest(run)] += 1 if named else len(runs)
     usual = {key: counter.most_common(1)[0][0] for key, counter in counts.items()}
     return [
         run

@@ -280,6 +280,17 @@ def test_runs_that_do_not_say_their_weights_make_no_variant_of_the_others(tmp_pa
     }
 
 
+def test_runs_that_named_a_file_of_weights_do_not_outvote_the_published_ones(tmp_path: Path, data: Path) -> None:
+    make_run(tmp_path, data, row_config(1, seed=9), 0.9, weights_digest="a" * 64)
+    for seed in range(3):
+        make_run(tmp_path, data, row_config(1, seed=seed), 0.9, weights_digest="b" * 64, weights_path="own.safetensors")
+    groups, _ = group_runs(read(tmp_path))
+    assert {group.name: [seed for seed, _ in group.runs] for group in groups} == {
+        "1": [9],
+        "1 with weights bbbbbbbb": [0, 1, 2],
+    }
+
+
 def test_demo_runs_on_different_data_are_not_compared(tmp_path: Path, data: Path) -> None:
     """Its messages come with the code, so another version's are told by most runs of each row."""
     for row, digest in ((1, "c" * 64), (2, "d" * 64)):
