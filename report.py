@@ -76,10 +76,9 @@ def summary_lines(contents: Contents, page: Path) -> list[str]:
     return lines
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status 0 for a written report, even of nothing; 1 for a failure; 2 for a wrong command."""
+    parser = Parser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results_dir", type=Path, default=Path("results"), metavar="FOLDER", help="default: results")
     parser.add_argument(
         "--data_dir", type=Path, default=Path("data"), metavar="FOLDER", help="folder of the messages; default: data"
@@ -88,12 +87,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--readme", type=Path, default=Path("README.md"), metavar="FILE", help="of --update_readme; default: README.md"
     )
-    return parser
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Exit status 0 for a written report, even of nothing; 1 for a failure; 2 for a wrong command."""
-    options = make_parser().parse_args(arguments)
+    options = parser.parse_args(arguments)
     require_packages()
     from ablation.results.log import ResultsError
     from ablation.tasks.spam import SPAM

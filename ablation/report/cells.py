@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ablation.report.findings import Finding
-from ablation.report.table import Figures, TableRow, counted, predicted_metrics
+from ablation.report.table import Figures, TableRow, counted
 from ablation.results.task import Metric, Task
 
 NOTHING = "–"
@@ -49,32 +49,30 @@ def mixed_text(values: Mapping[str, int]) -> str:
 
 def minutes_text(row: TableRow) -> str:
     """One figure per condition: threads, features, execution. The one device of a row, the device column says."""
-    devices = row.conditions.devices
-    said = set(devices) if len(devices) == 1 else set()
+    said = set(row.devices) if len(row.devices) == 1 else set()
     texts = []
-    for condition, minutes in row.conditions.minutes.items():
+    for condition, minutes in row.minutes.items():
         own = ", ".join(part for part in condition.split(", ") if part not in said)
         texts.append(f"{minutes:.2f} ({own})" if own else f"{minutes:.2f}")
     return "; ".join(texts)
 
 
 def device_text(row: TableRow) -> str:
-    conditions = row.conditions
-    parts = [mixed_text(conditions.devices)]
-    if conditions.precision not in ("", "fp32"):
-        parts.append(conditions.precision)
-    if len(conditions.versions) > 1:
-        parts.append(f"PyTorch {mixed_text(conditions.versions)}")
+    parts = [mixed_text(row.devices)]
+    if row.precision not in ("", "fp32"):
+        parts.append(row.precision)
+    if len(row.versions) > 1:
+        parts.append(f"PyTorch {mixed_text(row.versions)}")
     return ", ".join(parts)
 
 
 def published_text(row: TableRow) -> str:
     """The metrics, time and device as published."""
-    if row.published_time is None:
+    if not row.published:
         return NOTHING
     values = [(figures.metric, figures.published) for figures in row.figures.values()]
     figures = " / ".join(NOTHING if value is None else shown(metric, value) for metric, value in values)
-    return f"{figures}; {row.published_time.minutes:.2f} min, {row.published_time.device}"
+    return f"{figures}; {float(row.published['training_minutes']):.2f} min, {row.published['device']}"
 
 
 def inside_text(row: TableRow) -> str:
@@ -104,15 +102,6 @@ def _metric_column(metric: Metric, *, brief: bool) -> Column:
     )
 
 
-def _interval_column(metric: Metric, examples: str) -> Column:
-    return Column(
-        f"{metric.label.capitalize()}, 95 %",
-        f"interval of the {metric.title}: Wilson's for one run, over seeds and {examples} for several",
-        lambda row: interval_text(row.figures[metric.name]),
-        lambda row: (row.figures[metric.name].interval or (math.nan,))[0],
-    )
-
-
 def _unseen_column(sense: str, metric: Metric, examples: str, *, brief: bool) -> Column:
     return Column(
         f"New, {sense} %",
@@ -126,6 +115,12 @@ def _unseen_column(sense: str, metric: Metric, examples: str, *, brief: bool) ->
 def table_columns(task: Task, rows: Sequence[TableRow]) -> list[Column]:
     """The columns in which any row has something to say: what questions are about first."""
     headline = task.headline
+    interval = Column(
+        f"{headline.label.capitalize()}, 95 %",
+        f"interval of the {headline.title}: Wilson's for one run, over seeds and {task.examples} for several",
+        lambda row: interval_text(row.figures[headline.name]),
+        lambda row: (row.figures[headline.name].interval or (math.nan,))[0],
+    )
     senses = list(dict.fromkeys(sense for row in rows for sense in row.unseen))
     columns = [
         Column("Row", "published row or baseline; (n): differs from row n as the setting says", _row_text, _row_order),
@@ -134,15 +129,10 @@ def table_columns(task: Task, rows: Sequence[TableRow]) -> list[Column]:
         ),
         Column("Runs", "how many seeds", lambda row: str(len(row.seeds)), lambda row: len(row.seeds)),
         _metric_column(headline, brief=True),
-        *([_interval_column(headline, task.examples)] if headline in predicted_metrics(task) else []),
+        interval,
         *(_unseen_column(sense, headline, task.examples, brief=sense == senses[-1]) for sense in senses),
         *(_metric_column(metric, brief=False) for metric in reversed(task.metrics) if metric != headline),
-        Column(
-            "Minutes",
-            "training time, mean",
-            minutes_text,
-            lambda row: min(row.conditions.minutes.values(), default=math.nan),
-        ),
+        Column("Minutes", "training time, mean", minutes_text, lambda row: min(row.minutes.values())),
         Column("Device", "where it ran; several are named", device_text, device_text),
         Column(
             "Published",
@@ -150,13 +140,7 @@ def table_columns(task: Task, rows: Sequence[TableRow]) -> list[Column]:
             published_text,
             lambda row: published if (published := row.figures[headline.name].published) is not None else math.nan,
         ),
-        Column(
-            "Inside",
-            "whether the published figure lies inside our 95 % interval",
-            inside_text,
-            inside_text,
-            brief=False,
-        ),
+        Column("Inside", "whether the published figure lies inside our 95 % interval", inside_text, inside_text, False),
     ]
     return [column for column in columns if any(column.text(row) != NOTHING for row in rows)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from ablation.report.groups import Group, group_runs
 from ablation.report.significance import SEEDS_FOR_A_TEST
 from ablation.report.table import TableRow, make_table
 from ablation.results.questions import BEST_BASELINE, Family, Question
-from ablation.results.read import DATA_DIGEST, FinishedRun, as_row, read_results
+from ablation.results.read import DATA_DIGEST, as_row, read_results
 from ablation.results.task import Likeness, Task
 from ablation.words import plural
 
@@ -43,6 +43,10 @@ class Contents:
     @property
     def runs(self) -> int:
         return sum(len(group.runs) for group in self.groups)
+
+    @property
+    def left_out(self) -> list[str]:
+        return [*self.notes, *self.problems]
 
     @property
     def families(self) -> list[Family]:
@@ -79,7 +83,12 @@ def gather(task: Task, results_dir: Path, data_dir: Path) -> Contents:
         )
     if demo:
         notes.append(f"rows that name a larger GPT-2 ran with {NANO}, as row 1 did; questions about size are left out")
-    notes += _foreign_notes(task, runs)
+    digests = Counter(run.settings[DATA_DIGEST] for run in runs if DATA_DIGEST in run.settings)
+    notes += [
+        f"{plural(count, 'run')} on other {task.examples} than the published ones (data digest {digest[:8]}):"
+        " variants of their own, compared with no row"
+        for digest, count in digests.items()
+    ]
     rows = make_table(task, groups, likeness, demo=demo)
     for row in rows:
         notes += [f"{row.name}: no interval over {task.examples}: {problem}" for problem in row.problems]
@@ -91,38 +100,20 @@ def gather(task: Task, results_dir: Path, data_dir: Path) -> Contents:
     )  # fmt: skip
 
 
-def _foreign_notes(task: Task, runs: Iterable[FinishedRun]) -> list[str]:
-    digests = Counter(run.settings[DATA_DIGEST] for run in runs if DATA_DIGEST in run.settings)
-    return [
-        f"{plural(count, 'run')} on other {task.examples} than the published ones (data digest {digest[:8]}):"
-        " variants of their own, compared with no row"
-        for digest, count in digests.items()
-    ]
-
-
 def _missing(task: Task, groups: list[Group], questions: Sequence[Question], *, demo: bool) -> list[tuple[str, str]]:
     """Rows, each as its family has it, and baselines that the questions need and have not enough of."""
     seeds = {group.key: len(group.runs) for group in groups}
     missing = []
     for family in dict.fromkeys(question.family for question in questions):
-        counts = {
-            side: seeds.get(row_key(task, question, side), 0)
-            for question in questions
-            if question.family == family
-            for side in question.sides
-            if side != BEST_BASELINE
-        }
-        for what, rows in (
-            ("no results", [row for row, count in counts.items() if count == 0]),
-            (
-                f"fewer than {SEEDS_FOR_A_TEST} seeds",
-                [row for row, count in counts.items() if 0 < count < SEEDS_FOR_A_TEST],
-            ),
-        ):
-            if rows:
-                rows.sort(key=int)
-                command = sweep_command(rows, family, demo=demo)
-                missing.append((f"{what}: rows {', '.join(rows)}{family.suffix}", command))
+        sides = {side for question in questions if question.family == family for side in question.sides}
+        rows = sorted(sides - {BEST_BASELINE}, key=int)
+        counts = {row: seeds.get(row_key(task, family, row), 0) for row in rows}
+        few = [row for row in rows if 0 < counts[row] < SEEDS_FOR_A_TEST]
+        none = [row for row in rows if counts[row] == 0]
+        for what, chosen in (("no results", none), (f"fewer than {SEEDS_FOR_A_TEST} seeds", few)):
+            if chosen:
+                command = sweep_command(chosen, family, demo=demo)
+                missing.append((f"{what}: rows {', '.join(chosen)}{family.suffix}", command))
     absent = [name for name in task.baselines if name not in seeds]
     if absent:
         missing.append((f"no results: baselines {', '.join(absent)}", baselines_command(absent, demo=demo)))

@@ -64,9 +64,9 @@ def answer_all(
     return findings
 
 
-def row_key(task: Task, question: Question, side: str) -> str:
-    """The configuration that a row of a question names."""
-    return variant_key(row_settings(task, int(side), **question.family.overrides))
+def row_key(task: Task, family: Family, row: str) -> str:
+    """The configuration that a row means in a family."""
+    return variant_key(row_settings(task, int(row), **family.overrides))
 
 
 def best_baseline(task: Task, groups: Mapping[str, Group]) -> Group | None:
@@ -77,12 +77,13 @@ def best_baseline(task: Task, groups: Mapping[str, Group]) -> Group | None:
 
 def _answer(task: Task, question: Question, groups: Mapping[str, Group], likeness: Likeness | None) -> Finding:
     first, second = (
-        best_baseline(task, groups) if side == BEST_BASELINE else groups.get(row_key(task, question, side))
+        best_baseline(task, groups) if side == BEST_BASELINE else groups.get(row_key(task, question.family, side))
         for side in question.sides
     )
     if first is None or second is None:
         absent = tuple(side for side, group in zip(question.sides, (first, second), strict=True) if group is None)
-        return Finding(question, method=f"no results of {_listed(absent)}", absent=absent)
+        names = ("a baseline" if side == BEST_BASELINE else side_name(side) for side in absent)
+        return Finding(question, method=f"no results of {' and '.join(names)}", absent=absent)
     runs = _paired_runs(first, second)
     if not runs:
         return Finding(question, method="the two have no seed in common", absent=question.sides)
@@ -105,9 +106,9 @@ def _answer(task: Task, question: Question, groups: Mapping[str, Group], likenes
 
 def _paired_runs(first: Group, second: Group) -> list[tuple[FinishedRun, FinishedRun]]:
     """Runs with the seeds that both have; a baseline has none, and goes with every seed of the other."""
-    if first.is_baseline:
+    if first.first.is_baseline:
         return [(first.runs[NO_SEED], run) for run in second.runs.values()]
-    if second.is_baseline:
+    if second.first.is_baseline:
         return [(run, second.runs[NO_SEED]) for run in first.runs.values()]
     return [(first.runs[seeds], second.runs[seeds]) for seeds in first.runs if seeds in second.runs]
 
@@ -207,10 +208,6 @@ def _unequal_conditions(runs: Sequence[tuple[FinishedRun, FinishedRun]]) -> tupl
 
 
 # ---- what to run ----------------------------------------------------------------------------------------------------
-
-
-def _listed(sides: Sequence[str]) -> str:
-    return " and ".join("a baseline" if side == BEST_BASELINE else side_name(side) for side in sides)
 
 
 def with_commands(finding: Finding, *, demo: bool = False) -> Finding:

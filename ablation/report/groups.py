@@ -36,21 +36,9 @@ class Group:
     def first(self) -> FinishedRun:
         return next(iter(self.runs.values()))
 
-    @property
-    def is_baseline(self) -> bool:
-        return self.first.is_baseline
-
-    @property
-    def data_digest(self) -> str:
-        return self.first[DATA_DIGEST]
-
-    def values(self, column: str) -> Counter[str]:
-        """How often each value of a column occurs among the runs."""
-        return Counter(run[column] for run in self.runs.values())
-
     def own(self, likeness: Likeness | None) -> Likeness | None:
         """The likeness of examples, if it is that of this group's data."""
-        return likeness if likeness is not None and likeness.digest == self.data_digest else None
+        return likeness if likeness is not None and likeness.digest == self.first[DATA_DIGEST] else None
 
 
 def group_runs(runs: Iterable[FinishedRun]) -> tuple[list[Group], list[str]]:
@@ -76,23 +64,31 @@ def group_runs(runs: Iterable[FinishedRun]) -> tuple[list[Group], list[str]]:
 def _told_apart(runs: Iterable[FinishedRun], column: str) -> list[FinishedRun]:
     """Runs of one configuration on other weights or data than most of its runs become a variant named by the digest.
 
-    Older versions left the digests out of the hash, so their configurations may hold both.
+    Older versions left the digests out of the hash, so their configurations may hold both. Runs that named a file of
+    weights decide only where there are no others; a run that does not say what it was on stays with the rest.
     """
     runs = list(runs)
-    by_key: dict[str, Counter[str]] = {}
+
+    def digest(run: FinishedRun) -> str:
+        """Empty where it tells nothing: random weights have one per seed."""
+        return "" if column == WEIGHTS_DIGEST and run.settings.get("weights") == RANDOM else run[column]
+
+    counts: dict[str, Counter[str]] = {}
     for run in runs:
-        by_key.setdefault(run.key, Counter())[run[column]] += 1
-    usual = {key: counts.most_common(1)[0][0] for key, counts in by_key.items()}
+        named = column == WEIGHTS_DIGEST and run["weights_path"]
+        if digest(run):
+            counts.setdefault(run.key, Counter())[digest(run)] += 1 if named else len(runs)
+    usual = {key: counter.most_common(1)[0][0] for key, counter in counts.items()}
     return [
         run
-        if run[column] in ("", usual[run.key]) or (column == WEIGHTS_DIGEST and run.settings.get("weights") == RANDOM)
+        if digest(run) in ("", usual.get(run.key))
         else dataclasses.replace(run, settings={**run.settings, column: run[column]})
         for run in runs
     ]
 
 
 def _position(group: Group) -> tuple[int, int, str]:
-    if group.is_baseline:
+    if group.first.is_baseline:
         return 1, 0, group.name
     if group.first.row:
         return 0, int(group.name), ""

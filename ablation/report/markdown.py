@@ -11,8 +11,6 @@ from ablation.report.findings import Finding
 from ablation.report.readme import replace_block
 from ablation.words import plural
 
-README_BLOCK = "results"  # between <!-- results:begin --> and <!-- results:end -->
-
 
 def explanations(contents: Contents) -> tuple[str, str]:
     """How to read the table, and the findings where there are any."""
@@ -46,11 +44,6 @@ def results_table(contents: Contents, *, brief: bool = False) -> str:
     return markdown_table([column.title for column in columns], rows)
 
 
-def findings_table(findings: Sequence[Finding]) -> str:
-    rows = [[text(finding) for _, text in FINDING_COLUMNS] for finding in findings]
-    return markdown_table([title for title, _ in FINDING_COLUMNS], rows) if rows else "None is answered yet."
-
-
 def unanswered_text(findings: Sequence[Finding]) -> str:
     return f"{len(findings)} not answered, for want of results"
 
@@ -71,7 +64,9 @@ def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]]) -> 
     parts = ["# Results", contents.disclaimer, f"{plural(contents.runs, 'run')}. {likeness_text(contents)}".strip()]
     parts += ["## Table", results_table(contents) if contents.rows else "No results yet.", on_table]
     for family in contents.families:
-        parts += [f"## {family.title}", findings_table(contents.answered(family))]
+        findings = [[text(finding) for _, text in FINDING_COLUMNS] for finding in contents.answered(family)]
+        table = markdown_table([title for title, _ in FINDING_COLUMNS], findings)
+        parts += [f"## {family.title}", table if findings else "None is answered yet."]
         if unanswered := contents.unanswered(family):
             lines = "\n".join(f"* {finding.question.text} {how_text(finding)}" for finding in unanswered)
             parts.append(f"<details><summary>{unanswered_text(unanswered)}</summary>\n\n{lines}\n\n</details>")
@@ -79,11 +74,9 @@ def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]]) -> 
     if pictures:
         parts += ["## Pictures", *(f"![{caption}]({name})\n\n{caption}" for name, caption in pictures)]
     if contents.missing:
-        parts.append("## Missing")
-        parts.append("\n".join(f"* {what}: `{command}`" for what, command in contents.missing))
-    if contents.notes or contents.problems:
-        parts.append("## Left out")
-        parts.append("\n".join(f"* {note}" for note in [*contents.notes, *contents.problems]))
+        parts += ["## Missing", "\n".join(f"* {what}: `{command}`" for what, command in contents.missing)]
+    if contents.left_out:
+        parts += ["## Left out", "\n".join(f"* {note}" for note in contents.left_out)]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
 
@@ -98,14 +91,14 @@ def readme_block(contents: Contents, command: str) -> str:
 
 
 def update_readme(path: Path, block: str) -> None:
-    """Replace what stands between the two markers.
+    """Replace what stands between ``<!-- results:begin -->`` and ``<!-- results:end -->``.
 
     Raises:
         ValueError: the markers are not there, once each and in order.
         OSError: the file cannot be read or written.
     """
     try:
-        text = replace_block(path.read_text(encoding="utf-8"), README_BLOCK, block)
+        text = replace_block(path.read_text(encoding="utf-8"), "results", block)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     path.write_text(text, encoding="utf-8")

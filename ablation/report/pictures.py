@@ -18,6 +18,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
@@ -129,7 +130,7 @@ def accuracy_against_time(contents: Contents) -> Figure | None:
     points = [
         (minutes, metric.scale * row.figures[metric.name].mean, row.name, condition)
         for row in contents.rows
-        for condition, minutes in row.conditions.minutes.items()
+        for condition, minutes in row.minutes.items()
     ]
     if not points:
         return None
@@ -154,8 +155,7 @@ def accuracy_against_time(contents: Contents) -> Figure | None:
 
 def loss_curves(contents: Contents) -> Figure | None:
     """Training and validation loss of each configuration: every seed thin, their mean thick."""
-    curves = [(group, _mean_losses(group)) for group in contents.groups]
-    drawn = [(group, tables) for group, tables in curves if tables]
+    drawn = [(group, tables) for group in contents.groups if (tables := _losses(group))]
     if not drawn:
         return None
     columns = 3
@@ -163,10 +163,10 @@ def loss_curves(contents: Contents) -> Figure | None:
     figure, grid = _figure(0.6 + 1.6 * rows, columns, rows, sharex=False)
     for axes, (group, tables) in zip(grid.flat, drawn, strict=False):
         for column, colour in (("train_loss", OURS), ("validation_loss", VALIDATION)):
-            for steps, losses in tables[column]:
-                axes.plot(steps, losses, color=colour, lw=0.5, alpha=0.35)
-            common = [losses for steps, losses in tables[column] if len(steps) == len(tables[column][0][0])]
-            axes.plot(tables[column][0][0], np.mean(common, axis=0), color=colour, lw=1.6)
+            for table in tables:
+                axes.plot(table["step"], table[column], color=colour, lw=0.5, alpha=0.35)
+            whole = [table[column] for table in tables if len(table) == len(tables[0])]
+            axes.plot(tables[0]["step"], np.mean(whole, axis=0), color=colour, lw=1.6)
         axes.set_title(short_name(group.name, 36), fontsize=7)
         axes.set_ylim(bottom=0)
         axes.tick_params(labelsize=7)
@@ -180,15 +180,9 @@ def loss_curves(contents: Contents) -> Figure | None:
     return figure
 
 
-def _mean_losses(group: Group) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
-    """Per column, steps and losses of each run that kept its losses; empty if none did."""
-    tables = [table for run in group.runs.values() if (table := run.losses()) is not None and len(table)]
-    if not tables:
-        return {}
-    return {
-        column: [(table["step"].to_numpy(), table[column].to_numpy()) for table in tables]
-        for column in ("train_loss", "validation_loss")
-    }
+def _losses(group: Group) -> list[pd.DataFrame]:
+    """Of each run that kept its losses."""
+    return [table for run in group.runs.values() if (table := run.losses()) is not None and len(table)]
 
 
 def spread_over_seeds(contents: Contents) -> Figure | None:

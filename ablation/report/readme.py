@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from ablation.config.experiment import FIELDS
@@ -10,13 +9,13 @@ from ablation.environment import PROJECT
 from ablation.results.published import published_table
 
 README = PROJECT / "README.md"
-# Block -> the table that a benchmark's record holds.
 RECORDS = PROJECT / "benchmarks" / "records"
-RECORDED_TABLES = {
-    "loading": RECORDS / "2026-11-21_load_weights" / "table.md",
-    "speed": RECORDS / "2026-11-21_rows" / "table.md",
-    "classifying": RECORDS / "2026-11-21_classify" / "table.md",
-    "memory": RECORDS / "2026-11-21_memory" / "table.md",
+# Block -> the benchmark's record whose table it holds.
+RECORDED = {
+    "loading": "2026-11-21_load_weights",
+    "speed": "2026-11-21_rows",
+    "classifying": "2026-11-21_classify",
+    "memory": "2026-11-21_memory",
 }
 
 
@@ -36,18 +35,17 @@ def replace_block(text: str, name: str, content: str) -> str:
 
 def rows_table() -> str:
     """The nineteen rows: command, what they are, published accuracies (percent), published minutes on an A100."""
+    columns = (
+        "row", "model_size", "weights", "trainable_token_pos", "trainable_layers", "context_length",
+        "training_acc", "validation_acc", "test_acc", "training_minutes",
+    )  # fmt: skip
     lines = [
         "| row | model | weights | reads | trains | context | train | val. | test | min | flags beside `--row N` |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in published_table().values():
         flags = f"`{row['flags']}`" if row["flags"] else "none: these are the defaults"
-        cells = [
-            row["row"], row["model_size"], row["weights"], row["trainable_token_pos"],
-            row["trainable_layers"], row["context_length"], row["training_acc"], row["validation_acc"],
-            row["test_acc"], row["training_minutes"], flags,
-        ]  # fmt: skip
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(f"| {' | '.join([*(row[column] for column in columns), flags])} |")
     return "\n".join(lines)
 
 
@@ -66,15 +64,10 @@ def flags_table() -> str:
 def renew(text: str) -> str:
     """The README's text with its tables as the code and the benchmarks' records have them now."""
     text = replace_block(replace_block(text, "rows", rows_table()), "flags", flags_table())
-    for name, table in RECORDED_TABLES.items():
-        text = replace_block(text, name, table.read_text(encoding="utf-8"))
+    for name, record in RECORDED.items():
+        text = replace_block(text, name, (RECORDS / record / "table.md").read_text(encoding="utf-8"))
     return text
 
 
-def main() -> int:
-    README.write_text(renew(README.read_text(encoding="utf-8")), encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    README.write_text(renew(README.read_text(encoding="utf-8")), encoding="utf-8")

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-LEVEL = 0.95
-POWER = 0.8
+LEVEL, POWER = 0.95, 0.8
+UPPER_TAIL = 1 - (1 - LEVEL) / 2
 SEEDS_FOR_A_TEST = 6
 SEEDS_FOR_SIGN_FLIPS = 10
 MOST_SEEDS_ENUMERATED = 16  # 2^16 sign patterns; beyond that they are drawn
@@ -27,14 +27,10 @@ FEWEST_ONE_SIDED = 6  # exact McNemar: five disagreements, all one way, still gi
 FloatArray = NDArray[np.float64]
 
 
-def _upper_tail(level: float) -> float:
-    return 1 - (1 - level) / 2
-
-
 # ---- one run ---------------------------------------------------------------------------------------------------------
 
 
-def wilson_interval(correct: int, total: int, level: float = LEVEL) -> tuple[float, float]:
+def wilson_interval(correct: int, total: int) -> tuple[float, float]:
     """Wilson's score interval of a proportion (E. B. Wilson, JASA 22, 1927, p. 209).
 
     Raises:
@@ -42,7 +38,7 @@ def wilson_interval(correct: int, total: int, level: float = LEVEL) -> tuple[flo
     """
     if not 0 <= correct <= total or total == 0:
         raise ValueError(f"{correct} of {total}: give counts from 0 to a positive total")
-    interval = stats.binomtest(correct, total).proportion_ci(level, method="wilson")
+    interval = stats.binomtest(correct, total).proportion_ci(LEVEL, method="wilson")
     return float(interval.low), float(interval.high)
 
 
@@ -55,7 +51,7 @@ def exact_mcnemar(only_first: int, only_second: int) -> float:
     return float(stats.binomtest(only_first, disagreements).pvalue) if disagreements else 1.0
 
 
-def paired_interval(only_first: int, only_second: int, total: int, level: float = LEVEL) -> tuple[float, float]:
+def paired_interval(only_first: int, only_second: int, total: int) -> tuple[float, float]:
     """Interval of the difference, first minus second, of two proportions over the same messages.
 
     Wald's interval with half an observation added to each of the four cells (Agresti and Min, Statistics in Medicine
@@ -63,11 +59,11 @@ def paired_interval(only_first: int, only_second: int, total: int, level: float 
     """
     b, c, n = only_first + 0.5, only_second + 0.5, total + 2
     centre = (b - c) / n
-    half = special.ndtri(_upper_tail(level)) * np.sqrt(b + c - (b - c) ** 2 / n) / n
+    half = special.ndtri(UPPER_TAIL) * np.sqrt(b + c - (b - c) ** 2 / n) / n
     return float(max(-1.0, centre - half)), float(min(1.0, centre + half))
 
 
-def smallest_mcnemar_difference(disagreements: int, total: int, level: float = LEVEL) -> float:
+def smallest_mcnemar_difference(disagreements: int, total: int) -> float:
     """The smallest difference that exact McNemar calls significant with this many disagreements among ``total``.
 
     With fewer than six none is; then it is the six one-sided disagreements that would have been needed.
@@ -75,7 +71,7 @@ def smallest_mcnemar_difference(disagreements: int, total: int, level: float = L
     if disagreements < FEWEST_ONE_SIDED:
         return FEWEST_ONE_SIDED / total
     minority = np.arange(disagreements // 2 + 1)
-    significant = 2 * stats.binom.cdf(minority, disagreements, 0.5) <= 1 - level
+    significant = 2 * stats.binom.cdf(minority, disagreements, 0.5) <= 1 - LEVEL
     return float(disagreements - 2 * minority[significant].max()) / total
 
 
@@ -107,8 +103,8 @@ class Estimate:
     standard_error: Any
     degrees_of_freedom: Any
 
-    def interval(self, level: float = LEVEL) -> tuple[Any, Any]:
-        half = stats.t.ppf(_upper_tail(level), self.degrees_of_freedom) * self.standard_error
+    def interval(self) -> tuple[Any, Any]:
+        half = stats.t.ppf(UPPER_TAIL, self.degrees_of_freedom) * self.standard_error
         return self.mean - half, self.mean + half
 
     def p_value(self) -> Any:
@@ -193,12 +189,7 @@ def _effective_count(sizes: FloatArray) -> float:
     return float((sizes**2).sum() ** 2 / (sizes**4).sum())
 
 
-def accuracy_estimate(correct: ArrayLike, clusters: ArrayLike) -> Estimate:
-    """Mean accuracy over seeds; ``correct`` (..., S, N) holds 0 and 1. See :func:`accuracy_interval`."""
-    return crossed_mean(correct, clusters)
-
-
-def accuracy_interval(correct: ArrayLike, clusters: ArrayLike, level: float = LEVEL) -> tuple[Any, Any]:
+def accuracy_interval(correct: ArrayLike, clusters: ArrayLike) -> tuple[Any, Any]:
     """Interval of one configuration's accuracy over new seeds and new messages.
 
     The variance of :func:`crossed_mean` is put as an effective number of messages, n = p (1 − p) / V (Korn and
@@ -217,7 +208,7 @@ def accuracy_interval(correct: ArrayLike, clusters: ArrayLike, level: float = LE
         effective = np.where(variance > 0, p * (1 - p) / variance, without_error)
     shrunk = (p * effective + 0.5) / (effective + 1)
     freedom = np.where(variance > 0, estimate.degrees_of_freedom, _effective_count(sizes) - 1)
-    half = stats.t.ppf(_upper_tail(level), freedom) / np.sqrt(effective * shrunk * (1 - shrunk))
+    half = stats.t.ppf(UPPER_TAIL, freedom) / np.sqrt(effective * shrunk * (1 - shrunk))
     centre = special.logit(shrunk)
     low, high = special.expit(centre - half), special.expit(centre + half)
     return np.where(p == 0, 0.0, low)[()], np.where(p == 1, 1.0, high)[()]
@@ -232,28 +223,28 @@ def paired_comparison(first: ArrayLike, second: ArrayLike, clusters: ArrayLike) 
     return crossed_mean(np.asarray(first, dtype=float) - np.asarray(second, dtype=float), clusters)
 
 
-def smallest_detectable_difference(estimate: Estimate, level: float = LEVEL, power: float = POWER) -> Any:
-    """The difference that a test at 1 − ``level`` finds with probability ``power``, given this standard error.
+def smallest_detectable_difference(estimate: Estimate) -> Any:
+    """The difference that a test at 1 − ``LEVEL`` finds with probability ``POWER``, given this standard error.
 
     ``(t_level + t_power) · SE`` (Bloom, Evaluation Review 19, 1995, p. 547: the minimum detectable effect).
     """
     t = stats.t(estimate.degrees_of_freedom)
-    return (t.ppf(_upper_tail(level)) + t.ppf(power)) * estimate.standard_error
+    return (t.ppf(UPPER_TAIL) + t.ppf(POWER)) * estimate.standard_error
 
 
-def sign_flip_p_value(differences: ArrayLike, draws: int = 2**MOST_SEEDS_ENUMERATED) -> float:
+def sign_flip_p_value(differences: ArrayLike) -> float:
     """Two-sided p-value that the seeds' differences (S,) are symmetric about 0: Fisher's randomisation test.
 
-    All 2^S patterns of signs up to sixteen seeds, so that the smallest possible p is 2 / 2^S; beyond that ``draws``
-    random ones, always the same, the observed pattern counted among them. The messages are taken as given: it answers
-    for these messages only.
+    All 2^S patterns of signs up to sixteen seeds, so that the smallest possible p is 2 / 2^S; beyond that as
+    many random ones, always the same, the observed pattern counted among them. The messages are taken as given: it
+    answers for these messages only.
     """
     d = np.asarray(differences, dtype=float)
     if len(d) <= MOST_SEEDS_ENUMERATED:
         signs = np.array(list(itertools.product((1, -1), repeat=len(d))))
     else:
         random = np.random.default_rng(0)
-        signs = np.vstack([np.ones(len(d)), random.choice((1, -1), size=(draws - 1, len(d)))])
+        signs = np.vstack([np.ones(len(d)), random.choice((1, -1), size=(2**MOST_SEEDS_ENUMERATED - 1, len(d)))])
     flipped = np.abs(signs @ d)
     return float(np.mean(flipped >= abs(d.sum()) - 1e-12))
 
@@ -261,9 +252,7 @@ def sign_flip_p_value(differences: ArrayLike, draws: int = 2**MOST_SEEDS_ENUMERA
 # ---- in words --------------------------------------------------------------------------------------------------------
 
 
-def verdict(
-    interval: tuple[float, float], adjusted_p: float, *, first: str, second: str, margin: float, level: float = LEVEL
-) -> str:
+def verdict(interval: tuple[float, float], adjusted_p: float, *, first: str, second: str, margin: float) -> str:
     """What a comparison says, in words and percentage points.
 
     Args:
@@ -274,7 +263,7 @@ def verdict(
             "no difference" said.
     """
     low, high = (100 * bound for bound in interval)
-    if adjusted_p <= 1 - level and low * high > 0:
+    if adjusted_p <= 1 - LEVEL and low * high > 0:
         better, worse = (first, second) if low > 0 else (second, first)
         a, b = sorted((abs(low), abs(high)))
         return f"{better} is better than {worse} by {a:.1f} to {b:.1f} points"

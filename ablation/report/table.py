@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,29 +62,6 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Conditions:
-    """What decides over time.
-
-    Attributes:
-        minutes: mean training minutes per device and per way the features were had.
-        devices, versions: of PyTorch: how many runs each.
-    """
-
-    minutes: Mapping[str, float]
-    devices: Mapping[str, int]
-    versions: Mapping[str, int]
-    precision: str
-
-
-@dataclass(frozen=True)
-class PublishedTime:
-    """Published training time in minutes, and the device it was measured on."""
-
-    minutes: float
-    device: str
-
-
-@dataclass(frozen=True)
 class TableRow:
     """One configuration.
 
@@ -92,7 +70,9 @@ class TableRow:
         seeds: ``123``, or ``123/124`` with an order seed of its own.
         figures: by the metric's name, in the task's order.
         unseen: per sense of "occurs in training", the examples of the last split that do not.
-        published_time: None for what was not published.
+        minutes: mean training time per device and per way the features were had.
+        devices, versions: of PyTorch: how many runs each.
+        published: the row's line of the published table; empty where there is none.
     """
 
     name: str
@@ -101,8 +81,11 @@ class TableRow:
     seeds: tuple[str, ...]
     figures: Mapping[str, Figures]
     unseen: Mapping[str, Share]
-    conditions: Conditions
-    published_time: PublishedTime | None
+    minutes: Mapping[str, float]
+    devices: Mapping[str, int]
+    versions: Mapping[str, int]
+    precision: str
+    published: Mapping[str, str]
 
     @property
     def problems(self) -> list[str]:
@@ -117,26 +100,26 @@ def predicted_metrics(task: Task) -> list[Metric]:
 
 def make_table(task: Task, groups: Iterable[Group], likeness: Likeness | None, *, demo: bool = False) -> list[TableRow]:
     """One row per group; of the ``demo`` without published figures, which do not belong beside it."""
-    published = task.published()
-    return [
-        _table_row(task, group, group.own(likeness), published.get(group.first.row, {}), demo=demo) for group in groups
-    ]
-
-
-def _table_row(
-    task: Task, group: Group, likeness: Likeness | None, published: Mapping[str, str], *, demo: bool
-) -> TableRow:
-    row, beside = group.first.row, {} if demo else published
-    return TableRow(
-        name=group.name,
-        description=task.baselines.get(row) or _flags(task, row, published, demo=demo) or group.name,
-        row=row,
-        seeds=tuple(_seed_name(*seeds) for seeds in group.runs),
-        figures={metric.name: _figures(task, metric, group, likeness, beside) for metric in task.metrics},
-        unseen=_unseen(task, group, likeness),
-        conditions=_conditions(group),
-        published_time=PublishedTime(float(beside["training_minutes"]), beside["device"]) if beside else None,
-    )
+    rows, published_table = [], task.published()
+    for group in groups:
+        row, own = group.first.row, group.own(likeness)
+        published = published_table.get(row, {})
+        beside = {} if demo else published
+        table_row = TableRow(
+            name=group.name,
+            description=task.baselines.get(row) or _flags(task, row, published, demo=demo) or group.name,
+            row=row,
+            seeds=tuple(_seed_name(*seeds) for seeds in group.runs),
+            figures={metric.name: _figures(task, metric, group, own, beside) for metric in task.metrics},
+            unseen=_unseen(task, group, own),
+            minutes=_minutes(group),
+            devices=Counter(run["device_name"] for run in group.runs.values()),
+            versions=Counter(run["torch_version"] for run in group.runs.values()),
+            precision=group.first["precision"],
+            published=beside,
+        )
+        rows.append(table_row)
+    return rows
 
 
 def _flags(task: Task, row: str, published: Mapping[str, str], *, demo: bool) -> str:
@@ -160,31 +143,22 @@ def _figures(
     target = float(published[metric.name]) / metric.scale if metric.name in published else None
     if metric.split is None or metric not in predicted_metrics(task):
         return Figures(metric, values, published=target)
-    problem, correct = "", None
+    problem, interval, count = "", None, group.first.counts[metric.split]
     try:
         correct = _correct(group, metric.split)
+        if len(group.runs) > 1:
+            clusters = np.arange(correct.shape[1]) if likeness is None else likeness.clusters[metric.split]
+            interval = significance.accuracy_interval(correct, clusters)
     except PredictionsError as error:
         problem = str(error)
-    return Figures(metric, values, _interval(group, metric.split, correct, likeness), target, problem)
+    if len(group.runs) == 1:  # its count is enough
+        interval = significance.wilson_interval(count.correct, count.total)
+    return Figures(metric, values, interval, target, problem)
 
 
 def _correct(group: Group, split: str) -> np.ndarray:
     """(S, N) 1 where a run is right."""
     return np.array([run.predictions(split).correct for run in group.runs.values()])
-
-
-def _interval(
-    group: Group, split: str, correct: np.ndarray | None, likeness: Likeness | None
-) -> tuple[float, float] | None:
-    """Wilson's interval of one run, for which its count is enough; over seeds and examples of several."""
-    if len(group.runs) == 1:
-        count = group.first.counts[split]
-        return significance.wilson_interval(count.correct, count.total)
-    if correct is None:
-        return None
-    clusters = np.arange(correct.shape[1]) if likeness is None else likeness.clusters[split]
-    low, high = significance.accuracy_interval(correct, clusters)
-    return float(low), float(high)
 
 
 def _unseen(task: Task, group: Group, likeness: Likeness | None) -> dict[str, Share]:
@@ -200,7 +174,7 @@ def _unseen(task: Task, group: Group, likeness: Likeness | None) -> dict[str, Sh
     }
 
 
-def _conditions(group: Group) -> Conditions:
+def _minutes(group: Group) -> dict[str, float]:
     minutes: dict[str, list[float]] = {}
     for run in group.runs.values():
         condition = run["device_name"]
@@ -211,12 +185,7 @@ def _conditions(group: Group) -> Conditions:
         if run["execution"] in ("naive", "recorded"):
             condition += f", {run['execution']}"
         minutes.setdefault(condition, []).append(run.training_minutes)
-    return Conditions(
-        minutes={condition: statistics.fmean(values) for condition, values in minutes.items()},
-        devices=group.values("device_name"),
-        versions=group.values("torch_version"),
-        precision=group.first["precision"],
-    )
+    return {condition: statistics.fmean(values) for condition, values in minutes.items()}
 
 
 # ---- as a file ------------------------------------------------------------------------------------------------------
@@ -242,39 +211,32 @@ def _record(task: Task, row: TableRow, senses: Sequence[str]) -> dict[str, Any]:
         "seeds": " ".join(row.seeds),
     }
     for figures in row.figures.values():
-        record |= _figures_record(figures)
+        label, (low, high) = figures.metric.label, figures.interval or (None, None)
+        numbers = {
+            "mean": figures.mean,
+            "sd": figures.deviation,
+            "min": min(figures.values),
+            "max": max(figures.values),
+            "low95": low,
+            "high95": high,
+            "published": figures.published,
+        }
+        for name, value in numbers.items():
+            record[f"{label}_{name}"] = None if value is None else round(figures.metric.scale * value, 3)
+        record[f"{label}_published_inside"] = figures.inside
     for sense in senses:
         share, column = row.unseen.get(sense), f"{task.splits[-1]}_unseen_{sense}"
         record[column] = None if share is None else round(100 * share.accuracy, 3)
         record[f"{column}_{task.examples}"] = None if share is None else share.total
-    time, conditions = row.published_time, row.conditions
     return record | {
-        "training_minutes": "; ".join(f"{minutes:.3f} ({where})" for where, minutes in conditions.minutes.items()),
-        "published_minutes": None if time is None else time.minutes,
-        "published_device": None if time is None else time.device,
-        "devices": counted(conditions.devices),
-        "precision": conditions.precision,
-        "torch_versions": counted(conditions.versions),
+        "training_minutes": "; ".join(f"{minutes:.3f} ({where})" for where, minutes in row.minutes.items()),
+        "published_minutes": float(row.published["training_minutes"]) if row.published else None,
+        "published_device": row.published.get("device"),
+        "devices": counted(row.devices),
+        "precision": row.precision,
+        "torch_versions": counted(row.versions),
         "notes": "; ".join(row.problems),
     }
-
-
-def _figures_record(figures: Figures) -> dict[str, Any]:
-    label, scale = figures.metric.label, figures.metric.scale
-    low, high = figures.interval or (None, None)
-    cells = {
-        "mean": figures.mean,
-        "sd": figures.deviation,
-        "min": min(figures.values),
-        "max": max(figures.values),
-        "low95": low,
-        "high95": high,
-        "published": figures.published,
-    }
-    record: dict[str, Any] = {
-        f"{label}_{name}": None if value is None else round(scale * value, 3) for name, value in cells.items()
-    }
-    return record | {f"{label}_published_inside": figures.inside}
 
 
 def counted(values: Mapping[str, int]) -> str:

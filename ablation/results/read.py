@@ -24,7 +24,7 @@ from ablation.config.settings import CommonSettings, fields_of
 from ablation.listener import Count
 from ablation.results.log import RUNS_FOLDER
 from ablation.results.run_folder import LOSSES_CSV
-from ablation.results.task import Metric, Predictions, PredictionsError, Task
+from ablation.results.task import Predictions, PredictionsError, Task
 
 Seeds = tuple[int | None, int | None]
 NO_SEED: Seeds = (None, None)
@@ -53,7 +53,7 @@ class FinishedRun:
             published ones, and what tells this evaluation of the run from its others; of a baseline only whether it is
             the demo's, and such data.
         seeds: (seed, order seed or None); ``NO_SEED`` for a baseline.
-        values: by metric.
+        values: by the name of the metric.
         counts: right answers of each split that a metric is a share of.
         fields: the line, by column name.
         folder: of the run's own files; it may be missing.
@@ -152,10 +152,10 @@ def read_results(results_dir: Path, task: Task) -> tuple[list[FinishedRun], list
 
 
 def _read_line(line: str, columns: list[str], results_dir: Path, task: Task) -> FinishedRun:
-    values = next(csv.reader([line], strict=True))
-    if len(values) != len(columns):
-        raise ValueError(f"{len(values)} values for {len(columns)} columns")
-    fields = dict(zip(columns, values, strict=True))
+    cells = next(csv.reader([line], strict=True))
+    if len(cells) != len(columns):
+        raise ValueError(f"{len(cells)} values for {len(columns)} columns")
+    fields = dict(zip(columns, cells, strict=True))
     for column in ("config_hash", DATA_DIGEST):
         if not HASH.fullmatch(fields.get(column, "")):
             raise ValueError(f"{column} {fields.get(column, '')!r} is no SHA-256")
@@ -166,21 +166,18 @@ def _read_line(line: str, columns: list[str], results_dir: Path, task: Task) -> 
     run_id = fields["run_id"]
     if Path(run_id).name != run_id:
         raise ValueError(f"run_id {run_id!r} is no name of a folder")
-    folder = results_dir / RUNS_FOLDER / run_id
-    metrics = {metric.name: _value(metric, fields, counts) for metric in task.metrics}
-    return FinishedRun(task, *_settings_and_seeds(fields, task), metrics, counts, minutes, fields, folder)
-
-
-def _settings_and_seeds(fields: Mapping[str, str], task: Task) -> tuple[Mapping[str, Any], Seeds]:
+    settings: dict[str, Any]
     if BASELINE_ROW.fullmatch(fields.get("row", "")):
-        return {"demo": True} if fields.get("demo") == "True" else _foreign_data(fields, task), NO_SEED
-    config = _read_config(fields, task)
-    evaluation = {column: fields[column] for column in task.evaluation_columns if fields.get(column)}
-    return {**variant_settings(config, _foreign(config, fields, task)), **evaluation}, (config.seed, config.order_seed)
-
-
-def _value(metric: Metric, fields: Mapping[str, str], counts: Mapping[str, Count]) -> float:
-    return _read_number(fields, metric.name) if metric.split is None else counts[metric.split].accuracy
+        settings, seeds = {"demo": True} if fields.get("demo") == "True" else _foreign_data(fields, task), NO_SEED
+    else:
+        config = _read_config(fields, task)
+        settings, seeds = variant_settings(config, _foreign(config, fields, task)), (config.seed, config.order_seed)
+        settings |= {column: fields[column] for column in task.evaluation_columns if fields.get(column)}
+    values = {
+        metric.name: counts[metric.split].accuracy if metric.split else _read_number(fields, metric.name)
+        for metric in task.metrics
+    }
+    return FinishedRun(task, settings, seeds, values, counts, minutes, fields, results_dir / RUNS_FOLDER / run_id)
 
 
 def _read_number(fields: Mapping[str, str], column: str) -> float:

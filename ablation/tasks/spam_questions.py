@@ -40,19 +40,11 @@ _PAIRS = (
     (BEST_BASELINE, "4", "Is row 4 better than the best cheap baseline?"),
 )
 
-
-def _random_twins() -> tuple[Question, ...]:
-    """The same pairs with random weights, but for those with row 10: random is what row 10 is, so with random weights
-    rows 1 and 10 are the pair 1 and 5, and rows 5 and 10 are the same."""
-    return tuple(
-        Question(first, second, text, RANDOM_TWINS) for first, second, text in _PAIRS if "10" not in (first, second)
-    )
-
-
 QUESTIONS: tuple[Question, ...] = (
     *(Question(first, second, text, MAIN) for first, second, text in _PAIRS),
     Question("1", "18", "Does ignore_index change nothing, as it must?", MAIN, identity=True),
-    *_random_twins(),
+    # Random is what row 10 is: with random weights rows 1 and 10 are the pair 1 and 5, and rows 5 and 10 are the same.
+    *(Question(first, second, text, RANDOM_TWINS) for first, second, text in _PAIRS if "10" not in (first, second)),
 )
 # The demo has one model, so it cannot say anything about size.
 DEMO_QUESTIONS = tuple(

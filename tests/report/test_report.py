@@ -121,9 +121,7 @@ def test_results_that_cannot_be_read_leave_the_report_alone(
     assert report.main(command) == 0
 
 
-def test_demo_figures_never_enter_the_readme(
-    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_demo_figures_never_enter_the_readme(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_run(tmp_path, data, row_config(1, demo=True), 0.9, data_digest=demo_digest())
     readme = tmp_path / "README.md"
     readme.write_text("<!-- results:begin -->\nreal figures\n<!-- results:end -->\n")
@@ -247,7 +245,7 @@ def test_a_baseline_on_other_messages_is_not_the_baseline(tmp_path: Path, data: 
         command = ["--data_dir", str(folder), "--results_dir", str(tmp_path), "--offline", "--trust_new_hash"]
         assert baselines.main([*command, "--rows", "B2"]) == 0
     gathered = contents(tmp_path, data)
-    digest = next(group.data_digest for group in gathered.groups if group.name.startswith("B2 with"))
+    digest = next(group.first["data_digest"] for group in gathered.groups if group.name.startswith("B2 with"))
     assert [group.name for group in gathered.groups] == ["1", "B2", f"B2 with data {digest[:8]}"]
     assert "the baseline is B2" in answer(gathered, BEST_BASELINE, "1").notes
 
@@ -261,9 +259,7 @@ def test_with_other_messages_alone_there_is_no_row(tmp_path: Path, data: Path) -
 
 
 @pytest.mark.parametrize("columns", [["data_digest"], ["weights_digest"], ["weights_digest", "data_digest"]])
-def test_a_hash_with_digests_is_read_and_held_against_the_line(
-    tmp_path: Path, data: Path, columns: list[str]
-) -> None:
+def test_a_hash_with_digests_is_read_and_held_against_the_line(tmp_path: Path, data: Path, columns: list[str]) -> None:
     foreign = dict.fromkeys(columns, "c" * 64)
     make_run(tmp_path, data, row_config(4), 0.9, foreign=foreign)
     (run,) = read(tmp_path)
@@ -272,6 +268,27 @@ def test_a_hash_with_digests_is_read_and_held_against_the_line(
     path.write_text(path.read_text().replace("c" * 64, "b" * 64))  # edited by hand
     runs, problems = read_results(tmp_path, SPAM)
     assert runs == [] and "config_hash is not that of its settings" in problems[0]
+
+
+def test_runs_that_do_not_say_their_weights_make_no_variant_of_the_others(tmp_path: Path, data: Path) -> None:
+    for seed, digest in enumerate(("", "", "a" * 64, "b" * 64, "a" * 64)):
+        make_run(tmp_path, data, row_config(1, seed=seed), 0.9, weights_digest=digest)
+    groups, _ = group_runs(read(tmp_path))
+    assert {group.name: [seed for seed, _ in group.runs] for group in groups} == {
+        "1": [0, 1, 2, 4],
+        "1 with weights bbbbbbbb": [3],
+    }
+
+
+def test_runs_that_named_a_file_of_weights_do_not_outvote_the_published_ones(tmp_path: Path, data: Path) -> None:
+    make_run(tmp_path, data, row_config(1, seed=9), 0.9, weights_digest="a" * 64)
+    for seed in range(3):
+        make_run(tmp_path, data, row_config(1, seed=seed), 0.9, weights_digest="b" * 64, weights_path="own.safetensors")
+    groups, _ = group_runs(read(tmp_path))
+    assert {group.name: [seed for seed, _ in group.runs] for group in groups} == {
+        "1": [9],
+        "1 with weights bbbbbbbb": [0, 1, 2],
+    }
 
 
 def test_demo_runs_on_different_data_are_not_compared(tmp_path: Path, data: Path) -> None:
@@ -304,7 +321,7 @@ def test_a_repeated_seed_counts_once_and_the_newest_wins(tmp_path: Path, data: P
     make_run(tmp_path, data, row_config(1, seed=4), 0.9, minute=5, device_name="new")
     make_run(tmp_path, data, row_config(1, seed=4), 0.9, minute=1, device_name="old")
     groups, notes = group_runs(read(tmp_path))
-    assert [dict(group.values("device_name")) for group in groups] == [{"new": 1}]
+    assert [[run["device_name"] for run in group.runs.values()] for group in groups] == [["new"]]
     assert "1: 1 run repeated later" in notes[0]
 
 
@@ -453,7 +470,9 @@ def test_the_declared_families() -> None:
     assert [(q.first, q.second) for q in QUESTIONS if q.identity] == [("1", "18")]
     twins = [(q.first, q.second) for q in QUESTIONS if q.family == RANDOM_TWINS]
     assert twins == [pair for pair in declared if "10" not in pair]
-    keys = [[s if s == BEST_BASELINE else row_key(SPAM, q, s) for s in q.sides] for q in QUESTIONS if not q.identity]
+    keys = [
+        [s if s == BEST_BASELINE else row_key(SPAM, q.family, s) for s in q.sides] for q in QUESTIONS if not q.identity
+    ]
     assert all(first != second for first, second in keys)
     assert {int(side) for q in QUESTIONS for side in (q.first, q.second) if side != BEST_BASELINE} == set(ROWS)
 
@@ -558,7 +577,7 @@ def test_the_baseline_best_on_validation_stands_against_each_seed(tmp_path: Path
     gathered = contents(tmp_path, data)
     best = best_baseline(SPAM, {group.key: group for group in gathered.groups})
     assert best is not None
-    validation = {g.name: g.first.counts["validation"].accuracy for g in gathered.groups if g.is_baseline}
+    validation = {g.name: g.first.counts["validation"].accuracy for g in gathered.groups if g.first.is_baseline}
     assert validation[best.name] == max(validation.values())
     found = answer(gathered, BEST_BASELINE, "1")
     assert found.seeds == 6
