@@ -38,10 +38,10 @@ def process_state_kept() -> Iterator[None]:
         random.setstate(python)
         np.random.set_state(numpy)
         torch.set_rng_state(cpu)
-        if cuda:
-            torch.cuda.set_rng_state_all(cuda)
         torch.set_num_threads(threads)
         if older is not None:
             torch.set_float32_matmul_precision(older)
         for backend, precision in newer:
             backend.fp32_precision = precision
+        if cuda:  # last, because a device that failed may fail here again
+            torch.cuda.set_rng_state_all(cuda)

@@ -87,8 +87,8 @@ def _row_text(row: TableRow) -> str:
 
 def _row_order(row: TableRow) -> float | str:
     """Published rows by number, then baselines, then variants by the row they are nearest to."""
-    if row.name.isdecimal():
-        return float(row.name)
+    if row.row.isdecimal():
+        return float(row.row)
     return f"A{row.name}" if row.row else f"V{row.name.partition(' ')[0]:0>2}"
 
 

@@ -66,7 +66,7 @@ def answer_all(
 
 def row_key(task: Task, family: Family, row: str) -> str:
     """The configuration that a row means in a family."""
-    return variant_key(row_settings(task, int(row), **family.overrides))
+    return variant_key({**row_settings(task, int(row), **family.overrides), **family.evaluation})
 
 
 def best_baseline(task: Task, groups: Mapping[str, Group]) -> Group | None:

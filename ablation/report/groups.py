@@ -91,18 +91,22 @@ def _position(group: Group) -> tuple[int, int, str]:
     if group.first.is_baseline:
         return 1, 0, group.name
     if group.first.row:
-        return 0, int(group.name), ""
+        return 0, int(group.first.row), group.name
     return 2, nearest_row(group.first.task, group.first.settings)[0], group.name
 
 
 def configuration_name(run: FinishedRun) -> str:
     """A published row's number, a baseline's name, or the nearest row and what differs from it."""
+    row: object
+    changes: Mapping[str, Any]
     if run.row:
-        return run.row
-    row, changes = (run["row"], run.settings) if run.is_baseline else nearest_row(run.task, run.settings)
-    flags = typed({name: value for name, value in changes.items() if name not in DIGESTS})
+        row, changes = run.row, {}
+    else:
+        row, changes = (run["row"], run.settings) if run.is_baseline else nearest_row(run.task, run.settings)
+    flags = typed({name: value for name, value in {**changes, **run.evaluation}.items() if name not in DIGESTS})
     digests = [f"{what} {changes[column][:8]}" for column, what in DIGESTS.items() if column in changes]
-    return f"{row} with {', '.join(filter(None, [flags, *digests]))}"
+    differences = ", ".join(filter(None, [flags, *digests]))
+    return f"{row} with {differences}" if differences else str(row)
 
 
 def nearest_row(task: Task, settings: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -111,7 +115,7 @@ def nearest_row(task: Task, settings: Mapping[str, Any]) -> tuple[int, dict[str,
     Among equals a row that differs in its weights alone wins, then the lower number.
     """
     defaults = {name: field.default for name, field in fields_of(task.config_class).items()}
-    defaults |= dict.fromkeys((*task.evaluation_columns, *DIGESTS))
+    defaults |= dict.fromkeys(DIGESTS)
 
     def changes(row: int) -> dict[str, Any]:
         other = row_settings(task, row)

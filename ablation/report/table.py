@@ -105,9 +105,11 @@ def make_table(task: Task, groups: Iterable[Group], likeness: Likeness | None, *
         row, own = group.first.row, group.own(likeness)
         published = published_table.get(row, {})
         beside = {} if demo else published
+        flags = task.baselines.get(row) or _flags(task, row, published, demo=demo)
+        described = ", ".join(filter(None, [flags, typed(group.first.evaluation)])) if flags else group.name
         table_row = TableRow(
             name=group.name,
-            description=task.baselines.get(row) or _flags(task, row, published, demo=demo) or group.name,
+            description=described,
             row=row,
             seeds=tuple(_seed_name(*seeds) for seeds in group.runs),
             figures={metric.name: _figures(task, metric, group, own, beside) for metric in task.metrics},

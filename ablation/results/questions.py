@@ -18,12 +18,14 @@ class Family:
         title: above their answers.
         margin: a difference up to this (a fraction) serves a reader equally well.
         overrides: what all their rows are run with besides their own settings.
+        evaluation: which evaluation of their runs is compared, where these have several, by column name.
         suffix: what follows the names of their rows, so that a reader sees the overrides.
     """
 
     title: str
     margin: float
     overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
+    evaluation: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
     suffix: str = ""
 
 

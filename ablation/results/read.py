@@ -50,13 +50,13 @@ class FinishedRun:
 
     Attributes:
         settings: what differs from the defaults, seeds aside, with the digests of weights and data other than the
-            published ones, and what tells this evaluation of the run from its others; of a baseline only whether it is
-            the demo's, and such data.
+            published ones; of a baseline only whether it is the demo's, and such data.
         seeds: (seed, order seed or None); ``NO_SEED`` for a baseline.
         values: by the name of the metric.
         counts: right answers of each split that a metric is a share of.
         fields: the line, by column name.
         folder: of the run's own files; it may be missing.
+        evaluation: what tells this evaluation of the run from its others, by column name.
     """
 
     task: Task
@@ -67,6 +67,7 @@ class FinishedRun:
     training_minutes: float
     fields: Mapping[str, str]
     folder: Path
+    evaluation: Mapping[str, str]
 
     def __getitem__(self, column: str) -> str:
         return self.fields.get(column) or ""
@@ -77,10 +78,11 @@ class FinishedRun:
 
     @cached_property
     def key(self) -> str:
-        """Equal for runs that differ only in their seeds; a baseline's own name, if it is on the published data."""
+        """Equal for runs that are evaluated alike and differ only in their seeds; a baseline's own name, if it is on
+        the published data."""
         if self.is_baseline:
             return variant_key({"row": self["row"], **self.settings}) if self.settings else self["row"]
-        return variant_key(self.settings)
+        return variant_key({**self.settings, **self.evaluation})
 
     @cached_property
     def row(self) -> str:
@@ -171,13 +173,15 @@ def _read_line(line: str, columns: list[str], results_dir: Path, task: Task) -> 
         settings, seeds = {"demo": True} if fields.get("demo") == "True" else _foreign_data(fields, task), NO_SEED
     else:
         config = _read_config(fields, task)
-        settings, seeds = variant_settings(config, _foreign(config, fields, task)), (config.seed, config.order_seed)
-        settings |= {column: fields[column] for column in task.evaluation_columns if fields.get(column)}
+        order_seed = None if config.order_seed == config.seed else config.order_seed
+        settings, seeds = variant_settings(config, _foreign(config, fields, task)), (config.seed, order_seed)
+    evaluation = {column: fields[column] for column in task.evaluation_columns if fields.get(column)}
     values = {
         metric.name: counts[metric.split].accuracy if metric.split else _read_number(fields, metric.name)
         for metric in task.metrics
     }
-    return FinishedRun(task, settings, seeds, values, counts, minutes, fields, results_dir / RUNS_FOLDER / run_id)
+    folder = results_dir / RUNS_FOLDER / run_id
+    return FinishedRun(task, settings, seeds, values, counts, minutes, fields, folder, evaluation)
 
 
 def _read_number(fields: Mapping[str, str], column: str) -> float:

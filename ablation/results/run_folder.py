@@ -69,6 +69,8 @@ def describe_result(task: Task, result: ExperimentResult) -> RunRecord:
     }
     rows = []
     for evaluation in result.evaluations:
+        if tuple(evaluation.settings) != task.evaluation_columns:  # the report would take two rows for one
+            raise ValueError(f"task {task.name}: {tuple(evaluation.settings)} instead of {task.evaluation_columns}")
         known = {**fields, **evaluation_fields(evaluation)}
         rows.append({column: known[column] for column in task.columns})
     files: dict[str, str | bytes] = {

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -36,6 +37,7 @@ from ablation.run.training import Updater, predict, train
 
 Execution = NaiveExecution | PlannedExecution
 TRAINING_STAGE, EVALUATION_STAGE = 0, 1
+_ONE_RUN_AT_A_TIME = Lock()  # of this process: they share threads and random generators
 UPDATERS = {"naive": Updater, "planned": Updater, "recorded": RecordedUpdater}  # by --execution
 
 
@@ -111,7 +113,7 @@ def run_experiment(task: Task, config: ExperimentConfig, listener: Listener | No
     device = resolve_device(config)
     watch = Stopwatch(device)
     git_commit()  # remembered from here on: what the row names is the code that ran, not what is checked out at the end
-    with process_state_kept(), _failures_explained(config):
+    with _ONE_RUN_AT_A_TIME, process_state_kept(), _failures_explained(config):
         _set_up_process(config)
         with open_feature_cache(config, listener) as cache:
             with watch.part("load"):

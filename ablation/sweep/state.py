@@ -167,7 +167,7 @@ def estimate_seconds(planned: PlannedRun, reuses: bool, runs: Iterable[FinishedR
     """Mean wall-clock seconds of earlier runs of the same configuration on this device, whatever their seed; of those
     that had their features in the same way, if there are such. None without earlier runs."""
     key = variant_key(variant_settings(planned.config, planned.foreign))
-    same = [run for run in runs if run.key == key and run["device_name"] == device_name]
+    same = [run for run in runs if variant_key(run.settings) == key and run["device_name"] == device_name]
     alike = [run for run in same if (run["features"] == "reused") == reuses]
     minutes = [float(run["total_minutes"]) for run in alike or same if run["total_minutes"]]
     return 60 * statistics.fmean(minutes) if minutes else None

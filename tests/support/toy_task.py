@@ -19,6 +19,7 @@ from ablation.config.settings import fields_of, option
 from ablation.config.values import number
 from ablation.data.encode import encode_messages
 from ablation.listener import Count, Listener
+from ablation.results.questions import Question
 from ablation.results.task import Evaluation, Examples, Likeness, Measurement, Metric, Predictions, Task
 from ablation.run.inputs import open_tokenizer
 
@@ -55,7 +56,7 @@ class ToyTask(Task):
     headline = ERRORS
     splits = ("train", "validation", "test")
     published_data_digest = hashlib.sha256(b"numbers").hexdigest()
-    questions = ()
+    questions: tuple[Question, ...] = ()
     demo_questions = ()
     baselines: Mapping[str, str] = {}
 
