@@ -141,19 +141,16 @@ def write_checkpoint(saved: SavedRun, options: argparse.Namespace) -> None:
     import torch
     from safetensors.torch import save_file
 
+    from ablation.files.storage import replacing
     from ablation.run.trained_classifier import book_checkpoint
 
     target = Path(options.merge_lora)
     state = book_checkpoint(saved, joined_model(saved, options))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(target) as temporary:
         if target.suffix == ".safetensors":
             save_file(state, temporary)
         else:
             torch.save(state, temporary)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
     print(f"{target}: {len(state)} tensors, {target.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ablation.config.methods import METHOD_OPTIONS, METHODS
+from ablation.config.methods import DECLARATIONS, METHOD_OPTIONS
 from ablation.config.settings import MethodSettings
 from ablation.config.shapes import NANO
 
 
 def _needs_method(option: str) -> Callable[[MethodSettings], str]:
-    methods = [name for name, method in METHODS.items() if option in method.options]
+    methods = [name for name, method in DECLARATIONS.items() if option in method.options]
 
     def reason(config: MethodSettings) -> str:
         if config.trainable_layers in methods:

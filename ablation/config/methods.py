@@ -35,7 +35,7 @@ def _last(count: int) -> Callable[[int], int]:
 
 _LORA = Declaration(first_block=lambda n_blocks: 0, options=("lora_rank", "lora_alpha"))
 
-METHODS: dict[str, Declaration] = {
+DECLARATIONS: dict[str, Declaration] = {
     "all": Declaration(first_block=lambda n_blocks: 0, embeddings_train=True),
     "last_block": Declaration(first_block=_last(1)),
     "last_two_blocks": Declaration(first_block=_last(2)),
@@ -43,4 +43,4 @@ METHODS: dict[str, Declaration] = {
     "lora": _LORA,
     "lora_alternative": _LORA,
 }
-METHOD_OPTIONS = tuple(dict.fromkeys(option for method in METHODS.values() for option in method.options))
+METHOD_OPTIONS = tuple(dict.fromkeys(option for method in DECLARATIONS.values() for option in method.options))

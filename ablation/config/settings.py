@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ablation.config.methods import METHODS
+from ablation.config.methods import DECLARATIONS
 from ablation.config.shapes import ALL_SHAPES, MODEL_SHAPES, NANO, ModelShape, canonical_model_size
 from ablation.config.values import integer, number, one_of
 
 PRETRAINED, RANDOM = "pretrained", "random"
 WEIGHTS = (PRETRAINED, RANDOM)
-TRAINABLE_LAYERS = tuple(METHODS)
+TRAINABLE_LAYERS = tuple(DECLARATIONS)
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("fp32", "tf32", "bf16")
 EXECUTIONS = ("planned", "recorded", "naive")
@@ -96,7 +96,7 @@ class MethodSettings:
 
     @property
     def uses_lora(self) -> bool:
-        return "lora_rank" in METHODS[self.trainable_layers].options
+        return "lora_rank" in DECLARATIONS[self.trainable_layers].options
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,59 +1,16 @@
-"""The plain way to logits, and what both ways share.
-
-``NaiveExecution`` runs all blocks over all positions at every step, through ``GPTModel.forward``: the oracle.
-"""
+"""The plain way to logits: all blocks over all positions at every step, through ``GPTModel.forward``. The oracle."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ablation.data.encode import send
+from ablation.execution.base import Execution, at_least_float32
 from ablation.execution.setup import Setup, arithmetic
-from ablation.listener import Listener
 from ablation.model.classifier import materialise
 from ablation.model.readout import read
-
-
-class Execution:
-    """How logits come about: the model, and the labels on its device.
-
-    Attributes:
-        joins_batches: whether several batches are cheaper together than one by one.
-    """
-
-    joins_batches = False
-
-    def __init__(self, setup: Setup) -> None:
-        self.model, self.plan = setup.model, setup.plan
-        self._config, self._device = setup.config, setup.device
-        self._reach, self._messages = setup.reach, setup.messages
-        self._labels = {name: split.labels.to(setup.device) for name, split in setup.messages.items()}
-
-    @property
-    def features(self) -> str:
-        """Where this run's features come from: computed, reused or none."""
-        return "none"
-
-    def prepare(self, stage: int, listener: Listener) -> None:
-        """Compute what the messages of a stage need, before they are first asked for; stages come in order."""
-
-    def logits(self, split: str, batches: Sequence[Tensor]) -> list[Tensor]:
-        """For each batch of message indices (B,), the classifier's logits (B, C)."""
-        raise NotImplementedError
-
-    def labels(self, split: str, indices: Tensor) -> Tensor:
-        """The labels (B,) of some messages, on the device of the logits."""
-        return self._labels[split][send(indices, self._device)]
-
-    def trainable_parameters(self) -> list[nn.Parameter]:
-        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-
-    def trained_parameters(self, updates: int) -> dict[str, Tensor]:
-        """What was trained, by name, on the CPU, after so many updates."""
-        return {name: p.detach().cpu() for name, p in self.model.named_parameters() if p.requires_grad}
 
 
 class NaiveExecution(Execution):
@@ -71,8 +28,3 @@ class NaiveExecution(Execution):
         taken_in = send(self._reach.taken_in[split][indices], self._device)
         with arithmetic(self._config, self._device):
             return at_least_float32(read(self.model(tokens), taken_in, self.plan.pooled))
-
-
-def at_least_float32(logits: Tensor) -> Tensor:
-    """Half-precision logits as float32, so that the loss is computed in it; others as they are."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from ablation.config.experiment import RANDOM, ExperimentConfig
-from ablation.config.methods import METHODS
+from ablation.config.methods import DECLARATIONS
 from ablation.words import plural
 
 
@@ -116,7 +116,7 @@ def make_plan(config: ExperimentConfig, n_blocks: int | None = None) -> Executio
     Args:
         n_blocks: blocks of the model, where it is not of the configuration's shape.
     """
-    method, n_blocks = METHODS[config.trainable_layers], n_blocks or config.shape.n_layers
+    method, n_blocks = DECLARATIONS[config.trainable_layers], n_blocks or config.shape.n_layers
     seen = _seen(config)
     plan = ExecutionPlan(
         n_blocks=n_blocks,

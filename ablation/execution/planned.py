@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from ablation.data.encode import send
+from ablation.execution.base import Execution, at_least_float32
 from ablation.execution.blocks import logits_from_last_input
 from ablation.execution.embedding_rows import keep_occurring, occurring_rows, whole_embeddings
 from ablation.execution.features import FeatureOptions, PrefixFeatures, attended_positions
 from ablation.execution.layout import similar_lengths
-from ablation.execution.naive import Execution, at_least_float32
 from ablation.execution.plan import Start
 from ablation.execution.setup import Setup, arithmetic
 from ablation.execution.single_query import block_at_position

@@ -19,6 +19,7 @@ from ablation.config.shapes import NANO
 from ablation.data.demo import DISCLAIMER
 from ablation.data.encode import EncodedMessages, make_loaders
 from ablation.environment import environment_stamp, git_commit, peak_memory_mb
+from ablation.execution.base import Execution
 from ablation.execution.feature_cache import FeatureCache
 from ablation.execution.feature_file import FeatureStorageError
 from ablation.execution.features import FeatureOptions
@@ -35,7 +36,6 @@ from ablation.run.memory import GIGABYTE, feature_memory
 from ablation.run.recorded import RecordedUpdater
 from ablation.run.training import Updater, predict, train
 
-Execution = NaiveExecution | PlannedExecution
 TRAINING_STAGE, EVALUATION_STAGE = 0, 1
 _ONE_RUN_AT_A_TIME = Lock()  # of this process: they share threads and random generators
 UPDATERS = {"naive": Updater, "planned": Updater, "recorded": RecordedUpdater}  # by --execution

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ablation.config.experiment import ConfigError, ExperimentConfig
-from ablation.config.methods import METHODS as DECLARED
+from ablation.config.methods import DECLARATIONS
 from ablation.data.encode import EncodedMessages, encode_messages, send
 from ablation.execution.blocks import advance, logits_from_last_input
 from ablation.execution.features import attended_positions
@@ -151,7 +151,7 @@ def book_checkpoint(saved: SavedRun, model: GPTModel) -> dict[str, Tensor]:
         ClassifierError: the run's method does not merge.
     """
     method = saved.config.trainable_layers
-    if reason := DECLARED[method].cannot_merge:
+    if reason := DECLARATIONS[method].cannot_merge:
         raise ClassifierError(f"{saved.folder}: {method} does not merge into plain weights ({reason})")
     METHODS[method].merge(model)
     state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}

@@ -6,35 +6,22 @@ generator, one or two per pass over a loader, is the published script's and deci
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ablation.config.experiment import ExperimentConfig
+from ablation.execution.base import Execution
 from ablation.listener import Count, Listener, StepLosses
 from ablation.results.result import History
 from ablation.results.task import Task
 
 EVALUATED = ("train", "validation")  # while training, in this order: each pass draws from the global generator
-
-
-class Execution(Protocol):
-    """How logits come about. ``joins_batches`` says whether several batches are cheaper together than one by one."""
-
-    joins_batches: bool
-
-    def logits(self, split: str, batches: Sequence[Tensor]) -> list[Tensor]:
-        """For each batch of example indices (B,), the logits (B, C)."""
-
-    def labels(self, split: str, indices: Tensor) -> Tensor:
-        """The labels (B,) of some examples, on the device of the logits."""
-
-    def trainable_parameters(self) -> list[torch.nn.Parameter]: ...
 
 
 def make_optimizer(parameters: list[torch.nn.Parameter], config: ExperimentConfig) -> torch.optim.Optimizer:

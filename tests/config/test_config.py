@@ -52,7 +52,7 @@ def test_given_flags_override_the_row() -> None:
 
 
 def test_names_offered_are_the_registries_keys() -> None:
-    assert list(TRAINABLE_LAYERS) == list(declared.METHODS) == list(registry.METHODS)
+    assert list(TRAINABLE_LAYERS) == list(declared.DECLARATIONS) == list(registry.METHODS)
     assert set(TOKEN_POSITIONS) == set(READOUTS)
 
 

@@ -13,9 +13,9 @@ from ablation.config import methods as declared
 from ablation.config.experiment import TOKEN_POSITIONS, ExperimentConfig
 from ablation.data.encode import EncodedMessages
 from ablation.data.spam import LABELS
+from ablation.execution.base import Execution
 from ablation.execution.feature_cache import FeatureCache
 from ablation.execution.features import FeatureOptions
-from ablation.execution.naive import Execution
 from ablation.execution.planned import PlannedExecution
 from ablation.execution.setup import make_setup
 from ablation.listener import Listener
@@ -38,7 +38,7 @@ LAYOUTS = list(itertools.product((False, True), (False, True)))  # without the m
 @pytest.fixture(autouse=True)
 def toy_methods(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, (declaration, method) in TOY_METHODS.items():
-        monkeypatch.setitem(declared.METHODS, name, declaration)
+        monkeypatch.setitem(declared.DECLARATIONS, name, declaration)
         monkeypatch.setitem(registry.METHODS, name, method)
 
 
@@ -87,7 +87,7 @@ def test_naive_planned_and_classify_agree(method: str, position: str, pooled: bo
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_the_plan_would_go_around_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     declaration, method, message = REFUSED[name]
-    monkeypatch.setitem(declared.METHODS, name, declaration)
+    monkeypatch.setitem(declared.DECLARATIONS, name, declaration)
     monkeypatch.setitem(registry.METHODS, name, method)
     config = tiny_config(trainable_layers=name)
     with pytest.raises(ValueError, match=message):
@@ -97,7 +97,7 @@ def test_what_the_plan_would_go_around_is_refused(name: str, monkeypatch: pytest
 def test_a_method_that_trains_more_than_it_declares_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The plan would freeze half of it, without a word."""
     for real, modest, what in (("last_two_blocks", "last_block", "block 1"), ("all", "lora", "embeddings")):
-        monkeypatch.setitem(declared.METHODS, real, declared.METHODS[modest])
+        monkeypatch.setitem(declared.DECLARATIONS, real, declared.DECLARATIONS[modest])
         config = tiny_config(trainable_layers=real)
         with pytest.raises(ValueError, match=f"method {real} trains {what}"):
             make_execution(config, make_messages(config), "planned")
@@ -129,7 +129,7 @@ def test_of_blocks_that_a_method_changed_no_features_are_kept(
 ) -> None:
     """Their key could not say what they compute."""
     cases = {"last_block": True, "unknown last block": True, "unknown frozen block": False, "other heads": False}
-    monkeypatch.setitem(declared.METHODS, "other heads", declared.METHODS["last_block"])
+    monkeypatch.setitem(declared.DECLARATIONS, "other heads", declared.DECLARATIONS["last_block"])
     monkeypatch.setitem(registry.METHODS, "other heads", registry.Method(last_block, other_heads))
     for method, kept in cases.items():
         config = tiny_config(trainable_layers=method, trainable_token_pos="flexible")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ablation.config.experiment import ExperimentConfig
-from ablation.config.methods import METHODS
+from ablation.config.methods import DECLARATIONS
 from ablation.config.shapes import MODEL_SHAPES, ModelShape
 from ablation.model.classifier import assemble, build_classifier
 from tests.support.tiny import SHAPE, make_execution, make_messages, tiny_config
@@ -73,8 +73,8 @@ def test_exact_names_of_what_trains(policy: str) -> None:
     names, first_block = EXPECTED_NAMES[policy]
     model = build_classifier(tiny_config(trainable_layers=policy), SHAPE)
     assert {name for name, p in model.named_parameters() if p.requires_grad} == names
-    assert METHODS[policy].first_block(3) == first_block
-    assert METHODS[policy].embeddings_train == (names >= EMBEDDINGS)
+    assert DECLARATIONS[policy].first_block(3) == first_block
+    assert DECLARATIONS[policy].embeddings_train == (names >= EMBEDDINGS)
 
 
 @pytest.mark.parametrize("policy", EXPECTED_NAMES)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ablation.config.experiment import ExperimentConfig
-from ablation.execution.naive import Execution
+from ablation.execution.base import Execution
 from tests.support.tiny import make_execution, make_messages
 
 

@@ -1,0 +1,56 @@
+"""What every way to logits has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ablation.data.encode import send
+from ablation.execution.setup import Setup
+from ablation.listener import Listener
+
+
+class Execution:
+    """How logits come about: the model, and the labels on its device.
+
+    Attributes:
+        joins_batches: whether several batches are cheaper together than one by one.
+    """
+
+    joins_batches = False
+
+    def __init__(self, setup: Setup) -> None:
+        self.model, self.plan = setup.model, setup.plan
+        self._config, self._device = setup.config, setup.device
+        self._reach, self._messages = setup.reach, setup.messages
+        self._labels = {name: split.labels.to(setup.device) for name, split in setup.messages.items()}
+
+    @property
+    def features(self) -> str:
+        """Where this run's features come from: computed, reused or none."""
+        return "none"
+
+    def prepare(self, stage: int, listener: Listener) -> None:
+        """Compute what the messages of a stage need, before they are first asked for; stages come in order."""
+
+    def logits(self, split: str, batches: Sequence[Tensor]) -> list[Tensor]:
+        """For each batch of message indices (B,), the classifier's logits (B, C)."""
+        raise NotImplementedError
+
+    def labels(self, split: str, indices: Tensor) -> Tensor:
+        """The labels (B,) of some messages, on the device of the logits."""
+        return self._labels[split][send(indices, self._device)]
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    def trained_parameters(self, updates: int) -> dict[str, Tensor]:
+        """What was trained, by name, on the CPU, after so many updates."""
+        return {name: p.detach().cpu() for name, p in self.model.named_parameters() if p.requires_grad}
+
+
+def at_least_float32(logits: Tensor) -> Tensor:
+    """Half-precision logits as float32, so that the loss is computed in it; others as they are."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
