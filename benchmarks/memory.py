@@ -1,10 +1,10 @@
 """Memory of the runs that are too large to hold: row 13 (1024 positions) and GPT-2 XL's row 8, sampled over a run.
 
-    python benchmarks/memory.py [TASK ...] [--record benchmarks/records/DATE_memory]
+    python benchmarks/memory.py [CASE ...] [--record benchmarks/records/DATE_memory]
 
-Each task is a process of its own, watched from outside. It goes through what a run does, in its order: digest of a
+Each case is a process of its own, watched from outside. It goes through what a run does, in its order: digest of a
 weights file in GPT-2's true format (random numbers, made on the spot), frozen pass, training, evaluation. Messages are
-random tokens. What a task leaves out of the full run, and why that does not change the peak, stands in ``TASKS``.
+random tokens. What a case leaves out of the full run, and why that does not change the peak, stands in ``CASES``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,17 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import torch  # noqa: E402
+
 from ablation.config.rows import row_config  # noqa: E402
+from ablation.data.encode import EncodedMessages, encode_messages, make_loaders  # noqa: E402
+from ablation.data.spam import SPLITS  # noqa: E402
+from ablation.execution.setup import make_setup  # noqa: E402
+from ablation.listener import Listener  # noqa: E402
+from ablation.model.weights import open_weights  # noqa: E402
+from ablation.run import experiment  # noqa: E402
+from ablation.run.training import predict, train  # noqa: E402
+from ablation.tasks.spam import SPAM  # noqa: E402
 from benchmarks.load_weights import megabytes, random_weights  # noqa: E402
 from benchmarks.machine import MemorySampler  # noqa: E402
 from benchmarks.record import earlier_results, markdown_table, write_record  # noqa: E402
@@ -32,7 +42,7 @@ PASS = "frozen pass"
 
 
 @dataclass(frozen=True)
-class Task:
+class Case:
     """One measurement.
 
     Attributes:
@@ -53,27 +63,27 @@ class Task:
     left_out: str
 
 
-TASKS = {
-    "row13-all-blocks": Task(
+CASES = {
+    "row13-all-blocks": Case(
         13, 1024, 12, (105, 15, 30), 0.2, 3e9,
         "150 of 1,494 messages, and chunks of 0.2 GB instead of 2 GB: the table is larger than the chunk here too, and"
         " lies in a mapped file; the full run adds the other 1.8 GB of a chunk",
     ),
-    "row13-all-messages": Task(
+    "row13-all-messages": Case(
         13, 1024, 2, ALL_MESSAGES, None, 3e9,
         "1 of the 11 frozen blocks: each is read from the mapped file when its turn comes and dropped afterwards, so"
         " that their number does not matter (row8-few-messages shows it; row13-all-blocks goes through all of them)",
     ),
-    "row8-few-messages": Task(
+    "row8-few-messages": Case(
         8, 120, 9, (105, 15, 30), None, 4e9,
         "150 of 1,494 messages, and the first 8 of the 47 frozen blocks: shows that the blocks' number does not matter;"
         " the full run adds the hidden states of the other 1,344 messages, 1.03 GB",
     ),
-    "row8-all-messages": Task(
+    "row8-all-messages": Case(
         8, 120, 2, ALL_MESSAGES, None, 4e9,
         "1 of the 47 frozen blocks: they are equally large, and one is in use at a time (row8-few-messages shows it)",
     ),
-    "row8-first-blocks": Task(
+    "row8-first-blocks": Case(
         8, 120, 9, ALL_MESSAGES, None, 4e9,
         "the first 8 of the 47 frozen blocks: the others are as large, and one is in use at a time",
     ),
@@ -82,15 +92,15 @@ TASKS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Memory of the large runs.")
-    parser.add_argument("tasks", nargs="*", default=list(TASKS), help=f"of {', '.join(TASKS)}; all if none is given")
+    parser.add_argument("cases", nargs="*", default=list(CASES), help=f"of {', '.join(CASES)}; all if none is given")
     parser.add_argument("--record", type=Path, help="folder for the raw figures and the environment")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        run(TASKS[options.tasks[0]], Path(options.child))
+        run(CASES[options.cases[0]], Path(options.child))
         return
-    results = earlier_results(options.record)  # tasks may be measured one by one
-    for name in options.tasks:
+    results = earlier_results(options.record)  # cases may be measured one by one
+    for name in options.cases:
         results[name] = measure(name)
         write_record(options.record, results, table(results))
     print(table(results))
@@ -100,9 +110,9 @@ def main() -> None:
 
 
 def measure(name: str) -> dict[str, Any]:
-    """Run a task in a process of its own and sample its memory, phase by phase."""
-    task = TASKS[name]
-    with random_weights(task_shape(task)) as file:
+    """Run a case in a process of its own and sample its memory, phase by phase."""
+    case = CASES[name]
+    with random_weights(case_shape(case)) as file:
         command = [sys.executable, __file__, name, "--child", str(file)]
         began = time.perf_counter()
         with (
@@ -117,7 +127,7 @@ def measure(name: str) -> dict[str, Any]:
         if process.returncode:
             raise SystemExit(f"{name}: the process failed with status {process.returncode}")
     return {
-        **dataclasses.asdict(task),
+        **dataclasses.asdict(case),
         "steps": STEPS,
         "seconds": time.perf_counter() - began,
         "peak": dataclasses.asdict(sampler.peak),
@@ -145,62 +155,62 @@ def table(results: dict[str, Any]) -> str:
 # ---- the run that is watched ----------------------------------------------------------------------------------------
 
 
-def task_shape(task: Task) -> Any:
-    return dataclasses.replace(row_config(task.row).shape, n_layers=task.blocks)
+def case_shape(case: Case) -> Any:
+    return dataclasses.replace(row_config(case.row).shape, n_layers=case.blocks)
 
 
-def run(task: Task, file: Path) -> None:
-    """What ``run_experiment`` does, with a shorter model and made-up messages; tells its phases."""
-    import torch
+def phase(name: str) -> None:
+    """Tell the parent, which samples the memory, what comes now."""
+    print(f"phase: {name}", flush=True)
 
-    from ablation.data.encode import encode_messages, make_loaders
-    from ablation.data.spam import SPLITS
-    from ablation.execution.setup import make_setup
-    from ablation.listener import Listener
-    from ablation.model.weights import open_weights
-    from ablation.run import experiment
-    from ablation.run.training import predict, train
-    from ablation.tasks.spam import SPAM
 
-    def phase(name: str) -> None:
-        print(f"phase: {name}", flush=True)
+class PhasesOfPass(Listener):
+    """Cuts the frozen pass over what training needs into as many phases as there are blocks."""
 
-    class Parts(Listener):
-        """Cuts the frozen pass over what training needs into as many phases as there are blocks."""
+    def __init__(self, blocks: int) -> None:
+        self.blocks = blocks
 
-        def work_started(self, what: str, amount: int, unit: str) -> None:
-            self.amount, self.done, self.part = amount, 0, 0
+    def work_started(self, what: str, amount: int, unit: str) -> None:
+        self.amount, self.done, self.part = amount, 0, 0
 
-        def work_advanced(self, amount: int) -> None:
-            self.done += amount
-            part = self.done * plan.prefix_blocks // self.amount
-            if part > self.part:
-                self.part = part
-                phase(f"{PASS}, {part} of {plan.prefix_blocks}")
+    def work_advanced(self, amount: int) -> None:
+        self.done += amount
+        part = self.done * self.blocks // self.amount
+        if part > self.part:
+            self.part = part
+            phase(f"{PASS}, {part} of {self.blocks}")
 
-    phase("loading")
-    config = row_config(task.row, max_steps=STEPS, feature_memory=task.feature_memory, device="cpu")
-    weights = open_weights(file, task_shape(task))
-    digest = weights.digest()
+
+def made_up_messages(case: Case, vocabulary: int) -> dict[str, EncodedMessages]:
+    """Random tokens, as many messages and positions as the case says."""
     draw = torch.Generator().manual_seed(0)
-    messages = {
+    return {
         split: encode_messages(
-            torch.randint(weights.shape.vocab_size, (count, task.positions), generator=draw).tolist(),
+            torch.randint(vocabulary, (count, case.positions), generator=draw).tolist(),
             [message % 2 for message in range(count)],
-            task.positions,
+            case.positions,
             pad_token=50256,
             padded=True,
         )
-        for split, count in zip(SPLITS, task.messages, strict=True)
+        for split, count in zip(SPLITS, case.messages, strict=True)
     }
+
+
+def run(case: Case, file: Path) -> None:
+    """What ``run_experiment`` does, with a shorter model and made-up messages; tells its phases."""
+    phase("loading")
+    config = row_config(case.row, max_steps=STEPS, feature_memory=case.feature_memory, device="cpu")
+    weights = open_weights(file, case_shape(case))
+    digest = weights.digest()
+    messages = made_up_messages(case, weights.shape.vocab_size)
     setup = make_setup(config, weights, messages, torch.device("cpu"))
-    plan = setup.plan
-    print(plan.describe(), flush=True)
+    blocks = setup.plan.prefix_blocks
+    print(setup.plan.describe(), flush=True)
     execution = experiment.make_execution(setup, None, digest)
     del weights, setup
     loaders = make_loaders(messages, config.batch_size)
     phase(PASS)
-    execution.prepare(experiment.TRAINING_STAGE, Parts())
+    execution.prepare(experiment.TRAINING_STAGE, PhasesOfPass(blocks))
     phase("training")
     train(SPAM, execution, loaders, config, Listener())
     phase(PASS)

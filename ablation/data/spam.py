@@ -90,13 +90,9 @@ def read_messages(path: Path, *, trust_new_hash: bool = False) -> pd.DataFrame:
         )
     # Otherwise a message that reads "NA" would become a missing value, and a lone carriage return would end a message.
     try:
+        columns = ["Label", "Text"]
         return pd.read_csv(
-            io.StringIO(text),
-            sep="\t",
-            header=None,
-            names=["Label", "Text"],
-            keep_default_na=False,
-            lineterminator="\n",
+            io.StringIO(text), sep="\t", header=None, names=columns, keep_default_na=False, lineterminator="\n"
         )
     except pd.errors.ParserError as error:
         raise DataError(f"{path}: {error}; check its quotation marks") from None

@@ -129,7 +129,7 @@ def crossed_mean(values: ArrayLike, clusters: ArrayLike) -> Estimate:
     (Liang and Zeger 1986, with C / (C − 1)); its degrees of freedom are those of the effective number of clusters,
     (Σ n²)² / Σ n⁴ (in the spirit of Carter, Schnepel and Steigerwald, Rev. Econ. Stat. 99, 2017). The degrees of
     freedom of the sum are Satterthwaite's (Biometrics Bulletin 2, 1946, p. 110) over those mean squares that are left
-    in it, and never fewer than the seeds alone would give.
+    in it, and never fewer than the seeds alone would give. (It is long because its terms are one derivation.)
 
     Args:
         values: (..., S, N), S at least 2.
