@@ -64,4 +64,4 @@ class HubConfig:
 
     def _refusal(self, key: str, expected: str) -> WeightsError:
         value = repr(self.settings[key])[:200]
-        return WeightsError(f"{self.path} says {key} {value}, but {expected}; give weights of such a model")
+        return WeightsError(f"{self.path} says {key} {value}, but {expected}; give weights of such a model, or delete the file if it is not theirs")
