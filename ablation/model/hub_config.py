@@ -63,5 +63,6 @@ class HubConfig:
                 raise self._refusal(key, f"the model in use has {getattr(shape, ours)}")
 
     def _refusal(self, key: str, expected: str) -> WeightsError:
-        value = repr(self.settings[key])[:200]
-        return WeightsError(f"{self.path} says {key} {value}, but {expected}; give weights of such a model, or delete the file if it is not theirs")
+        said = f"{key} {self.settings[key]!r:.200}"
+        advice = "give weights of such a model, or delete the file if it is not theirs"
+        return WeightsError(f"{self.path} says {said}, but {expected}; {advice}")
