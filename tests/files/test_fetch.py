@@ -316,17 +316,6 @@ def test_published_weights_are_known_by_their_hash(
         assert not published.is_published_weights(own, SMALL)
 
 
-def test_published_checkpoints_are_known_where_both_hashes_are(
-    server: MisbehavingServer, tmp_path: Path, options: FetchOptions
-) -> None:
-    folder = fetch.fetch_weights(SMALL, tmp_path, "openai", **options)
-    assert published.is_published_weights(folder, SMALL)
-    assert not published.is_published_weights(fetch.fetch_weights(MEDIUM, tmp_path, "openai", **options), MEDIUM)
-    index = folder / "model.ckpt.index"
-    index.write_bytes(INDEX[:-1] + b"x")
-    assert not published.is_published_weights(folder, SMALL)
-
-
 def test_published_is_what_a_path_means(server: MisbehavingServer, tmp_path: Path, options: FetchOptions) -> None:
     """A checkpoint by its prefix or index too; not another step or shards that lie beside the published file."""
     folder = fetch.fetch_weights(SMALL, tmp_path, "openai", **options)
@@ -340,6 +329,17 @@ def test_published_is_what_a_path_means(server: MisbehavingServer, tmp_path: Pat
     (folder / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-10"')
     assert not published.is_published_weights(folder, SMALL)
     (folder / "model.safetensors.index.json").touch()
+    assert not published.is_published_weights(folder, SMALL)
+
+
+def test_published_checkpoints_are_known_where_both_hashes_are(
+    server: MisbehavingServer, tmp_path: Path, options: FetchOptions
+) -> None:
+    folder = fetch.fetch_weights(SMALL, tmp_path, "openai", **options)
+    assert published.is_published_weights(folder, SMALL)
+    assert not published.is_published_weights(fetch.fetch_weights(MEDIUM, tmp_path, "openai", **options), MEDIUM)
+    index = folder / "model.ckpt.index"
+    index.write_bytes(INDEX[:-1] + b"x")
     assert not published.is_published_weights(folder, SMALL)
 
 
