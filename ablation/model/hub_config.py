@@ -44,7 +44,7 @@ class HubConfig:
                 raise self._refusal(key, f"GPT-2 is computed with {' or '.join(map(repr, accepted))}")
         inner, width = self.settings.get("n_inner"), self.settings.get("n_embd")
         if inner is not None and isinstance(width, int) and inner != 4 * width:
-            raise self._refusal("n_inner", f"GPT-2's is four times as wide as the model, {4 * width}")
+            raise self._refusal("n_inner", "GPT-2's is four times n_embd")
 
     def with_heads(self, shape: ModelShape) -> ModelShape:
         """The shape with the number of heads that is written here, if one is."""
@@ -52,7 +52,7 @@ class HubConfig:
         if key is None:
             return shape
         heads = self.settings[key]
-        if not isinstance(heads, int) or heads < 1 or shape.emb_dim % heads:
+        if type(heads) is not int or heads < 1 or shape.emb_dim % heads:
             raise self._refusal(key, f"it must be a divisor of the model's width, {shape.emb_dim}")
         return dataclasses.replace(shape, n_heads=heads)
 
