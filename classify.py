@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablation.commands import FAILED, FINISHED, INTERRUPTED, WRONG_COMMAND, fail
 from ablation.config.experiment import DEVICES, RANDOM, ExperimentConfig
-from ablation.config.flags import Parser
+from ablation.config.flags import Parser, weights_path_problems
 from ablation.config.shapes import NANO
 from ablation.data.labels import LABELS
 from ablation.data.lines import InputLine, groups, read_lines
@@ -228,8 +228,7 @@ def command_problems(options: argparse.Namespace) -> list[str]:
             problems.append(f"--merge_lora {target}: give a name that ends in .pth, .pt or .safetensors")
         if target.is_dir() or not target.absolute().parent.is_dir():
             problems.append(f"--merge_lora {target}: give a file in a folder that is there")
-    if options.weights_path is not None and not Path(options.weights_path).exists():
-        problems.append(f"--weights_path {options.weights_path}: no such file or folder; check the path")
+    problems.extend(weights_path_problems(options.weights_path))
     if options.threads is not None and options.threads < 1:
         problems.append(f"--threads {options.threads}: give a whole number of at least 1")
     return problems

@@ -154,9 +154,14 @@ def path_problems(results_dir: str, weights_path: str | None) -> list[str]:
         problems.append(f"--results_dir {results_dir}: {obstacle} is a file; give a folder")
     elif obstacle is not None and not os.access(obstacle, os.W_OK):
         problems.append(f"--results_dir {results_dir}: {obstacle} cannot be written to; give another folder")
-    if weights_path is not None and not Path(weights_path).exists():
-        problems.append(f"--weights_path {weights_path}: no such file or folder; check the path")
-    return problems
+    return problems + weights_path_problems(weights_path)
+
+
+def weights_path_problems(weights_path: str | None) -> list[str]:
+    """Whether there is nothing at the path, neither as such nor as the prefix of a TensorFlow checkpoint."""
+    if weights_path is None or Path(weights_path).exists() or Path(f"{weights_path}.index").exists():
+        return []
+    return [f"--weights_path {weights_path}: no such file or folder; check the path"]
 
 
 def remarks(config: CommonSettings, given: Iterable[str]) -> list[str]:

@@ -151,7 +151,9 @@ class RunOptions:
     data_dir: str = run_option("data", "folder of SMSSpamCollection.tsv, fetched into it if missing")
     models_dir: str = run_option("models", "folder of downloaded weights and vocabulary")
     weights_path: str | None = run_option(
-        None, "weights of your own: .safetensors, .pth or .pt, or the folder of a TensorFlow checkpoint"
+        None,
+        "weights of your own: .safetensors, .pth, .pt or .bin, the .index.json of several, a TensorFlow checkpoint by"
+        " its prefix, or the folder of any of these",
     )
     results_dir: str = run_option(
         RESULTS_DIR, f"folder of results.csv and of the runs' own folders; with --demo {DEMO_RESULTS_DIR}"

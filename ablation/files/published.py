@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ablation.files.proof import known_sha256
 from ablation.files.wanted import WantedFile
+from ablation.files.weight_paths import WeightsError, weights_file
 
 OPENAI = "https://openaipublic.blob.core.windows.net/gpt-2"
 BOOK_MIRROR = "https://f001.backblazeb2.com/file/LLMs-from-scratch"
@@ -158,17 +159,22 @@ def has_checkpoint(size: str, models_dir: Path) -> bool:
 
 
 def is_published_weights(path: Path, size: str) -> bool:
-    """Whether a safetensors file, or the folder of one or of a TensorFlow checkpoint, is the published one of a size,
-    byte for byte; False where no hash is published, or nothing of that size.
+    """Whether the weights that a path means, a safetensors file or a TensorFlow checkpoint, are the published ones of a
+    size, byte for byte; False where no hash is published, or nothing of that size.
 
     A large file is read as a whole the first time; its hash is then kept beside it.
     """
     if size not in RELEASES:
         return False
-    safetensors = safetensors_file(size)
-    if path.is_dir() and not (path / safetensors.name).exists():
-        return all(_has_published_hash(path / file.name, file) for file in checkpoint_files(size))
-    return _has_published_hash(path / safetensors.name if path.is_dir() else path, safetensors)
+    try:
+        found = weights_file(path)
+    except WeightsError:
+        return False
+    if found.suffix == ".index":
+        index, data = checkpoint_files(size)
+        shard = found.with_suffix(Path(data.name).suffix)
+        return _has_published_hash(found, index) and _has_published_hash(shard, data)
+    return _has_published_hash(found, safetensors_file(size))
 
 
 def _has_published_hash(path: Path, file: WantedFile) -> bool:

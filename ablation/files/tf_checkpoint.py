@@ -1,8 +1,8 @@
-"""Reads TensorFlow checkpoints (index table and data shard) with numpy; TensorFlow is not needed.
+"""Reads TensorFlow checkpoints (index table and data shards) with numpy; TensorFlow is not needed.
 
 The index is a table as LevelDB writes it (`doc/table_format.md` of LevelDB; `tensorflow/core/lib/io/format.h`), whose
-values are `BundleEntryProto` messages (`tensorflow/core/protobuf/tensor_bundle.proto`) that say where in the data
-shard a tensor lies. Every block of the index and every tensor carries a masked CRC-32C.
+values are `BundleEntryProto` messages (`tensorflow/core/protobuf/tensor_bundle.proto`) that say in which data shard a
+tensor lies, and where. Every block of the index and every tensor carries a masked CRC-32C.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
+from ablation.files.weight_paths import WeightsError
+
 FOOTER_BYTES = 48
 MAGIC = 0xDB4775248B80FB57
 BLOCK_TRAILER_BYTES = 5  # one byte of compression type, four of checksum
@@ -26,14 +28,15 @@ DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}  # `tensorflow/core
 Bytes = npt.NDArray[np.uint8]
 
 
-class WeightsError(Exception):
-    """A weights file cannot be used; one line: what, which value, what to do."""
-
-
 @dataclass(frozen=True)
 class TensorEntry:
-    """Where a tensor lies in the data shard; offset and size in bytes."""
+    """Where a tensor lies; offset and size in bytes.
 
+    Attributes:
+        shard: how the name of its data shard ends, `data-00000-of-00001` if there is one.
+    """
+
+    shard: str
     dtype: str
     shape: tuple[int, ...]
     offset: int
@@ -42,29 +45,40 @@ class TensorEntry:
 
 
 class Checkpoint:
-    """A checkpoint's tensors by name. Opening reads the index only."""
+    """A checkpoint's tensors by name. Opening reads the index only.
 
-    def __init__(self, index: Path, data: Path) -> None:
-        self.data = data
+    Args:
+        data: the one data shard; if None, all shards lie beside the index under their own names.
+    """
+
+    def __init__(self, index: Path, data: Path | None = None) -> None:
         self.entries = read_index(index)
+        endings = sorted({entry.shard for entry in self.entries.values()})
+        self.shards = {ending: data or index.with_suffix(f".{ending}") for ending in endings}
+        for ending, shard in self.shards.items():
+            self._check_length(ending, shard)
+
+    def _check_length(self, ending: str, shard: Path) -> None:
         try:
-            found = data.stat().st_size
+            found = shard.stat().st_size
         except OSError as error:
-            raise WeightsError(f"cannot read {data}: {error.strerror}") from error
+            raise WeightsError(f"cannot read {shard}: {error.strerror}") from error
         for name, entry in self.entries.items():
-            if entry.offset + entry.size > found:
+            if entry.shard == ending and entry.offset + entry.size > found:
                 raise WeightsError(
-                    f"{data} is truncated: {found} bytes, but {name} ends at byte {entry.offset + entry.size};"
+                    f"{shard} is truncated: {found} bytes, but {name} ends at byte {entry.offset + entry.size};"
                     " delete it and fetch it again"
                 )
 
     def read(self, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
-        """The named tensors as views of the memory-mapped file, each checked against its CRC-32C.
+        """The named tensors as views of the memory-mapped files, each checked against its CRC-32C.
 
-        The views may be written to; the file is not.
+        The views may be written to; the files are not.
         """
-        mapped = np.memmap(self.data, dtype=np.uint8, mode="c")
-        return {name: self._checked(name, mapped) for name in names}
+        names = list(names)
+        endings = {self.entries[name].shard for name in names}
+        mapped = {ending: np.memmap(self.shards[ending], dtype=np.uint8, mode="c") for ending in endings}
+        return {name: self._checked(name, mapped[self.entries[name].shard]) for name in names}
 
     def verify(self) -> None:
         """Check every tensor; raises WeightsError."""
@@ -77,7 +91,7 @@ class Checkpoint:
         found = _masked_crc32c(raw)
         if found != entry.masked_crc32c:
             raise WeightsError(
-                f"{self.data}: tensor {name} is damaged (masked CRC-32C {found:08x}, expected"
+                f"{self.shards[entry.shard]}: tensor {name} is damaged (masked CRC-32C {found:08x}, expected"
                 f" {entry.masked_crc32c:08x}); delete the file and fetch it again"
             )
         return raw.view(entry.dtype).reshape(entry.shape)
@@ -101,11 +115,14 @@ def _entries(content: bytes) -> Iterator[tuple[str, TensorEntry]]:
         raise ValueError(f"{len(content)} bytes without the closing magic number")
     _, _, position = _handle(footer, 0)  # of the meta-index block, which holds nothing of use
     offset, size, _ = _handle(footer, position)
+    shards = 1
     for _, value in _records(_block(content, offset, size)):  # the index block: one handle per data block
         data_offset, data_size, _ = _handle(value, 0)
         for key, message in _records(_block(content, data_offset, data_size)):
-            if key:  # the empty key holds the header
-                yield key.decode("utf-8"), _entry(message)
+            if key:
+                yield key.decode("utf-8"), _entry(message, shards)
+            else:  # BundleHeaderProto, which comes first: 1 number of shards
+                shards = dict(_fields(message)).get(1, 1)
 
 
 def _block(content: bytes, offset: int, size: int) -> bytes:
@@ -136,14 +153,16 @@ def _records(block: bytes) -> Iterator[tuple[bytes, bytes]]:
         position += fresh + length
 
 
-def _entry(message: bytes) -> TensorEntry:
+def _entry(message: bytes, shards: int) -> TensorEntry:
     """BundleEntryProto: 1 dtype, 2 shape, 3 shard, 4 offset, 5 size, 6 masked CRC-32C, 7 slices."""
     fields = dict(_fields(message))
     # TensorShapeProto: 2 dim, whose field 1 is the size; proto3 leaves zeros out.
     shape = tuple(dict(_fields(dim)).get(1, 0) for number, dim in _fields(fields.get(2, b"")) if number == 2)
-    if fields.get(1) not in DTYPES or fields.get(3, 0) != 0 or 7 in fields:
-        raise ValueError(f"data type {fields.get(1)}, shard {fields.get(3, 0)}, slices {7 in fields}: not supported")
-    entry = TensorEntry(DTYPES[fields[1]], shape, fields.get(4, 0), fields.get(5, 0), fields.get(6, 0))
+    shard = fields.get(3, 0)
+    if fields.get(1) not in DTYPES or shard not in range(shards) or 7 in fields:
+        raise ValueError(f"data type {fields.get(1)}, shard {shard} of {shards}, slices {7 in fields}: not supported")
+    place = f"data-{shard:05}-of-{shards:05}"
+    entry = TensorEntry(place, DTYPES[fields[1]], shape, fields.get(4, 0), fields.get(5, 0), fields.get(6, 0))
     if math.prod(shape) * np.dtype(entry.dtype).itemsize != entry.size:
         raise ValueError(f"shape {shape} does not fit {entry.size} bytes")
     return entry

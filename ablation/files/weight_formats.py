@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from ablation.files.tf_checkpoint import Checkpoint, WeightsError
+from ablation.files.tf_checkpoint import Checkpoint
+from ablation.files.weight_paths import WeightsError, read_object, weights_file
 
 STATE_DICT_ENDINGS = (".pth", ".pt", ".bin")
 
@@ -22,36 +23,25 @@ STATE_DICT_ENDINGS = (".pth", ".pt", ".bin")
 class WeightsFile(Protocol):
     """An opened file: `shapes` by the file's own names, and `read` for some of the tensors, as stored."""
 
-    paths: tuple[Path, ...]  # the first is the one that holds the numbers
+    paths: tuple[Path, ...]  # all in one folder; messages name the first
     shapes: dict[str, tuple[int, ...]]
 
     def read(self, names: Iterable[str]) -> dict[str, Tensor]: ...
 
 
 def open_file(path: Path) -> WeightsFile:
-    """Open a safetensors file, a PyTorch state dict, or the folder of one of these or of a TensorFlow checkpoint.
+    """Open a safetensors file, a PyTorch state dict, an index of several of these, a TensorFlow checkpoint by its
+    index or prefix, or the folder of one of them.
 
     Raises:
         WeightsError: no such file, another kind of file, or a damaged one.
     """
-    if not path.exists():
-        raise WeightsError(f"no weights at {path.absolute()}: check the path")
-    if path.is_dir() and not (path / "model.safetensors").exists():
-        found = sorted(path.glob("*.index"))
-        if len(found) != 1:
-            raise WeightsError(f"{path} holds no model.safetensors and {len(found)} *.index files, expected one")
-        return CheckpointFiles(found[0])
-    if path.is_dir():
-        return SafetensorsFile(path / "model.safetensors")
-    if path.suffix == ".safetensors":
-        return SafetensorsFile(path)
-    if path.suffix in STATE_DICT_ENDINGS:
-        return StateDictFile(path)
-    if path.suffix == ".index":
-        return CheckpointFiles(path)
+    file = weights_file(path)
+    if file.suffix in KINDS:
+        return KINDS[file.suffix](file)
     raise WeightsError(
         f"{path} is no weights file by its name: give a .safetensors, a {' or '.join(STATE_DICT_ENDINGS)},"
-        " or the folder of a TensorFlow checkpoint"
+        " or the folder of one of these or of a TensorFlow checkpoint"
     )
 
 
@@ -116,13 +106,60 @@ class CheckpointFiles:
     """A TensorFlow checkpoint; each tensor's checksum is checked whenever it is read."""
 
     def __init__(self, index: Path) -> None:
-        data = index.with_name(f"{index.stem}.data-00000-of-00001")
-        self.paths: tuple[Path, ...] = (data, index)
-        self.checkpoint = Checkpoint(index, data)
+        self.checkpoint = Checkpoint(index)
+        self.paths: tuple[Path, ...] = (*self.checkpoint.shards.values(), index)
         self.shapes = {name: entry.shape for name, entry in self.checkpoint.entries.items()}
 
     def read(self, names: Iterable[str]) -> dict[str, Tensor]:
         return {name: torch.from_numpy(array) for name, array in self.checkpoint.read(names).items()}
+
+
+class ShardedFile:
+    """Several files of one folder as one, by the index that transformers writes beside them."""
+
+    def __init__(self, index: Path) -> None:
+        self._shards = [_open_shard(index, name, tensors) for name, tensors in sorted(_listed(index).items())]
+        self.paths: tuple[Path, ...] = (index, *(shard.paths[0] for shard in self._shards))
+        self.shapes = {name: shape for shard in self._shards for name, shape in shard.shapes.items()}
+
+    def read(self, names: Iterable[str]) -> dict[str, Tensor]:
+        wanted, read = set(names), {}
+        for shard in self._shards:
+            if here := wanted & shard.shapes.keys():
+                read.update(shard.read(here))
+        return read
+
+
+def _listed(index: Path) -> dict[str, set[str]]:
+    """The shards' names, and the tensors that the index puts into each."""
+    places = read_object(index).get("weight_map")
+    if not isinstance(places, dict) or not places or not all(isinstance(place, str) for place in places.values()):
+        raise WeightsError(f"{index} has no weight_map of tensors and their files; give the index of sharded weights")
+    listed: dict[str, set[str]] = {}
+    for tensor, place in places.items():
+        if re.search(r"[/\\:]", place):  # leads out of the folder, on one system or another
+            raise WeightsError(f"{index} lists {place[:200]!r}, which is no file of its folder; fetch it again")
+        if Path(place).suffix not in SHARD_KINDS:
+            raise WeightsError(f"{index} lists {place[:200]!r}, which is no {' or '.join(SHARD_KINDS)}; fetch it again")
+        listed.setdefault(place, set()).add(tensor)
+    return listed
+
+
+def _open_shard(index: Path, name: str, tensors: set[str]) -> WeightsFile:
+    path = index.with_name(name)
+    if path not in index.parent.iterdir():
+        raise WeightsError(f"{index} lists {name[:200]!r}, which is missing; fetch it too")
+    shard = SHARD_KINDS[path.suffix](path)
+    if different := sorted(tensors ^ shard.shapes.keys()):
+        raise WeightsError(f"{index} and {name} disagree about {str(different[:4])[:200]}; fetch both again")
+    return shard
+
+
+SHARD_KINDS: dict[str, Callable[[Path], WeightsFile]] = {
+    ".safetensors": SafetensorsFile,
+    **dict.fromkeys(STATE_DICT_ENDINGS, StateDictFile),
+}
+KINDS = {**SHARD_KINDS, ".json": ShardedFile, ".index": CheckpointFiles}
 
 
 def _one_line(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ablation.config.shapes import MODEL_SHAPES, ModelShape
-from ablation.files.tf_checkpoint import WeightsError
+from ablation.files.weight_paths import WeightsError
 
 HEAD = "out_head.weight"
 HEAD_WIDTH = 64  # of every attention head in every GPT-2

@@ -21,8 +21,9 @@ from torch.overrides import TorchFunctionMode
 
 from ablation.config.shapes import ModelShape
 from ablation.files.storage import beside, read_json, replace_file
-from ablation.files.tf_checkpoint import WeightsError
 from ablation.files.weight_formats import WeightsFile, open_file
+from ablation.files.weight_paths import WeightsError
+from ablation.model.hub_config import HubConfig
 from ablation.model.layouts import HEAD, Stored, locate
 
 
@@ -110,20 +111,24 @@ def combined_digest(lines: Mapping[str, str]) -> str:
 
 
 def open_weights(path: Path, shape: ModelShape | None = None) -> Weights:
-    """Open a weights file or folder and check names and shapes; reads no tensor.
+    """Open a weights file or folder and check names, shapes and a `config.json` beside it; reads no tensor.
 
     Args:
-        path: a `.safetensors` in Hugging Face's or this project's names, a `.pth`/`.pt` state dict in either, or the
-            folder of a TensorFlow checkpoint.
+        path: a `.safetensors` in Hugging Face's or this project's names, a `.pth`/`.pt`/`.bin` state dict in either,
+            the index of several of these, a TensorFlow checkpoint by its prefix, or the folder of any.
         shape: the model that it must hold. If None, it is taken from the tensors; the number of heads, which they do
-            not tell, is then that of a head width of 64.
+            not tell, is then that of `config.json`, or else that of a head width of 64.
 
     Raises:
         WeightsError: a damaged file, another model, missing or surplus tensors, or wrong shapes.
     """
     file = open_file(path)
-    shape, stored = locate(path, file.shapes, shape)
-    return Weights(file, shape, stored)
+    config = HubConfig(file.paths[0].with_name("config.json"))
+    found, stored = locate(path, file.shapes, shape)
+    if shape is None:
+        found = config.with_heads(found)
+    config.check(found)
+    return Weights(file, found, stored)
 
 
 class WithoutDraws(TorchFunctionMode):

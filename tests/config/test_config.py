@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -103,6 +104,15 @@ def test_bad_values_are_refused(flags: dict[str, str | bool], message: str) -> N
     with pytest.raises(ConfigError, match=message) as caught:
         EXPERIMENTS.configure(flags)
     assert len(caught.value.problems) == 1
+
+
+def test_a_checkpoint_is_found_by_its_prefix(tmp_path: Path) -> None:
+    prefix = tmp_path / "model.ckpt"
+    with pytest.raises(ConfigError, match="no such file"):
+        EXPERIMENTS.configure({"weights_path": str(prefix)})
+    (tmp_path / "model.ckpt.index").touch()
+    config, _ = EXPERIMENTS.configure({"weights_path": str(prefix)})
+    assert config.weights_path == str(prefix)
 
 
 @pytest.mark.parametrize("row", ["0", "20", "-1", "one"])

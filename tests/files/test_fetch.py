@@ -316,6 +316,22 @@ def test_published_weights_are_known_by_their_hash(
         assert not published.is_published_weights(own, SMALL)
 
 
+def test_published_is_what_a_path_means(server: MisbehavingServer, tmp_path: Path, options: FetchOptions) -> None:
+    """A checkpoint by its prefix or index too; not another step or shards that lie beside the published file."""
+    folder = fetch.fetch_weights(SMALL, tmp_path, "openai", **options)
+    assert published.is_published_weights(folder / "model.ckpt", SMALL)
+    assert published.is_published_weights(folder / "model.ckpt.index", SMALL)
+    (folder / "model.ckpt-9.index").touch()
+    (folder / "checkpoint").write_text('model_checkpoint_path: "model.ckpt"')
+    assert published.is_published_weights(folder, SMALL)
+    (folder / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-9"')
+    assert not published.is_published_weights(folder, SMALL)
+    (folder / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-10"')
+    assert not published.is_published_weights(folder, SMALL)
+    (folder / "model.safetensors.index.json").touch()
+    assert not published.is_published_weights(folder, SMALL)
+
+
 def test_published_checkpoints_are_known_where_both_hashes_are(
     server: MisbehavingServer, tmp_path: Path, options: FetchOptions
 ) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ablation.files import tf_checkpoint
 from ablation.files.tf_checkpoint import Checkpoint, WeightsError, read_index
+from ablation.files.weight_formats import open_file
 from ablation.model.weights import open_weights
 from tests.support import tf_checkpoint_writer
 
@@ -39,6 +40,17 @@ def test_checkpoint_written_by_tensorflow() -> None:
         assert tensor.dtype == np.float32
         assert list(tensor.shape) == expected[name]["shape"]
         np.testing.assert_array_equal(tensor.ravel(), np.float32(expected[name]["values"]))
+
+
+def test_steps_and_shards_written_by_tensorflow() -> None:
+    """The folder holds two steps of two shards; its `checkpoint` file has the absolute path of another machine."""
+    expected = json.loads((FIXTURE / "tensors.json").read_text(encoding="utf-8"))
+    for path, factor in (("", 1), ("model.ckpt-20", 1), ("model.ckpt-3", 2), ("model.ckpt-3.index", 2)):
+        file = open_file(FIXTURE / "sharded" / path)
+        assert len(file.paths) == 3 and file.shapes.keys() == expected.keys()
+        for name, tensor in file.read(expected).items():
+            numbers = np.float32(expected[name]["values"]).reshape(expected[name]["shape"])
+            np.testing.assert_array_equal(tensor.numpy(), factor * numbers)
 
 
 def test_the_writer_of_these_tests_agrees_with_tensorflow() -> None:

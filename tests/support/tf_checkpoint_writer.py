@@ -23,22 +23,33 @@ def random_tensor(shape: tuple[int, ...], seed: int) -> Array:
 
 def write(tensors: Mapping[str, Array], block_bytes: int = 1 << 18) -> tuple[bytes, bytes]:
     """Index and data shard. `block_bytes`: a block of the index ends when it holds so many (TensorFlow: 256 KiB)."""
-    data = b""
-    records = [(b"", _number(1, 1) + _message(3, _number(1, 1)))]  # BundleHeaderProto: one shard, version 1
-    for name in sorted(tensors, key=lambda text: text.encode()):
+    index, (data,) = write_shards(tensors, 1, block_bytes)
+    return index, data
+
+
+def write_shards(
+    tensors: Mapping[str, Array], shards: int, block_bytes: int = 1 << 18
+) -> tuple[bytes, tuple[bytes, ...]]:
+    """Index and data shards, over which the tensors are dealt out in turn."""
+    data = [b""] * shards
+    records = [(b"", _number(1, shards) + _message(3, _number(1, 1)))]  # BundleHeaderProto: so many shards, version 1
+    for number, name in enumerate(sorted(tensors, key=lambda text: text.encode())):
         raw = np.ascontiguousarray(tensors[name], dtype="<f4").tobytes()
         shape = b"".join(_message(2, _number(1, size)) for size in tensors[name].shape)
-        entry = _number(1, 1) + _message(2, shape) + _number(4, len(data)) + _number(5, len(raw))
-        records.append((name.encode(), entry + bytes([6 << 3 | 5]) + struct.pack("<I", masked_crc(raw))))
-        data += raw
-    return _table(records, block_bytes), data
+        shard = number % shards
+        entry = _number(1, 1) + _message(2, shape) + _number(3, shard) + _number(4, len(data[shard]))
+        entry += _number(5, len(raw)) + bytes([6 << 3 | 5]) + struct.pack("<I", masked_crc(raw))
+        records.append((name.encode(), entry))
+        data[shard] += raw
+    return _table(records, block_bytes), tuple(data)
 
 
-def write_folder(tensors: Mapping[str, Array], folder: Path) -> Path:
+def write_folder(tensors: Mapping[str, Array], folder: Path, name: str = "model.ckpt", shards: int = 1) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    index, data = write(tensors)
-    (folder / "model.ckpt.index").write_bytes(index)
-    (folder / "model.ckpt.data-00000-of-00001").write_bytes(data)
+    index, data = write_shards(tensors, shards)
+    (folder / f"{name}.index").write_bytes(index)
+    for number, content in enumerate(data):
+        (folder / f"{name}.data-{number:05}-of-{shards:05}").write_bytes(content)
     return folder
 
 
