@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablation.files.proof import known_sha256
+from ablation.files.proof import sha256_of
 from ablation.files.wanted import WantedFile
 
 OPENAI = "https://openaipublic.blob.core.windows.net/gpt-2"
@@ -161,7 +161,10 @@ def is_published_weights(path: Path, size: str) -> bool:
     """Whether a safetensors file, or the folder of one or of a TensorFlow checkpoint, is the published one of a size,
     byte for byte; False where no hash is published, or nothing of that size.
 
-    A large file is read as a whole the first time; its hash is then kept beside it.
+    The file is read as a whole each time.
+
+    Raises:
+        DownloadError: it cannot be read.
     """
     if size not in RELEASES:
         return False
@@ -174,4 +177,4 @@ def is_published_weights(path: Path, size: str) -> bool:
 def _has_published_hash(path: Path, file: WantedFile) -> bool:
     if file.sha256 is None or not path.is_file() or file.exact_size not in (None, path.stat().st_size):
         return False
-    return known_sha256(path) == file.sha256
+    return sha256_of(path) == file.sha256

@@ -6,9 +6,7 @@ that a model larger than the memory can be used block by block.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -20,7 +18,6 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ablation.config.shapes import ModelShape
-from ablation.files.storage import beside, read_json, replace_file
 from ablation.files.tf_checkpoint import WeightsError
 from ablation.files.weight_formats import WeightsFile, open_file
 from ablation.model.layouts import HEAD, Stored, locate
@@ -56,22 +53,11 @@ class Weights:
 
         Taken over a line `name shape SHA-256-of-the-float32-bytes` per tensor in the order of the names (row-major,
         little-endian). A head that equals `tok_emb.weight` is left out, since most files do not write it.
-        Kept beside the file with its size and modification time.
+        Computed anew each time: size and modification time do not tell that a bit has changed.
 
         Raises:
             WeightsError: NaN or infinity in a tensor, or a damaged file.
         """
-        sidecar = beside(self.path, ".digest.json")
-        files = {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in self._file.paths}
-        remembered = read_json(sidecar)
-        if remembered.get("files") == files and "digest" in remembered:
-            return str(remembered["digest"])
-        digest = self._computed_digest()
-        with contextlib.suppress(OSError):  # a folder that cannot be written to: computed again next time
-            replace_file(sidecar, json.dumps({"digest": digest, "files": files}))
-        return digest
-
-    def _computed_digest(self) -> str:
         lines: dict[str, str] = {}
         # hashlib and torch let other threads run; each thread holds the tensors of one block at most.
         with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:

@@ -446,6 +446,14 @@ def test_unwritable_place(fetcher: Fetcher) -> None:
 # Files that are already there
 
 
+def flip_a_bit(path: Path, position: int) -> None:
+    """Size and modification time stay."""
+    before, content = path.stat(), bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 def test_offline(fetcher: Fetcher) -> None:
     wanted = WantedFile(NAME, (fetcher.server.address(NAME),), None, sha256(CONTENT))
     with pytest.raises(DownloadError, match=r"file.bin is missing \(looked for /.*/models/file.bin\).*: get it"):
@@ -468,9 +476,8 @@ def test_truncated_file_of_another_program(fetcher: Fetcher, size: int | None) -
     assert (fetcher.folder / f"{NAME}.rejected").read_bytes() == CONTENT[:1000]
 
 
-def test_trust_new_hash(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trust_new_hash(fetcher: Fetcher) -> None:
     """A hash that turns out wrong: both values are shown, and the user may go on."""
-    monkeypatch.setattr("ablation.files.proof.REMEMBER_HASHES_FROM", 1000)  # as for a large file
     with pytest.raises(NoAddressError, match="--trust_new_hash"):
         fetcher(content=b"another")
     assert fetcher(content=b"another", trust_new_hash=True) == CONTENT
@@ -481,19 +488,47 @@ def test_trust_new_hash(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> No
     assert len(fetcher.server.requests) == 2
 
 
-def test_large_file_is_hashed_once(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ablation.files.proof.REMEMBER_HASHES_FROM", 1000)
-    fetcher()
+@pytest.mark.parametrize("length", [len(CONTENT), 9 << 20])
+def test_a_flipped_bit_is_found_though_size_and_time_are_kept(fetcher: Fetcher, length: int) -> None:
+    content = random.Random(5).randbytes(length)
+    fetcher.server.files["/" + NAME] = content
+    fetcher(content=content)
     path = fetcher.folder / NAME
-    times = path.stat()
-    damaged = bytearray(CONTENT)
-    damaged[7] ^= 1
-    path.write_bytes(damaged)
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert fetcher(offline=True) == damaged  # known by size and time
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
+    flip_a_bit(path, 7)
     with pytest.raises(DownloadError, match="SHA-256"):
-        fetcher(offline=True)
+        fetcher(content=content, offline=True)
+    assert fetcher(content=content) == content  # fetched again, what was there is set aside
+    assert (fetcher.folder / f"{NAME}.rejected").exists()
+
+
+def test_a_trusted_file_that_changes_is_no_longer_trusted(fetcher: Fetcher) -> None:
+    fetcher(content=b"another", trust_new_hash=True)
+    flip_a_bit(fetcher.folder / NAME, 7)
+    with pytest.raises(DownloadError, match=r"SHA-256 .*--offline forbids"):
+        fetcher(content=b"another", offline=True)
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_a_folder_in_the_files_place(fetcher: Fetcher, offline: bool) -> None:
+    """One line, and it stays where it is."""
+    (fetcher.folder / NAME).mkdir(parents=True)
+    with pytest.raises(DownloadError, match=r"cannot read .*file\.bin: Is a directory; .*move it away"):
+        fetcher(offline=offline)
+    assert fetcher.files() == {NAME}
+    assert not fetcher.server.requests
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_a_file_that_may_not_be_read(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch, offline: bool) -> None:
+    fetcher()
+
+    def refuse(path: Path, *arguments: object, **options: object) -> object:
+        raise PermissionError(13, "Permission denied")  # as for anybody but an administrator
+
+    with monkeypatch.context() as patched, pytest.raises(DownloadError, match=r"cannot read .*Permission denied"):
+        patched.setattr(Path, "open", refuse)
+        fetcher(offline=offline)
+    assert fetcher.files() == {NAME}
 
 
 # Around it
