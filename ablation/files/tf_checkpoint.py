@@ -91,7 +91,7 @@ def read_index(path: Path) -> dict[str, TensorEntry]:
         raise WeightsError(f"cannot read {path}: {error.strerror}") from error
     try:
         return dict(_entries(content))
-    except (ValueError, IndexError, struct.error) as error:
+    except (ValueError, TypeError, IndexError, OverflowError, MemoryError, struct.error) as error:
         raise WeightsError(f"{path} is no intact checkpoint index ({error}); delete it and fetch it again") from None
 
 
@@ -139,6 +139,8 @@ def _records(block: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _entry(message: bytes) -> TensorEntry:
     """BundleEntryProto: 1 dtype, 2 shape, 3 shard, 4 offset, 5 size, 6 masked CRC-32C, 7 slices."""
     fields = dict(_fields(message))
+    if any(isinstance(value, bytes) != (number in (2, 7)) for number, value in fields.items()):
+        raise ValueError(f"fields {sorted(fields)}: one is of another wire type than TensorFlow's")
     # TensorShapeProto: 2 dim, whose field 1 is the size; proto3 leaves zeros out.
     shape = tuple(dict(_fields(dim)).get(1, 0) for number, dim in _fields(fields.get(2, b"")) if number == 2)
     if fields.get(1) not in DTYPES or fields.get(3, 0) != 0 or 7 in fields:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import requests
 
 CHUNK = 1 << 16  # bytes; what a cut can lose at most
+LONGEST_LENGTH = 20  # digits; Python refuses to read thousands of them
 PASSING = {408, 425, 429, 500, 502, 503, 504}  # statuses that may be gone a moment later
 
 
@@ -143,22 +144,28 @@ def _placement(response: requests.Response, part: PartFile) -> tuple[int, int | 
         raise AddressFailedError("sends the file compressed although asked not to")
     if status == 200:  # also the answer to a Range that was ignored, or to an If-Range that no longer holds
         length = response.headers.get("Content-Length", "")
-        return 0, int(length) if length.isdecimal() else None
+        return 0, _length(length) if length.isdecimal() else None
     content_range = response.headers.get("Content-Range", "").strip()
     if status == 206:
         found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", content_range)
-        if found is None or int(found[1]) != have:
+        if found is None or _length(found[1]) != have:
             raise AddressFailedError(f"answers Content-Range {response.headers.get('Content-Range')!r} to byte {have}")
-        return have, None if found[2] == "*" else int(found[2])
+        return have, None if found[2] == "*" else _length(found[2])
     if status == 416 and have:
         total = content_range.removeprefix("bytes */")
-        if total.isdecimal() and int(total) == have:
+        if total.isdecimal() and _length(total) == have:
             return have, have
         part.discard()
         raise TryAgainError(f"HTTP status 416 to byte {have}: the file is another than the one that was begun")
     if status in PASSING:
         raise TryAgainError(f"HTTP status {status}", _retry_after(response))
     raise AddressFailedError(f"HTTP status {status}")
+
+
+def _length(digits: str) -> int:
+    if len(digits) > LONGEST_LENGTH:
+        raise AddressFailedError(f"answers a length of {len(digits)} digits")
+    return int(digits)
 
 
 def _retry_after(response: requests.Response) -> float | None:
@@ -168,7 +175,7 @@ def _retry_after(response: requests.Response) -> float | None:
         return float(value)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

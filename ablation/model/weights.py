@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from ablation.config.shapes import ModelShape
 from ablation.files.tf_checkpoint import WeightsError
-from ablation.files.weight_formats import WeightsFile, open_file
+from ablation.files.weight_formats import WeightsFile, check_numbers, open_file
 from ablation.model.layouts import HEAD, Stored, locate
 
 
@@ -46,6 +46,7 @@ class Weights:
         """The named tensors, views of one mapping of the file where its format and type permit."""
         wanted = {name: self._stored[name] for name in names}
         read = self._file.read({stored.name for stored in wanted.values()})
+        check_numbers(self.path, read)
         return {name: stored.extract(read[stored.name]) for name, stored in wanted.items()}
 
     def digest(self) -> str:

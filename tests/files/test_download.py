@@ -309,6 +309,29 @@ def test_error_page_of_another_length(fetcher: Fetcher) -> None:
     assert fetcher.files() == set()
 
 
+DIGITS = "9" * 5000  # more than Python turns into a number
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "value"),
+    [
+        (None, "Content-Length", DIGITS),
+        (206, "Content-Range", f"bytes 300000-{DIGITS}/{DIGITS}"),
+        (206, "Content-Range", f"bytes {DIGITS}-{DIGITS}/*"),
+        (416, "Content-Range", f"bytes */{DIGITS}"),
+        (503, "Retry-After", DIGITS),
+        (503, "Retry-After", "Mon, 01 Jan 0001 00:00:00 +2300"),
+    ],
+)
+def test_absurd_numbers(fetcher: Fetcher, status: int | None, header: str, value: str) -> None:
+    """No traceback; where this address is of no use, the next is tried."""
+    fetcher.server.plan(NAME, Behaviour(cut_at=300_000), Behaviour(status=status, headers={header: value}))
+    if status is None:
+        fetcher.server.plans["/" + NAME].pop(0)
+    assert fetcher(NAME, f"mirror/{NAME}") == CONTENT
+    assert len(fetcher.server.requests) >= 2
+
+
 def test_endless_changes_end(fetcher: Fetcher) -> None:
     """A server that never sends the same file twice is given up, not asked for ever."""
     fetcher.server.plan(NAME, *(Behaviour(etag=f'"{number}"', cut_at=1000 + number) for number in range(100)))
