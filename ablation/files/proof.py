@@ -143,8 +143,8 @@ def member_of_zip(
         with archive.open("rb") as file:
             begins = file.read(20)
         raise DownloadError(
-            f"{archive} is no zip archive that can be read ({error or type(error).__name__}; it begins with {begins!r})"
-            ": delete it"
+            f"{archive} is no zip archive that can be read ({str(error) or type(error).__name__};"
+            f" it begins with {begins!r}): delete it"
         ) from None
     check_hash(f"{member} in {archive}", hashlib.sha256(content).hexdigest(), sha256, trust_new_hash, report)
     return content

@@ -83,7 +83,7 @@ class Transfer:
         """How many bytes to go on from, and the ETag with which this address gave them."""
         have, origin = self.part.size(), self.part.origin()
         etag = origin.get("etag") if origin.get("address") == address else None
-        too_long = have > (self.wanted.exact_size or have)
+        too_long = have > self.wanted.ceiling
         if have and (too_long or not (etag or self.provable)):
             self.part.discard()  # nothing could tell whether a resumed file is of one piece
             return 0, None
@@ -113,6 +113,8 @@ class Transfer:
             raise AddressFailedError("the answer has no length, and no hash is known that could prove it complete")
         if expected is not None and total not in (None, expected):
             raise AddressFailedError(f"offers {total} bytes, expected {expected}")
+        if total is not None and self.wanted.size is not None and total > self.wanted.ceiling:
+            raise AddressFailedError(f"offers {total} bytes, at most {self.wanted.ceiling} are taken")
         require_space(self.part.path, (total or 0) - self.part.size())
 
     def _note_origin(self, address: str, fresh: str | None, kept: str | None) -> None:
@@ -124,17 +126,39 @@ class Transfer:
 
     def _append_body(self, response: requests.Response, start: int, total: int | None) -> None:
         wanted, part, patience = self.wanted, self.part, self.patience
+        pace = _Pace(patience)
         with (
             part.open_at(start) as file,
             _progress(wanted.name, start, total or wanted.size, patience.report_every, self.report) as advance,
         ):
             # read1 hands over what has arrived, so that a cut loses nothing that was received.
             while chunk := response.raw.read1(CHUNK, decode_content=False):
-                if wanted.exact_size is not None and file.tell() + len(chunk) > wanted.exact_size:
+                if file.tell() + len(chunk) > wanted.ceiling:
                     part.discard()
-                    raise AddressFailedError(f"sends more than the expected {wanted.size} bytes")
+                    raise AddressFailedError(f"sends more than {wanted.ceiling} bytes, the most that are taken")
                 part.write(file, chunk, total)
                 advance(len(chunk))
+                pace.keep(len(chunk))
+
+
+class _Pace:
+    """Notices a server that sends so little that waiting for it would never end."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._since, self._bytes = time.monotonic(), 0
+
+    def keep(self, count: int) -> None:
+        """Count arriving bytes; raises AddressFailedError where a window ends with too few."""
+        self._bytes += count
+        seconds = time.monotonic() - self._since
+        if seconds < self._patience.slowest_over:
+            return
+        if self._bytes < self._patience.slowest * seconds:
+            raise AddressFailedError(
+                f"sent {self._bytes} bytes in {seconds:.3g} s, less than {self._patience.slowest:.0f} a second"
+            )
+        self._since, self._bytes = time.monotonic(), 0
 
 
 def _placement(response: requests.Response, part: PartFile) -> tuple[int, int | None]:

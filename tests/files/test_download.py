@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import email.utils
 import hashlib
 import os
@@ -307,6 +308,59 @@ def test_error_page_of_another_length(fetcher: Fetcher) -> None:
     with pytest.raises(NoAddressError, match="offers 26 bytes, expected 700001"):
         fetcher(size=len(CONTENT), with_hash=False)
     assert fetcher.files() == set()
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_an_endless_body_ends(server: MisbehavingServer, tmp_path: Path, lines: list[str], exact: bool) -> None:
+    """Nothing beyond the size is taken, or twice that where it was computed; nothing stays of it on the disk."""
+    server.always["/" + NAME] = Behaviour(length_header=False, endless=True)
+    addresses = (server.address(NAME), server.address(f"mirror/{NAME}"))
+    wanted = WantedFile(NAME, addresses, len(CONTENT), sha256(CONTENT), size_is_exact=exact)
+    assert fetch(wanted, tmp_path, patience=QUICK, report=lines.append).read_bytes() == CONTENT
+    most = len(CONTENT) * (1 if exact else 2)
+    assert f"sends more than {most} bytes" in "\n".join(lines)
+    assert server.requests[-1].start == 0
+    assert {path.name for path in tmp_path.iterdir()} <= {NAME, f".{NAME}.lock"}
+
+
+def test_an_endless_body_of_unknown_size(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ablation.files.wanted.LARGEST", 1_000_000)
+    fetcher.server.always["/" + NAME] = Behaviour(length_header=False, endless=True)
+    with pytest.raises(NoAddressError, match="sends more than 1000000 bytes"):
+        fetcher()
+    assert fetcher.files() == set()
+
+
+def test_a_length_beyond_the_ceiling(server: MisbehavingServer, tmp_path: Path, lines: list[str]) -> None:
+    """No disk has so much room, but that is this address's fault, and the next is tried."""
+    server.always["/" + NAME] = Behaviour(headers={"Content-Length": str(10**18)})
+    addresses = (server.address(NAME), server.address(f"mirror/{NAME}"))
+    wanted = WantedFile(NAME, addresses, 600_000, sha256(CONTENT), size_is_exact=False)
+    assert fetch(wanted, tmp_path, patience=QUICK, report=lines.append).read_bytes() == CONTENT
+    assert "offers 1000000000000000000 bytes, at most 1200000 are taken" in "\n".join(lines)
+
+
+def test_a_server_that_drips(fetcher: Fetcher) -> None:
+    """Never silent for long, never done: the next address is tried, which goes on from there."""
+    patience = dataclasses.replace(QUICK, slowest=10_000, slowest_over=0.5)
+    fetcher.server.plan(NAME, Behaviour(pause=0.02, piece=1))
+    assert fetcher(NAME, f"mirror/{NAME}", patience=patience) == CONTENT
+    assert "less than 10000 a second" in fetcher.said
+    assert fetcher.server.requests[-1].start > 0
+
+
+def test_a_slow_server_is_waited_for(fetcher: Fetcher) -> None:
+    """Many windows, each with enough."""
+    patience = dataclasses.replace(QUICK, slowest=10_000, slowest_over=0.1)
+    fetcher.server.plan(NAME, Behaviour(pause=0.02))
+    assert fetcher(patience=patience) == CONTENT
+
+
+def test_a_byte_for_each_connection(fetcher: Fetcher) -> None:
+    """A drop is no progress: such a server is not asked for ever."""
+    fetcher.server.plan(NAME, *(Behaviour(cut_at=position) for position in range(1, 100)))
+    assert fetcher(NAME, f"mirror/{NAME}") == CONTENT
+    assert len(fetcher.server.requests) < 10
 
 
 DIGITS = "9" * 5000  # more than Python turns into a number

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import socket
 import struct
+import sys
 import threading
 from collections import defaultdict
 from collections.abc import Mapping
@@ -34,6 +35,8 @@ class Behaviour:
     reset: bool = False  # ... with RST in place of an orderly end
     stall_at: int | None = None  # send nothing more from this byte on, but keep the connection
     pause: float = 0.0  # seconds between pieces
+    piece: int = PIECE  # bytes of a piece
+    endless: bool = False  # send the content again and again
 
 
 @dataclass(frozen=True)
@@ -136,11 +139,12 @@ def _handler_for(server: MisbehavingServer) -> type[BaseHTTPRequestHandler]:
                 changed[behaviour.flip] ^= 1
                 content = bytes(changed)
             stops = [stop for stop in (behaviour.cut_at, behaviour.stall_at) if stop is not None]
-            end = max(start, min([len(content), *stops]))
+            end = sys.maxsize if behaviour.endless else max(start, min([len(content), *stops]))
             position = start
             try:
                 while position < end and not server.closing.wait(behaviour.pause):
-                    piece = content[position : min(end, position + PIECE)]
+                    first = position % len(content)
+                    piece = content[first : first + min(end - position, behaviour.piece)]
                     self.wfile.write(piece)
                     position += len(piece)
                 if behaviour.stall_at is not None:
