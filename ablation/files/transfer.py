@@ -6,8 +6,10 @@ HTTP semantics (Range, If-Range, 206, 416, Retry-After) after RFC 9110, sections
 from __future__ import annotations
 
 import email.utils
+import queue
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -99,8 +101,13 @@ class Transfer:
         if have and etag:
             headers["If-Range"] = etag
         timeout = (self.patience.connect_timeout, self.patience.stall_timeout)
+
+        def request() -> requests.Response:
+            hooks = {"response": _leave_redirect_unread}
+            return requests.get(address, headers=headers, stream=True, timeout=timeout, hooks=hooks)
+
         try:
-            return requests.get(address, headers=headers, stream=True, timeout=timeout)
+            return _within(self.patience.slowest_over, request)
         except ValueError as error:  # requests' errors about malformed addresses are ValueErrors
             raise AddressFailedError(_in_words(error)) from error
         except requests.RequestException as error:
@@ -139,6 +146,33 @@ class Transfer:
                 part.write(file, chunk, total)
                 advance(len(chunk))
                 pace.keep(len(chunk))
+
+
+def _leave_redirect_unread(response: requests.Response, **_: object) -> None:
+    """requests would read all that comes with a redirect, however much it is."""
+    if response.is_redirect:
+        response.close()
+
+
+def _within(seconds: float, request: Callable[[], requests.Response]) -> requests.Response:
+    """What `request` returns or raises; AddressFailedError where it takes longer. The timeouts of sockets do not see
+    that: they begin anew with each byte, and headers may come a byte at a time."""
+    answers: queue.SimpleQueue[tuple[requests.Response | None, Exception | None]] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put((request(), None))
+        except Exception as error:
+            answers.put((None, error))
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        response, error = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise AddressFailedError(f"has not answered after {seconds:.3g} s") from None
+    if response is None:
+        raise error or AddressFailedError("has no answer")
+    return response
 
 
 class _Pace:

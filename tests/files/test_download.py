@@ -349,6 +349,20 @@ def test_a_server_that_drips(fetcher: Fetcher) -> None:
     assert fetcher.server.requests[-1].start > 0
 
 
+def test_a_server_whose_headers_drip(fetcher: Fetcher) -> None:
+    fetcher.server.plan(NAME, Behaviour(drip_headers=True))
+    assert fetcher(NAME, f"mirror/{NAME}", patience=dataclasses.replace(QUICK, slowest_over=0.5)) == CONTENT
+    assert "has not answered after 0.5 s" in fetcher.said
+
+
+def test_a_redirect_with_an_endless_body(fetcher: Fetcher) -> None:
+    """What comes with it is not read."""
+    moved = Behaviour(status=302, headers={"Location": f"/mirror/{NAME}"}, length_header=False, endless=True)
+    fetcher.server.always["/" + NAME] = moved
+    assert fetcher(patience=dataclasses.replace(QUICK, slowest_over=2.0)) == CONTENT
+    assert fetcher.server.bytes_sent(NAME) < 50 << 20
+
+
 def test_a_slow_server_is_waited_for(fetcher: Fetcher) -> None:
     """Many windows, each with enough."""
     patience = dataclasses.replace(QUICK, slowest=10_000, slowest_over=0.1)

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -36,7 +37,8 @@ class Behaviour:
     stall_at: int | None = None  # send nothing more from this byte on, but keep the connection
     pause: float = 0.0  # seconds between pieces
     piece: int = PIECE  # bytes of a piece
-    endless: bool = False  # send the content again and again
+    endless: bool = False  # send the content again and again, with any status
+    drip_headers: bool = False  # send a header without end, byte by byte
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,13 @@ def _handler_for(server: MisbehavingServer) -> type[BaseHTTPRequestHandler]:
             start = self.wanted_start(behaviour)
             with server.lock:
                 server.requests.append(Request(self.path, dict(self.headers.items()), start))
-            if behaviour.status is not None or content is None:
+            if behaviour.drip_headers:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+                with suppress(OSError):  # the client left
+                    while not server.closing.wait(0.02):
+                        self.wfile.write(b"x")
+                return
+            if content is None or (behaviour.status is not None and not behaviour.endless):
                 self.answer(behaviour.status or 404, {"Content-Length": "0", **behaviour.headers})
                 return
             if start > len(content) or (start and start == len(content)):
@@ -116,7 +124,7 @@ def _handler_for(server: MisbehavingServer) -> type[BaseHTTPRequestHandler]:
                 headers["ETag"] = behaviour.etag
             if start:
                 headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            self.answer(206 if start else 200, {**headers, **behaviour.headers})
+            self.answer(behaviour.status or (206 if start else 200), {**headers, **behaviour.headers})
             self.send_body(path, content, start, behaviour)
 
         def wanted_start(self, behaviour: Behaviour) -> int:
