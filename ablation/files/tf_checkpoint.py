@@ -146,7 +146,7 @@ def _entry(message: bytes) -> TensorEntry:
     if fields.get(1) not in DTYPES or fields.get(3, 0) != 0 or 7 in fields:
         raise ValueError(f"data type {fields.get(1)}, shard {fields.get(3, 0)}, slices {7 in fields}: not supported")
     entry = TensorEntry(DTYPES[fields[1]], shape, fields.get(4, 0), fields.get(5, 0), fields.get(6, 0))
-    if math.prod(shape) * np.dtype(entry.dtype).itemsize != entry.size:
+    if math.prod(shape) * np.dtype(entry.dtype).itemsize != entry.size or any(length >> 63 for length in shape):
         raise ValueError(f"shape {shape} does not fit {entry.size} bytes")
     return entry
 

@@ -169,6 +169,7 @@ def message(fields: dict) -> bytes:
     {1: 1, 4: b"x", 5: 4},
     {1: 1, 4: 0, 5: b"xxxx"},
     {1: 1, 4: 0, 5: 4, 6: b"x"},
+    {1: 1, 2: b"\x12\x00\x12\x0a\x08" + b"\x80" * 8 + b"\x80\x01", 6: 0xA282EAD8},  # no numbers, 2**63 to a row
 ])  # fmt: skip
 def test_wrong_wire_types_under_valid_checksums(folder: Path, fields: dict) -> None:
     records = [(b"", b""), (b"model/wte", message(fields))]
