@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablation.files.proof import sha256_of
+from ablation.files.storage import is_there
 from ablation.files.wanted import WantedFile
 
 OPENAI = "https://openaipublic.blob.core.windows.net/gpt-2"
@@ -154,7 +155,7 @@ def vocabulary_folder(models_dir: Path) -> Path:
 def has_checkpoint(size: str, models_dir: Path) -> bool:
     """Whether both files of a size's TensorFlow checkpoint are there."""
     folder = weights_folder(size, models_dir, "openai")
-    return all((folder / file.name).exists() for file in checkpoint_files(size))
+    return all(is_there(folder / file.name) for file in checkpoint_files(size))
 
 
 def is_published_weights(path: Path, size: str) -> bool:
@@ -169,7 +170,7 @@ def is_published_weights(path: Path, size: str) -> bool:
     if size not in RELEASES:
         return False
     safetensors = safetensors_file(size)
-    if path.is_dir() and not (path / safetensors.name).exists():
+    if path.is_dir() and not is_there(path / safetensors.name):
         return all(_has_published_hash(path / file.name, file) for file in checkpoint_files(size))
     return _has_published_hash(path / safetensors.name if path.is_dir() else path, safetensors)
 

@@ -83,7 +83,8 @@ class SafetensorsFile:
         from safetensors import safe_open
 
         try:
-            with safe_open(self.paths[0], framework="pt") as file:
+            # safetensors says of a file that may not be read that there is none; Python says what is the matter.
+            with self.paths[0].open("rb"), safe_open(self.paths[0], framework="pt") as file:
                 yield file
         except Exception as error:  # types that PyTorch does not know among them
             raise WeightsError(

@@ -342,6 +342,20 @@ def test_a_published_file_is_hashed_each_time(tmp_path: Path, monkeypatch: pytes
     assert not published.is_published_weights(path, SMALL)
 
 
+def test_a_folder_that_may_not_be_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line, and nothing is fetched."""
+
+    def refuse(path: Path, *arguments: object, **options: object) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(DownloadError, match=r"cannot read .*model\.safetensors: Permission denied"):
+        fetch.fetch_weights(SMALL, tmp_path)
+    config = ExperimentConfig(models_dir=str(tmp_path), data_dir=str(tmp_path))
+    assert list(files_to_fetch(config)) == ["weights", "messages", "vocabulary"]
+
+
 def test_published_weights_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "model.safetensors"
     path.touch()

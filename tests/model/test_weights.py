@@ -451,6 +451,17 @@ def test_too_little_memory_to_open(
     expect(path, "no intact .*MemoryError")
 
 
+def test_a_file_that_may_not_be_read(model: StateDict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not called missing, as safetensors would."""
+    path = write_project(model, tmp_path)
+
+    def refuse(path: Path, mode: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    expect(path, "Permission denied")
+
+
 class RunsCode:
     def __init__(self, marker: Path) -> None:
         self.marker = marker
