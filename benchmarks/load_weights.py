@@ -60,7 +60,6 @@ def measure(size: str) -> dict[str, Any]:
         in_process("blocks", file, size)  # reads the whole file into the page cache, if that has room
         result["warm"] = [in_process("load", file, size) for _ in range(WARM_REPEATS)]
         result["digest"] = in_process("digest", file, size)
-        result["digest_kept"] = in_process("digest", file, size)
         result["blocks"] = in_process("blocks", file, size)
     print(f"{size}: done", file=sys.stderr)
     return result
@@ -168,14 +167,14 @@ def drop_from_page_cache(file: Path) -> None:
 
 def table(results: list[dict[str, Any]]) -> str:
     columns = ["size", "file", "usable, cold", "usable, warm", "peak memory", "of it not the file's"]
-    columns += ["digest, first", "digest, kept", "block by block: peak", "of it imports"]
+    columns += ["digest", "block by block: peak", "of it imports"]
     rows = []
     for result in results:
         warm = statistics.median(run["usable_seconds"] for run in result["warm"])
         peak, own = (max(run[key] for run in result["warm"]) for key in ("peak_bytes", "own_bytes"))
         cells = [result["size"], megabytes(result["file_bytes"])]
         cells += [f"{result['cold']['usable_seconds']:.2f} s", f"{warm:.2f} s", megabytes(peak), megabytes(own)]
-        cells += [f"{result['digest']['seconds']:.2f} s", f"{result['digest_kept']['seconds']:.3f} s"]
+        cells += [f"{result['digest']['seconds']:.2f} s"]
         cells += [megabytes(result["blocks"][key]) for key in ("peak_bytes", "before_bytes")]
         rows.append(cells)
     return markdown_table(columns, rows)

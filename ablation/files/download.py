@@ -179,7 +179,7 @@ class _Attempts:
     def __init__(self, part: PartFile, patience: Patience) -> None:
         self.part, self.patience = part, patience
         self.started_over = False
-        self._failures = 0  # in a row, none of which brought a new byte
+        self._failures = 0  # in a row, none of which brought more than a drop
         self._furthest = part.size()
         self._restarts = self._restarts_before = part.restarts
         self._answered = part.size() > 0
@@ -189,7 +189,7 @@ class _Attempts:
         part, patience = self.part, self.patience
         if part.restarts > self._restarts:  # from the first byte again: progress is measured anew, but not for ever
             self._restarts, self._furthest = part.restarts, 0
-        self._failures = 0 if part.size() > self._furthest else self._failures + 1
+        self._failures = 0 if part.size() - self._furthest >= patience.slowest else self._failures + 1
         self._furthest = max(self._furthest, part.size())
         self._answered = self._answered or failure.connected
         attempts = patience.attempts if self._answered else patience.attempts_to_connect

@@ -11,7 +11,7 @@ from ablation.config.shapes import canonical_model_size
 from ablation.files import published
 from ablation.files.download import FetchOptions, NoAddressError, fetch, offline_error
 from ablation.files.proof import member_of_zip, missing, sha256_of
-from ablation.files.storage import replace_file
+from ablation.files.storage import is_there, replace_file
 from ablation.files.wanted import DownloadError, WantedFile, to_stderr
 
 SOURCES = ("huggingface", "openai")
@@ -40,7 +40,7 @@ def fetch_weights(
         return _fetch_checkpoint(size, models_dir, options)
     report = options.get("report", to_stderr)
     wanted, folder = published.safetensors_file(size), published.weights_folder(size, models_dir, "huggingface")
-    if not (folder / wanted.name).exists() and published.has_checkpoint(size, models_dir):
+    if not is_there(folder / wanted.name) and published.has_checkpoint(size, models_dir):
         report(f"{folder / wanted.name} is not there: using {published.weights_folder(size, models_dir, 'openai')}")
         return _fetch_checkpoint(size, models_dir, options)
     how = _command(size, "--models_dir", models_dir)
@@ -89,17 +89,14 @@ def fetch_dataset(data_dir: Path = DATA_DIR, **options: Unpack[FetchOptions]) ->
     """
     target = data_dir / published.DATASET_NAME
     trust, report = options.get("trust_new_hash", False), options.get("report", to_stderr)
-    if target.exists():
-        try:
-            digest = sha256_of(target)
-        except OSError as error:
-            raise DownloadError(f"cannot read {target}: {error.strerror or error}") from error
+    if is_there(target):
+        digest = sha256_of(target)
         if digest != published.DATASET_SHA256:
             expected = f"SHA-256 {digest}, expected {published.DATASET_SHA256}"
             report(f"{target} is not the published file ({expected}); left as it is")
         return target
     how = _command("--dataset", "--data_dir", data_dir)
-    if options.get("offline") and not (data_dir / published.DATASET_ARCHIVE.name).exists():
+    if options.get("offline") and not is_there(data_dir / published.DATASET_ARCHIVE.name):
         raise offline_error(missing(target), how)
 
     def content(archive: Path) -> bytes:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ablation.config.experiment import PRETRAINED, ExperimentConfig
 from ablation.config.shapes import NANO
 from ablation.files import published
+from ablation.files.storage import is_there
 from ablation.files.wanted import DownloadError, WantedFile
 
 
@@ -22,12 +23,12 @@ def files_to_fetch(config: ExperimentConfig) -> dict[str, list[tuple[Path, Wante
     if fetches_weights and not published.has_checkpoint(size, models_dir):
         folder = published.weights_folder(size, models_dir, "huggingface")
         needed["weights"] = folder, (published.safetensors_file(size),)
-    if not config.demo and not (data_dir / published.DATASET_NAME).exists():
+    if not config.demo and not is_there(data_dir / published.DATASET_NAME):
         needed["messages"] = data_dir, (published.DATASET_ARCHIVE,)
     if size != NANO:
         needed["vocabulary"] = published.vocabulary_folder(models_dir), published.vocabulary_files()
     lacking = {
-        kind: [(folder / file.name, file) for file in files if not (folder / file.name).exists()]
+        kind: [(folder / file.name, file) for file in files if not is_there(folder / file.name)]
         for kind, (folder, files) in needed.items()
     }
     return {kind: files for kind, files in lacking.items() if files}

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +13,17 @@ from pathlib import Path
 from ablation.files.storage import beside, read_json
 from ablation.files.wanted import DownloadError, Report, WantedFile, to_stderr
 
-REMEMBER_HASHES_FROM = 8 << 20  # bytes; smaller files are hashed anew each time, which takes milliseconds
+PIECE = 1 << 16  # bytes unpacked at a time
 
 
 @dataclass(frozen=True)
 class Proof:
-    """Decides whether a complete file is the wanted one, and remembers so for large files in NAME.verified.json.
+    """Decides whether a complete file is the wanted one, by reading all of it each time.
 
     Attributes:
         check: proves the content in place of `wanted.sha256` (which then is not enforced); raises DownloadError.
-        trust_new_hash: accept a file whose SHA-256 is another than the manifest's, with a line that says so.
+        trust_new_hash: accept a file whose SHA-256 is another than the manifest's, with a line that says so. Such
+            a hash is kept in NAME.trusted.json, so that the file is not replaced where the flag is left out.
     """
 
     wanted: WantedFile
@@ -37,79 +37,77 @@ class Proof:
         return self.check is not None or self.wanted.sha256 is not None
 
     def problem_with(self, final: Path) -> str | None:
-        """None if `final` is there and good, else the problem in words."""
-        if not final.is_file():
+        """None if `final` is there and good, else the problem in words; raises DownloadError where a person must decide
+        about what lies there."""
+        try:
+            final.open("rb").close()
+        except (FileNotFoundError, NotADirectoryError):
             return missing(final)
-        expected = None if self.check else self.wanted.sha256
-        remembered = _remembered_hash(final)
-        if remembered is not None:
-            if expected in (None, remembered) or self.trust_new_hash:
-                return None
-            raise DownloadError(
-                f"{final} has SHA-256 {remembered}, expected {expected}, and was accepted with --trust_new_hash before:"
-                " give that flag again, or delete the file"
-            )
+        except OSError as error:
+            raise unreadable(final, error) from error
         try:
             self.prove(final, final)
+        except OtherHashError as problem:
+            if problem.digest == read_json(beside(final, ".trusted.json")).get("sha256"):
+                raise DownloadError(
+                    f"{problem}, and was accepted with --trust_new_hash before: give that flag again, or delete it"
+                ) from None
+            return str(problem)
         except DownloadError as problem:
             return str(problem)
         return None
 
     def prove(self, path: Path, final: Path) -> None:
-        """Prove `path`, and remember it as `final`; raises DownloadError."""
+        """Prove `path`, which is or becomes `final`; raises DownloadError."""
         size = path.stat().st_size
         if self.wanted.exact_size not in (None, size):
             raise DownloadError(f"{path} has {size} bytes, expected {self.wanted.size}")
         if self.check:
-            self.check(path)
-        digest = sha256_of(path)
-        if not self.check and self.wanted.sha256 is not None:
+            try:
+                self.check(path)
+            except MemoryError:
+                raise DownloadError(f"{path} needs more memory than there is to be checked") from None
+        elif self.wanted.sha256 is not None:
+            digest = sha256_of(path)
             check_hash(str(path), digest, self.wanted.sha256, self.trust_new_hash, self.report)
-        _remember_hash(path, final, digest)
+            if digest != self.wanted.sha256:
+                with contextlib.suppress(OSError):  # a folder that cannot be written to: without the flag, refused
+                    beside(final, ".trusted.json").write_text(json.dumps({"sha256": digest}), encoding="utf-8")
+
+
+class OtherHashError(DownloadError):
+    """A file whose SHA-256, `digest`, is another than the expected one."""
+
+    def __init__(self, difference: str, digest: str) -> None:
+        super().__init__(f"{difference} (--trust_new_hash accepts it)")
+        self.digest = digest
 
 
 def missing(path: Path) -> str:
     return f"{path.name} is missing (looked for {path.absolute()})"
 
 
+def unreadable(path: Path, error: OSError) -> DownloadError:
+    return DownloadError(f"cannot read {path}: {error.strerror or error}; mend that, or move it away")
+
+
 def check_hash(what: str, digest: str, expected: str, trust_new_hash: bool, report: Report) -> None:
-    """Refuse another SHA-256 than the expected one, or report it where new ones are trusted; raises DownloadError."""
+    """Refuse another SHA-256 than the expected one, or report it where new ones are trusted; raises OtherHashError."""
     if digest == expected:
         return
     difference = f"{what} has SHA-256 {digest}, expected {expected}"
     if not trust_new_hash:
-        raise DownloadError(f"{difference} (--trust_new_hash accepts it)")
+        raise OtherHashError(difference, digest)
     report(f"{difference}; accepted because of --trust_new_hash")
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, lower-case hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def known_sha256(path: Path) -> str:
-    """The same, computed only once for a large file that does not change."""
-    digest = _remembered_hash(path)
-    if digest is None:
-        digest = sha256_of(path)
-        _remember_hash(path, path, digest)
-    return digest
-
-
-def _remembered_hash(final: Path) -> str | None:
-    record, stat = read_json(beside(final, ".verified.json")), final.stat()
-    known = record.get("size") == stat.st_size and record.get("mtime_ns") == stat.st_mtime_ns
-    return str(record["sha256"]) if known and "sha256" in record else None
-
-
-def _remember_hash(path: Path, final: Path, digest: str) -> None:
-    stat = path.stat()  # a rename keeps size and modification time
-    if stat.st_size < REMEMBER_HASHES_FROM:
-        return
-    record = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": digest}
-    with contextlib.suppress(OSError):  # a folder that cannot be written to: the file is hashed again next time
-        beside(final, ".verified.json").write_text(json.dumps(record), encoding="utf-8")
+    """SHA-256 of a file, lower-case hexadecimal; raises DownloadError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def member_of_zip(
@@ -130,14 +128,23 @@ def member_of_zip(
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            if opened.getinfo(member).file_size > longest:
+            found = opened.getinfo(member)
+            if found.file_size > longest:
                 raise DownloadError(f"{member} in {archive} claims more than {longest} bytes: delete that archive")
-            content = opened.read(member)
+            if found.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise NotImplementedError(f"compression method {found.compress_type}")  # unpacks without a bound
+            with opened.open(found) as stream:  # piece by piece: never more than the claim and a piece, if it lies
+                content = b"".join(iter(lambda: stream.read(PIECE), b""))
     except KeyError:
         raise DownloadError(f"{archive} has no member {member!r}: delete it to fetch it again") from None
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, EOFError) as error:
+    except DownloadError:
+        raise
+    except Exception as error:  # a damaged archive may raise anything
         with archive.open("rb") as file:
             begins = file.read(20)
-        raise DownloadError(f"{archive} is no zip archive ({error}; it begins with {begins!r}): delete it") from None
+        raise DownloadError(
+            f"{archive} is no zip archive that can be read ({str(error) or type(error).__name__};"
+            f" it begins with {begins!r}): delete it"
+        ) from None
     check_hash(f"{member} in {archive}", hashlib.sha256(content).hexdigest(), sha256, trust_new_hash, report)
     return content

@@ -10,7 +10,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablation.files.proof import known_sha256
+from ablation.files.proof import sha256_of
+from ablation.files.storage import is_there
 from ablation.files.wanted import WantedFile
 from ablation.files.weight_paths import WeightsError, weights_file
 
@@ -155,14 +156,17 @@ def vocabulary_folder(models_dir: Path) -> Path:
 def has_checkpoint(size: str, models_dir: Path) -> bool:
     """Whether both files of a size's TensorFlow checkpoint are there."""
     folder = weights_folder(size, models_dir, "openai")
-    return all((folder / file.name).exists() for file in checkpoint_files(size))
+    return all(is_there(folder / file.name) for file in checkpoint_files(size))
 
 
 def is_published_weights(path: Path, size: str) -> bool:
     """Whether the weights that a path means, a safetensors file or a TensorFlow checkpoint, are the published ones of a
     size, byte for byte; False where no hash is published, or nothing of that size.
 
-    A large file is read as a whole the first time; its hash is then kept beside it.
+    The file is read as a whole each time.
+
+    Raises:
+        DownloadError: it cannot be read.
     """
     if size not in RELEASES:
         return False
@@ -180,4 +184,4 @@ def is_published_weights(path: Path, size: str) -> bool:
 def _has_published_hash(path: Path, file: WantedFile) -> bool:
     if file.sha256 is None or not path.is_file() or file.exact_size not in (None, path.stat().st_size):
         return False
-    return known_sha256(path) == file.sha256
+    return sha256_of(path) == file.sha256

@@ -58,6 +58,14 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def is_there(path: Path) -> bool:
+    """Whether a file or folder has that name, as far as one may see: whoever opens it learns what is wrong."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def beside(path: Path, ending: str) -> Path:
     """The file of the same name with something behind it."""
     return path.with_name(path.name + ending)

@@ -105,7 +105,7 @@ def read_index(path: Path) -> dict[str, TensorEntry]:
         raise WeightsError(f"cannot read {path}: {error.strerror}") from error
     try:
         return dict(_entries(content))
-    except (ValueError, IndexError, struct.error) as error:
+    except (ValueError, TypeError, IndexError, OverflowError, MemoryError, struct.error) as error:
         raise WeightsError(f"{path} is no intact checkpoint index ({error}); delete it and fetch it again") from None
 
 
@@ -156,6 +156,8 @@ def _records(block: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _entry(message: bytes, shards: int) -> TensorEntry:
     """BundleEntryProto: 1 dtype, 2 shape, 3 shard, 4 offset, 5 size, 6 masked CRC-32C, 7 slices."""
     fields = dict(_fields(message))
+    if any(isinstance(value, bytes) != (number in (2, 7)) for number, value in fields.items()):
+        raise ValueError(f"fields {sorted(fields)}: one is of another wire type than TensorFlow's")
     # TensorShapeProto: 2 dim, whose field 1 is the size; proto3 leaves zeros out.
     shape = tuple(dict(_fields(dim)).get(1, 0) for number, dim in _fields(fields.get(2, b"")) if number == 2)
     shard = fields.get(3, 0)
@@ -163,7 +165,7 @@ def _entry(message: bytes, shards: int) -> TensorEntry:
         raise ValueError(f"data type {fields.get(1)}, shard {shard} of {shards}, slices {7 in fields}: not supported")
     place = f"data-{shard:05}-of-{shards:05}"
     entry = TensorEntry(place, DTYPES[fields[1]], shape, fields.get(4, 0), fields.get(5, 0), fields.get(6, 0))
-    if math.prod(shape) * np.dtype(entry.dtype).itemsize != entry.size:
+    if math.prod(shape) * np.dtype(entry.dtype).itemsize != entry.size or any(length >> 63 for length in shape):
         raise ValueError(f"shape {shape} does not fit {entry.size} bytes")
     return entry
 

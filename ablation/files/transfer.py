@@ -6,8 +6,10 @@ HTTP semantics (Range, If-Range, 206, 416, Retry-After) after RFC 9110, sections
 from __future__ import annotations
 
 import email.utils
+import queue
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     import requests
 
 CHUNK = 1 << 16  # bytes; what a cut can lose at most
+LONGEST_LENGTH = 20  # digits; Python refuses to read thousands of them
 PASSING = {408, 425, 429, 500, 502, 503, 504}  # statuses that may be gone a moment later
 
 
@@ -82,7 +85,7 @@ class Transfer:
         """How many bytes to go on from, and the ETag with which this address gave them."""
         have, origin = self.part.size(), self.part.origin()
         etag = origin.get("etag") if origin.get("address") == address else None
-        too_long = have > (self.wanted.exact_size or have)
+        too_long = have > self.wanted.ceiling
         if have and (too_long or not (etag or self.provable)):
             self.part.discard()  # nothing could tell whether a resumed file is of one piece
             return 0, None
@@ -98,8 +101,13 @@ class Transfer:
         if have and etag:
             headers["If-Range"] = etag
         timeout = (self.patience.connect_timeout, self.patience.stall_timeout)
+
+        def request() -> requests.Response:
+            hooks = {"response": _leave_redirect_unread}
+            return requests.get(address, headers=headers, stream=True, timeout=timeout, hooks=hooks)
+
         try:
-            return requests.get(address, headers=headers, stream=True, timeout=timeout)
+            return _within(self.patience.slowest_over, request)
         except ValueError as error:  # requests' errors about malformed addresses are ValueErrors
             raise AddressFailedError(_in_words(error)) from error
         except requests.RequestException as error:
@@ -112,6 +120,8 @@ class Transfer:
             raise AddressFailedError("the answer has no length, and no hash is known that could prove it complete")
         if expected is not None and total not in (None, expected):
             raise AddressFailedError(f"offers {total} bytes, expected {expected}")
+        if total is not None and self.wanted.size is not None and total > self.wanted.ceiling:
+            raise AddressFailedError(f"offers {total} bytes, at most {self.wanted.ceiling} are taken")
         require_space(self.part.path, (total or 0) - self.part.size())
 
     def _note_origin(self, address: str, fresh: str | None, kept: str | None) -> None:
@@ -123,17 +133,66 @@ class Transfer:
 
     def _append_body(self, response: requests.Response, start: int, total: int | None) -> None:
         wanted, part, patience = self.wanted, self.part, self.patience
+        pace = _Pace(patience)
         with (
             part.open_at(start) as file,
             _progress(wanted.name, start, total or wanted.size, patience.report_every, self.report) as advance,
         ):
             # read1 hands over what has arrived, so that a cut loses nothing that was received.
             while chunk := response.raw.read1(CHUNK, decode_content=False):
-                if wanted.exact_size is not None and file.tell() + len(chunk) > wanted.exact_size:
+                if file.tell() + len(chunk) > wanted.ceiling:
                     part.discard()
-                    raise AddressFailedError(f"sends more than the expected {wanted.size} bytes")
+                    raise AddressFailedError(f"sends more than {wanted.ceiling} bytes, the most that are taken")
                 part.write(file, chunk, total)
                 advance(len(chunk))
+                pace.keep(len(chunk))
+
+
+def _leave_redirect_unread(response: requests.Response, **_: object) -> None:
+    """requests would read all that comes with a redirect, however much it is."""
+    if response.is_redirect:
+        response.close()
+
+
+def _within(seconds: float, request: Callable[[], requests.Response]) -> requests.Response:
+    """What `request` returns or raises; AddressFailedError where it takes longer. The timeouts of sockets do not see
+    that: they begin anew with each byte, and headers may come a byte at a time."""
+    answers: queue.SimpleQueue[tuple[requests.Response | None, Exception | None]] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put((request(), None))
+        except Exception as error:
+            answers.put((None, error))
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        response, error = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise AddressFailedError(f"has not answered after {seconds:.3g} s") from None
+    if response is None:
+        raise error or AddressFailedError("has no answer")
+    return response
+
+
+class _Pace:
+    """Notices a server that sends so little that waiting for it would never end."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._since, self._bytes = time.monotonic(), 0
+
+    def keep(self, count: int) -> None:
+        """Count arriving bytes; raises AddressFailedError where a window ends with too few."""
+        self._bytes += count
+        seconds = time.monotonic() - self._since
+        if seconds < self._patience.slowest_over:
+            return
+        if self._bytes < self._patience.slowest * seconds:
+            raise AddressFailedError(
+                f"sent {self._bytes} bytes in {seconds:.3g} s, less than {self._patience.slowest:.0f} a second"
+            )
+        self._since, self._bytes = time.monotonic(), 0
 
 
 def _placement(response: requests.Response, part: PartFile) -> tuple[int, int | None]:
@@ -143,22 +202,28 @@ def _placement(response: requests.Response, part: PartFile) -> tuple[int, int | 
         raise AddressFailedError("sends the file compressed although asked not to")
     if status == 200:  # also the answer to a Range that was ignored, or to an If-Range that no longer holds
         length = response.headers.get("Content-Length", "")
-        return 0, int(length) if length.isdecimal() else None
+        return 0, _length(length) if length.isdecimal() else None
     content_range = response.headers.get("Content-Range", "").strip()
     if status == 206:
         found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", content_range)
-        if found is None or int(found[1]) != have:
+        if found is None or _length(found[1]) != have:
             raise AddressFailedError(f"answers Content-Range {response.headers.get('Content-Range')!r} to byte {have}")
-        return have, None if found[2] == "*" else int(found[2])
+        return have, None if found[2] == "*" else _length(found[2])
     if status == 416 and have:
         total = content_range.removeprefix("bytes */")
-        if total.isdecimal() and int(total) == have:
+        if total.isdecimal() and _length(total) == have:
             return have, have
         part.discard()
         raise TryAgainError(f"HTTP status 416 to byte {have}: the file is another than the one that was begun")
     if status in PASSING:
         raise TryAgainError(f"HTTP status {status}", _retry_after(response))
     raise AddressFailedError(f"HTTP status {status}")
+
+
+def _length(digits: str) -> int:
+    if len(digits) > LONGEST_LENGTH:
+        raise AddressFailedError(f"answers a length of {len(digits)} digits")
+    return int(digits)
 
 
 def _retry_after(response: requests.Response) -> float | None:
@@ -168,7 +233,7 @@ def _retry_after(response: requests.Response) -> float | None:
         return float(value)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from ablation.files.tf_checkpoint import Checkpoint
 from ablation.files.weight_paths import WeightsError, read_object, weights_file
 
 STATE_DICT_ENDINGS = (".pth", ".pt", ".bin")
+NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
 
 
 class WeightsFile(Protocol):
@@ -45,6 +47,14 @@ def open_file(path: Path) -> WeightsFile:
     )
 
 
+def check_numbers(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse what cannot stand for weights; raises WeightsError."""
+    for name, tensor in tensors.items():
+        if tensor.dtype not in NUMBERS:
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise WeightsError(f"{path}: {name} holds {kind}, which weights cannot be: give a file of float32")
+
+
 class SafetensorsFile:
     """Tensors are views of a private mapping: no copy, and writing to them leaves the file alone."""
 
@@ -58,12 +68,15 @@ class SafetensorsFile:
         with self._opened() as file:
             return {name: file.get_tensor(name) for name in names}
 
-    def _opened(self) -> Any:
-        from safetensors import SafetensorError, safe_open
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        from safetensors import safe_open
 
         try:
-            return safe_open(self.paths[0], framework="pt")
-        except (SafetensorError, OSError) as error:
+            # safetensors says of a file that may not be read that there is none; Python says what is the matter.
+            with self.paths[0].open("rb"), safe_open(self.paths[0], framework="pt") as file:
+                yield file
+        except Exception as error:  # types that PyTorch does not know among them
             raise WeightsError(
                 f"{self.paths[0]} is no intact safetensors file ({_one_line(error)}); delete it and fetch it again"
             ) from None
@@ -99,6 +112,10 @@ class StateDictFile:
             isinstance(name, str) and isinstance(value, Tensor) for name, value in found.items()
         ):
             raise WeightsError(f"{path} holds no state dict: expected a dictionary of tensors by name")
+        for name, value in found.items():
+            if value.is_meta or value.is_nested or value.layout != torch.strided:
+                kind = "without values" if value.is_meta else "sparse or nested"
+                raise WeightsError(f"{path}: {name} is {kind}; give a file of dense tensors")
         return found
 
 

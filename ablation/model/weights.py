@@ -6,9 +6,7 @@ that a model larger than the memory can be used block by block.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -20,8 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ablation.config.shapes import ModelShape
-from ablation.files.storage import beside, read_json, replace_file
-from ablation.files.weight_formats import WeightsFile, open_file
+from ablation.files.weight_formats import WeightsFile, check_numbers, open_file
 from ablation.files.weight_paths import WeightsError
 from ablation.model.hub_config import HubConfig
 from ablation.model.layouts import HEAD, Stored, locate
@@ -50,6 +47,7 @@ class Weights:
         """The named tensors, views of one mapping of the file where its format and type permit."""
         wanted = {name: self._stored[name] for name in names}
         read = self._file.read({stored.name for stored in wanted.values()})
+        check_numbers(self.path, read)
         return {name: stored.extract(read[stored.name]) for name, stored in wanted.items()}
 
     def digest(self) -> str:
@@ -57,22 +55,11 @@ class Weights:
 
         Taken over a line `name shape SHA-256-of-the-float32-bytes` per tensor in the order of the names (row-major,
         little-endian). A head that equals `tok_emb.weight` is left out, since most files do not write it.
-        Kept beside the file with its size and modification time.
+        Computed anew each time: size and modification time do not tell that a bit has changed.
 
         Raises:
             WeightsError: NaN or infinity in a tensor, or a damaged file.
         """
-        sidecar = beside(self.path, ".digest.json")
-        files = {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in self._file.paths}
-        remembered = read_json(sidecar)
-        if remembered.get("files") == files and "digest" in remembered:
-            return str(remembered["digest"])
-        digest = self._computed_digest()
-        with contextlib.suppress(OSError):  # a folder that cannot be written to: computed again next time
-            replace_file(sidecar, json.dumps({"digest": digest, "files": files}))
-        return digest
-
-    def _computed_digest(self) -> str:
         lines: dict[str, str] = {}
         # hashlib and torch let other threads run; each thread holds the tensors of one block at most.
         with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:

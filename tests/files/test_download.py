@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import email.utils
 import hashlib
 import os
@@ -309,6 +310,96 @@ def test_error_page_of_another_length(fetcher: Fetcher) -> None:
     assert fetcher.files() == set()
 
 
+@pytest.mark.parametrize("exact", [True, False])
+def test_an_endless_body_ends(server: MisbehavingServer, tmp_path: Path, lines: list[str], exact: bool) -> None:
+    """Nothing beyond the size is taken, or twice that where it was computed; nothing stays of it on the disk."""
+    server.always["/" + NAME] = Behaviour(length_header=False, endless=True)
+    addresses = (server.address(NAME), server.address(f"mirror/{NAME}"))
+    wanted = WantedFile(NAME, addresses, len(CONTENT), sha256(CONTENT), size_is_exact=exact)
+    assert fetch(wanted, tmp_path, patience=QUICK, report=lines.append).read_bytes() == CONTENT
+    most = len(CONTENT) * (1 if exact else 2)
+    assert f"sends more than {most} bytes" in "\n".join(lines)
+    assert server.requests[-1].start == 0
+    assert {path.name for path in tmp_path.iterdir()} <= {NAME, f".{NAME}.lock"}
+
+
+def test_an_endless_body_of_unknown_size(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ablation.files.wanted.LARGEST", 1_000_000)
+    fetcher.server.always["/" + NAME] = Behaviour(length_header=False, endless=True)
+    with pytest.raises(NoAddressError, match="sends more than 1000000 bytes"):
+        fetcher()
+    assert fetcher.files() == set()
+
+
+def test_a_length_beyond_the_ceiling(server: MisbehavingServer, tmp_path: Path, lines: list[str]) -> None:
+    """No disk has so much room, but that is this address's fault, and the next is tried."""
+    server.always["/" + NAME] = Behaviour(headers={"Content-Length": str(10**18)})
+    addresses = (server.address(NAME), server.address(f"mirror/{NAME}"))
+    wanted = WantedFile(NAME, addresses, 600_000, sha256(CONTENT), size_is_exact=False)
+    assert fetch(wanted, tmp_path, patience=QUICK, report=lines.append).read_bytes() == CONTENT
+    assert "offers 1000000000000000000 bytes, at most 1200000 are taken" in "\n".join(lines)
+
+
+def test_a_server_that_drips(fetcher: Fetcher) -> None:
+    """Never silent for long, never done: the next address is tried, which goes on from there."""
+    patience = dataclasses.replace(QUICK, slowest=10_000, slowest_over=0.5)
+    fetcher.server.plan(NAME, Behaviour(pause=0.02, piece=1))
+    assert fetcher(NAME, f"mirror/{NAME}", patience=patience) == CONTENT
+    assert "less than 10000 a second" in fetcher.said
+    assert fetcher.server.requests[-1].start > 0
+
+
+def test_a_server_whose_headers_drip(fetcher: Fetcher) -> None:
+    fetcher.server.plan(NAME, Behaviour(drip_headers=True))
+    assert fetcher(NAME, f"mirror/{NAME}", patience=dataclasses.replace(QUICK, slowest_over=0.5)) == CONTENT
+    assert "has not answered after 0.5 s" in fetcher.said
+
+
+def test_a_redirect_with_an_endless_body(fetcher: Fetcher) -> None:
+    """What comes with it is not read."""
+    moved = Behaviour(status=302, headers={"Location": f"/mirror/{NAME}"}, length_header=False, endless=True)
+    fetcher.server.always["/" + NAME] = moved
+    assert fetcher(patience=dataclasses.replace(QUICK, slowest_over=2.0)) == CONTENT
+    assert fetcher.server.bytes_sent(NAME) < 50 << 20
+
+
+def test_a_slow_server_is_waited_for(fetcher: Fetcher) -> None:
+    """Many windows, each with enough."""
+    patience = dataclasses.replace(QUICK, slowest=10_000, slowest_over=0.1)
+    fetcher.server.plan(NAME, Behaviour(pause=0.02))
+    assert fetcher(patience=patience) == CONTENT
+
+
+def test_a_byte_for_each_connection(fetcher: Fetcher) -> None:
+    """A drop is no progress: such a server is not asked for ever."""
+    fetcher.server.plan(NAME, *(Behaviour(cut_at=position) for position in range(1, 100)))
+    assert fetcher(NAME, f"mirror/{NAME}") == CONTENT
+    assert len(fetcher.server.requests) < 10
+
+
+DIGITS = "9" * 5000  # more than Python turns into a number
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "value"),
+    [
+        (None, "Content-Length", DIGITS),
+        (206, "Content-Range", f"bytes 300000-{DIGITS}/{DIGITS}"),
+        (206, "Content-Range", f"bytes {DIGITS}-{DIGITS}/*"),
+        (416, "Content-Range", f"bytes */{DIGITS}"),
+        (503, "Retry-After", DIGITS),
+        (503, "Retry-After", "Mon, 01 Jan 0001 00:00:00 +2300"),
+    ],
+)
+def test_absurd_numbers(fetcher: Fetcher, status: int | None, header: str, value: str) -> None:
+    """No traceback; where this address is of no use, the next is tried."""
+    fetcher.server.plan(NAME, Behaviour(cut_at=300_000), Behaviour(status=status, headers={header: value}))
+    if status is None:
+        fetcher.server.plans["/" + NAME].pop(0)
+    assert fetcher(NAME, f"mirror/{NAME}") == CONTENT
+    assert len(fetcher.server.requests) >= 2
+
+
 def test_endless_changes_end(fetcher: Fetcher) -> None:
     """A server that never sends the same file twice is given up, not asked for ever."""
     fetcher.server.plan(NAME, *(Behaviour(etag=f'"{number}"', cut_at=1000 + number) for number in range(100)))
@@ -446,6 +537,14 @@ def test_unwritable_place(fetcher: Fetcher) -> None:
 # Files that are already there
 
 
+def flip_a_bit(path: Path, position: int) -> None:
+    """Size and modification time stay."""
+    before, content = path.stat(), bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 def test_offline(fetcher: Fetcher) -> None:
     wanted = WantedFile(NAME, (fetcher.server.address(NAME),), None, sha256(CONTENT))
     with pytest.raises(DownloadError, match=r"file.bin is missing \(looked for /.*/models/file.bin\).*: get it"):
@@ -468,9 +567,8 @@ def test_truncated_file_of_another_program(fetcher: Fetcher, size: int | None) -
     assert (fetcher.folder / f"{NAME}.rejected").read_bytes() == CONTENT[:1000]
 
 
-def test_trust_new_hash(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trust_new_hash(fetcher: Fetcher) -> None:
     """A hash that turns out wrong: both values are shown, and the user may go on."""
-    monkeypatch.setattr("ablation.files.proof.REMEMBER_HASHES_FROM", 1000)  # as for a large file
     with pytest.raises(NoAddressError, match="--trust_new_hash"):
         fetcher(content=b"another")
     assert fetcher(content=b"another", trust_new_hash=True) == CONTENT
@@ -481,19 +579,47 @@ def test_trust_new_hash(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> No
     assert len(fetcher.server.requests) == 2
 
 
-def test_large_file_is_hashed_once(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ablation.files.proof.REMEMBER_HASHES_FROM", 1000)
-    fetcher()
+@pytest.mark.parametrize("length", [len(CONTENT), 9 << 20])
+def test_a_flipped_bit_is_found_though_size_and_time_are_kept(fetcher: Fetcher, length: int) -> None:
+    content = random.Random(5).randbytes(length)
+    fetcher.server.files["/" + NAME] = content
+    fetcher(content=content)
     path = fetcher.folder / NAME
-    times = path.stat()
-    damaged = bytearray(CONTENT)
-    damaged[7] ^= 1
-    path.write_bytes(damaged)
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert fetcher(offline=True) == damaged  # known by size and time
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
+    flip_a_bit(path, 7)
     with pytest.raises(DownloadError, match="SHA-256"):
-        fetcher(offline=True)
+        fetcher(content=content, offline=True)
+    assert fetcher(content=content) == content  # fetched again, what was there is set aside
+    assert (fetcher.folder / f"{NAME}.rejected").exists()
+
+
+def test_a_trusted_file_that_changes_is_no_longer_trusted(fetcher: Fetcher) -> None:
+    fetcher(content=b"another", trust_new_hash=True)
+    flip_a_bit(fetcher.folder / NAME, 7)
+    with pytest.raises(DownloadError, match=r"SHA-256 .*--offline forbids"):
+        fetcher(content=b"another", offline=True)
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_a_folder_in_the_files_place(fetcher: Fetcher, offline: bool) -> None:
+    """One line, and it stays where it is."""
+    (fetcher.folder / NAME).mkdir(parents=True)
+    with pytest.raises(DownloadError, match=r"cannot read .*file\.bin: Is a directory; .*move it away"):
+        fetcher(offline=offline)
+    assert fetcher.files() == {NAME}
+    assert not fetcher.server.requests
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_a_file_that_may_not_be_read(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch, offline: bool) -> None:
+    fetcher()
+
+    def refuse(path: Path, *arguments: object, **options: object) -> object:
+        raise PermissionError(13, "Permission denied")  # as for anybody but an administrator
+
+    with monkeypatch.context() as patched, pytest.raises(DownloadError, match=r"cannot read .*Permission denied"):
+        patched.setattr(Path, "open", refuse)
+        fetcher(offline=offline)
+    assert fetcher.files() == {NAME}
 
 
 # Around it

@@ -343,17 +343,47 @@ def test_published_checkpoints_are_known_where_both_hashes_are(
     assert not published.is_published_weights(folder, SMALL)
 
 
-def test_a_large_published_file_is_hashed_once(
-    server: MisbehavingServer, tmp_path: Path, options: FetchOptions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ablation.files.proof.REMEMBER_HASHES_FROM", 1)
-    path = fetch.fetch_weights(SMALL, tmp_path, **options)
+def test_a_published_file_is_hashed_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = SAFETENSORS * 300_000  # large: 9 MB
+    release = dataclasses.replace(
+        published.RELEASES[SMALL], safetensors_bytes=len(content), safetensors_sha256=sha256(content)
+    )
+    monkeypatch.setitem(published.RELEASES, SMALL, release)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
     times = path.stat()
-    path.write_bytes(SAFETENSORS.replace(b"s", b"z"))
+    assert published.is_published_weights(path, SMALL)
+    path.write_bytes(content.replace(b"s", b"z", 1))
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert published.is_published_weights(path, SMALL)  # known by size and time
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
     assert not published.is_published_weights(path, SMALL)
+
+
+def test_a_folder_that_may_not_be_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line, and nothing is fetched."""
+
+    def refuse(path: Path, *arguments: object, **options: object) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(DownloadError, match=r"cannot read .*model\.safetensors: Permission denied"):
+        fetch.fetch_weights(SMALL, tmp_path)
+    config = ExperimentConfig(models_dir=str(tmp_path), data_dir=str(tmp_path))
+    assert list(files_to_fetch(config)) == ["weights", "messages", "vocabulary"]
+
+
+def test_published_weights_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "model.safetensors"
+    path.touch()
+
+    def refuse(path: Path, mode: str) -> object:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    release = dataclasses.replace(published.RELEASES[SMALL], safetensors_bytes=0)
+    monkeypatch.setitem(published.RELEASES, SMALL, release)
+    with pytest.raises(DownloadError, match=r"cannot read .*model\.safetensors: Permission denied"):
+        published.is_published_weights(path, SMALL)
 
 
 # Command line

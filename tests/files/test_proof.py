@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from ablation.files.proof import member_of_zip
-from ablation.files.wanted import DownloadError
+from ablation.files.proof import Proof, member_of_zip
+from ablation.files.wanted import DownloadError, WantedFile
 
 
 def sha256(content: bytes) -> str:
@@ -54,3 +56,53 @@ def test_damaged_zip(archive: Path) -> None:
     archive.write_bytes(content)
     with pytest.raises(DownloadError, match="no zip archive"):
         member_of_zip(archive, "wanted", sha256(b"yes"))
+
+
+def claiming(archive: Path, size: int) -> None:
+    """Put another uncompressed size into the headers of the only member."""
+    content = bytearray(archive.read_bytes())
+    for signature, offset in ((b"PK\3\4", 22), (b"PK\1\2", 24)):
+        struct.pack_into("<I", content, content.index(signature) + offset, size)
+    archive.write_bytes(content)
+
+
+def test_a_header_that_lies(tmp_path: Path) -> None:
+    """A small claim, a great deal inside: no more is unpacked than was claimed."""
+    archive = tmp_path / "archive.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("wanted", bytes(100 << 20))
+    claiming(archive, 100_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DownloadError, match=r"no zip archive|SHA-256"):
+            member_of_zip(archive, "wanted", sha256(b"yes"))
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("damaged", [False, True])
+def test_other_compression(tmp_path: Path, method: int, damaged: bool) -> None:
+    """Python cannot bound what these unpack to; damage to them raises errors of many kinds."""
+    archive = tmp_path / "archive.zip"
+    with zipfile.ZipFile(archive, "w", method) as file:
+        file.writestr("wanted", b"yes" * 1000)
+    if damaged:
+        content = bytearray(archive.read_bytes())
+        content[content.index(b"wanted") + 12 : content.index(b"wanted") + 30] = b"\xff" * 18
+        archive.write_bytes(content)
+    with pytest.raises(DownloadError, match=r"no zip archive .*compression method 1[24]"):
+        member_of_zip(archive, "wanted", sha256(b"yes" * 1000))
+
+
+def test_more_memory_than_there_is(tmp_path: Path) -> None:
+    """A check that runs out of memory condemns the file, so that the next address is tried."""
+    path = tmp_path / "file"
+    path.touch()
+
+    def check(path: Path) -> None:
+        raise MemoryError
+
+    with pytest.raises(DownloadError, match="more memory than there is"):
+        Proof(WantedFile("file", ()), check).prove(path, path)

@@ -160,3 +160,40 @@ def test_any_bytes_are_refused_politely(tmp_path_factory: pytest.TempPathFactory
         path.write_bytes(content + ending)
         with pytest.raises(WeightsError, match="no intact checkpoint index"):
             read_index(path)
+
+
+def message(fields: dict) -> bytes:
+    """Of numbers, bytes and messages, each as its own wire type."""
+    parts = []
+    for number, value in fields.items():
+        if isinstance(value, int):
+            parts.append(tf_checkpoint_writer._number(number, value))
+        else:
+            parts.append(tf_checkpoint_writer._message(number, message(value) if isinstance(value, dict) else value))
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize("fields", [
+    {1: 1, 2: 7, 4: 0, 5: 4},  # the shape as a number
+    {1: 1, 2: {2: 5}, 4: 0, 5: 4},  # a dimension as a number
+    {1: 1, 2: {2: {1: b"x" * 9}}, 4: 0, 5: 4},
+    {1: b"x", 4: 0, 5: 4},
+    {1: 1, 4: b"x", 5: 4},
+    {1: 1, 4: 0, 5: b"xxxx"},
+    {1: 1, 4: 0, 5: 4, 6: b"x"},
+    {1: 1, 2: b"\x12\x00\x12\x0a\x08" + b"\x80" * 8 + b"\x80\x01", 6: 0xA282EAD8},  # no numbers, 2**63 to a row
+])  # fmt: skip
+def test_wrong_wire_types_under_valid_checksums(folder: Path, fields: dict) -> None:
+    records = [(b"", b""), (b"model/wte", message(fields))]
+    (folder / INDEX).write_bytes(tf_checkpoint_writer._table(records, 1 << 18))
+    with pytest.raises(WeightsError, match=r"no intact checkpoint index"):
+        Checkpoint(folder / INDEX, folder / DATA).verify()
+
+
+def test_memory_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(content: bytes) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(tf_checkpoint, "_entries", refuse)
+    with pytest.raises(WeightsError, match="no intact checkpoint index"):
+        read_index(folder / INDEX)

@@ -297,25 +297,20 @@ def test_same_digest_for_any_shape(tmp_path_factory: pytest.TempPathFactory, sha
     assert opened[0].shape == opened[1].shape == opened[2].shape
 
 
-def test_digest_is_kept_beside_the_file(model: StateDict, tmp_path: Path) -> None:
-    weights = open_weights(write_safetensors(model, tmp_path), SHAPE)
-    digest = weights.digest()
-    sidecar = tmp_path / "hf.safetensors.digest.json"
-    times = weights.path.stat()
-    kept = json.loads(sidecar.read_text())
-    assert kept["files"] == {"hf.safetensors": [times.st_size, times.st_mtime_ns]}
-    sidecar.write_text(json.dumps({**kept, "digest": "from the file"}))
-    assert weights.digest() == "from the file"
-    os.utime(weights.path, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
-    assert weights.digest() == digest
-    sidecar.write_text("{ half")
-    assert weights.digest() == digest
-
-
-def test_digest_in_a_folder_that_cannot_be_written_to(model: StateDict, tmp_path: Path) -> None:
-    weights = open_weights(write_safetensors(model, tmp_path), SHAPE)
-    (tmp_path / "hf.safetensors.digest.json").mkdir()  # as good as read-only, also for an administrator
-    assert weights.digest() == weights.digest()
+@pytest.mark.parametrize("number", [0.5, float("nan")])
+def test_digest_is_of_what_is_there_now(model: StateDict, tmp_path: Path, number: float) -> None:
+    """Size and modification time may stay while a number changes; nothing is left beside the file."""
+    path = write_project(model, tmp_path)
+    before, times = open_weights(path, SHAPE).digest(), path.stat()
+    model["trf_blocks.1.norm1.scale"][3] = number
+    write_project(model, tmp_path)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (times.st_size, times.st_mtime_ns)
+    if number == number:
+        assert open_weights(path, SHAPE).digest() != before
+    else:
+        expect(path, r"trf_blocks\.1\.norm1\.scale has 1 values that are NaN or infinite")
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 # Bad files
@@ -391,6 +386,80 @@ def test_not_finite(model: StateDict, tmp_path: Path, write: Callable[[StateDict
 def test_large_finite_values_are_accepted(model: StateDict, tmp_path: Path) -> None:
     model["tok_emb.weight"][:] = 3e38  # their sum is not finite, they are
     assert open_weights(write_safetensors(model, tmp_path), SHAPE).digest()
+
+
+@pytest.mark.parametrize("dtype", ["F4", "F6_E2M3", "F6_E3M2"])
+def test_types_that_are_no_whole_bytes(model: StateDict, tmp_path: Path, dtype: str) -> None:
+    """safetensors knows them, PyTorch does not."""
+    path = write_project(model, tmp_path)
+    length = int.from_bytes(path.read_bytes()[:8], "little")
+    content = path.read_bytes()[8 + length :]
+    header = json.loads(path.read_bytes()[8 : 8 + length])
+    start, end = header["tok_emb.weight"]["data_offsets"]
+    kept = (end - start) // 32 * int(dtype[1])  # bits of a number
+    for entry in header.values():
+        if "data_offsets" in entry and entry["data_offsets"][0] >= end:
+            entry["data_offsets"] = [offset - (end - start) + kept for offset in entry["data_offsets"]]
+    header["tok_emb.weight"] |= {"dtype": dtype, "data_offsets": [start, start + kept]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + content[: start + kept] + content[end:])
+    expect(path, f"tok_emb.weight holds float4|{dtype}")
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int8, torch.uint8, torch.int64, torch.complex64])
+@pytest.mark.parametrize("ending", ["safetensors", "pth"])
+def test_weights_that_are_no_real_numbers(model: StateDict, tmp_path: Path, dtype: torch.dtype, ending: str) -> None:
+    """Refused by name; masks of any type are not read."""
+    state = huggingface(model, masks=True)
+    state["h.0.attn.bias"] = state["h.0.attn.bias"].bool()
+    state["h.1.attn.bias"] = state["h.1.attn.bias"].byte()
+    path, save = tmp_path / f"weights.{ending}", save_file if ending == "safetensors" else torch.save
+    save(state, path)
+    open_weights(path, SHAPE).digest()
+    save({**state, "h.1.ln_1.weight": torch.ones(8, dtype=dtype)}, path)
+    kind = str(dtype).removeprefix("torch.")
+    expect(path, rf"h\.1\.ln_1\.weight holds {kind}, which weights cannot be: give a file of float32")
+
+
+SPECIAL: dict[str, Callable[[Tensor], Tensor]] = {
+    "meta": lambda tensor: tensor.to("meta"),
+    "sparse": Tensor.to_sparse,
+    "compressed rows": Tensor.to_sparse_csr,
+    "nested": lambda tensor: torch.nested.nested_tensor(list(tensor)),
+}
+
+
+@pytest.mark.parametrize("kind", SPECIAL)
+@pytest.mark.filterwarnings("ignore:Sparse CSR", "ignore:The PyTorch API of nested")
+def test_tensors_that_are_not_dense(model: StateDict, tmp_path: Path, kind: str) -> None:
+    name = "trf_blocks.1.ff.layers.0.weight"
+    torch.save({**model, name: SPECIAL[kind](model[name])}, tmp_path / "special.pth")
+    expect(tmp_path / "special.pth", rf"{name} is (without values|sparse or nested); give a file of dense tensors")
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "pth"])
+def test_too_little_memory_to_open(
+    model: StateDict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise MemoryError
+
+    path = write_project(model, tmp_path) if ending == "safetensors" else write_state_dict(model, tmp_path)
+    monkeypatch.setattr("safetensors.safe_open", refuse)
+    monkeypatch.setattr(torch, "load", refuse)
+    expect(path, "no intact .*MemoryError")
+
+
+def test_a_file_that_may_not_be_read(model: StateDict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not called missing, as safetensors would."""
+    path = write_project(model, tmp_path)
+
+    def refuse(path: Path, mode: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    expect(path, "Permission denied")
 
 
 class RunsCode:

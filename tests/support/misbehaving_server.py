@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 import socket
 import struct
+import sys
 import threading
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -34,6 +36,9 @@ class Behaviour:
     reset: bool = False  # ... with RST in place of an orderly end
     stall_at: int | None = None  # send nothing more from this byte on, but keep the connection
     pause: float = 0.0  # seconds between pieces
+    piece: int = PIECE  # bytes of a piece
+    endless: bool = False  # send the content again and again, with any status
+    drip_headers: bool = False  # send a header without end, byte by byte
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,13 @@ def _handler_for(server: MisbehavingServer) -> type[BaseHTTPRequestHandler]:
             start = self.wanted_start(behaviour)
             with server.lock:
                 server.requests.append(Request(self.path, dict(self.headers.items()), start))
-            if behaviour.status is not None or content is None:
+            if behaviour.drip_headers:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+                with suppress(OSError):  # the client left
+                    while not server.closing.wait(0.02):
+                        self.wfile.write(b"x")
+                return
+            if content is None or (behaviour.status is not None and not behaviour.endless):
                 self.answer(behaviour.status or 404, {"Content-Length": "0", **behaviour.headers})
                 return
             if start > len(content) or (start and start == len(content)):
@@ -113,7 +124,7 @@ def _handler_for(server: MisbehavingServer) -> type[BaseHTTPRequestHandler]:
                 headers["ETag"] = behaviour.etag
             if start:
                 headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            self.answer(206 if start else 200, {**headers, **behaviour.headers})
+            self.answer(behaviour.status or (206 if start else 200), {**headers, **behaviour.headers})
             self.send_body(path, content, start, behaviour)
 
         def wanted_start(self, behaviour: Behaviour) -> int:
@@ -136,11 +147,12 @@ def _handler_for(server: MisbehavingServer) -> type[BaseHTTPRequestHandler]:
                 changed[behaviour.flip] ^= 1
                 content = bytes(changed)
             stops = [stop for stop in (behaviour.cut_at, behaviour.stall_at) if stop is not None]
-            end = max(start, min([len(content), *stops]))
+            end = sys.maxsize if behaviour.endless else max(start, min([len(content), *stops]))
             position = start
             try:
                 while position < end and not server.closing.wait(behaviour.pause):
-                    piece = content[position : min(end, position + PIECE)]
+                    first = position % len(content)
+                    piece = content[first : first + min(end - position, behaviour.piece)]
                     self.wfile.write(piece)
                     position += len(piece)
                 if behaviour.stall_at is not None:
