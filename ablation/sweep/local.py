@@ -160,8 +160,8 @@ class LocalEngine:
                 process.process.kill()
                 process.process.wait()
             log = log_of(process.run, self.results.folder)
-            if not log.stat().st_size:  # one that says something stays
-                log.unlink()
+            if not os.fstat(process.log.fileno()).st_size:  # one that says something stays
+                log.unlink(missing_ok=True)
             process.close()
 
 
