@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail, interrupt_on_sigterm
+from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail, interrupt_on_signals
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.flags import EXPERIMENTS
 from ablation.environment import python_command, require_packages
@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     for warning in [*warnings, *recording_remarks(config)]:
         print(f"warning: {warning}", file=sys.stderr)
-    interrupt_on_sigterm()
+    interrupt_on_signals()
     try:
         return run(config, options)
     except KeyboardInterrupt:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from previous_chapters import GPTModel
 
 AT_A_TIME = 512  # messages in memory; enough for batches of similar length
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is run, not shown
 RECORD = ("line", "label", "probability", "tokens", "tokens_read", "cut", "problem", "text")
 
 
@@ -69,8 +70,13 @@ def as_text(fields: dict[str, Any]) -> str:
 
 def as_csv(fields: dict[str, Any]) -> str:
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow("" if value is None else value for value in fields.values())
-    return buffer.getvalue()
+    csv.writer(buffer, lineterminator="\r\n").writerow(map(as_cell, fields.values()))  # so both are quoted in cells
+    return buffer.getvalue().removesuffix("\r\n") + "\n"
+
+
+def as_cell(value: Any) -> Any:
+    """A text that a spreadsheet would run stands behind an apostrophe, which makes it text there."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def as_json_line(fields: dict[str, Any]) -> str:
@@ -87,19 +93,19 @@ def answer_lines(
     classifier: TrainedClassifier, lines: Iterator[InputLine]
 ) -> Iterator[tuple[InputLine, Answer | None]]:
     """Each line with its answer, in order; None beside a line that has a problem."""
-    from ablation.run.trained_classifier import MessageError, check_message
+    from ablation.data.message import MessageError
 
     for group in groups(lines, AT_A_TIME):
-        checked = []
+        checked, tokens = [], []
         for line in group:
             problem = line.problem
             try:
                 if not problem:
-                    check_message(line.text)
+                    tokens.append(classifier.tokens_of(line.text))
             except MessageError as error:
                 problem = str(error)
             checked.append(InputLine(line.number, line.text, problem))
-        answers = iter(classifier.classify([line.text for line in checked if not line.problem]))
+        answers = iter(classifier.answer(tokens))
         for line in checked:
             yield line, None if line.problem else next(answers)
 
@@ -201,7 +207,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("message", nargs="*", help="messages to label")
     parser.add_argument("--model", type=Path, required=True, metavar="FOLDER", help="a run's folder, results/runs/<id>")
     parser.add_argument("--file", metavar="FILE", help="file with a message a line, or - for standard input")
-    parser.add_argument("--format", choices=FORMATS, default="text", help="of the output; default: text")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="text",
+        help="of the output; default: text. In csv a message that a spreadsheet would run (it begins with =, +, -, @, a"
+        " tab or a carriage return) stands behind an apostrophe; jsonl keeps every message as it is",
+    )  # fmt: skip
     parser.add_argument(
         "--merge_lora", metavar="FILE", help="write the whole model to a .pth or .safetensors instead, LoRA merged"
     )

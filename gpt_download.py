@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablation.commands import FINISHED, INTERRUPTED, fail, interrupt_on_sigterm
+from ablation.commands import FINISHED, INTERRUPTED, fail, interrupt_on_signals
 from ablation.config.flags import Parser
 from ablation.config.shapes import MODEL_SHAPES, canonical_model_size
 from ablation.environment import require_packages
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     each but the first with one line of reason."""
     wanted = parse_arguments(arguments)
     require_packages()
-    interrupt_on_sigterm()
+    interrupt_on_signals()
     options = FetchOptions(offline=wanted.offline, trust_new_hash=wanted.trust_new_hash)
     try:
         if wanted.dataset:

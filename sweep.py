@@ -18,7 +18,7 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ablation.commands import FAILED, FINISHED, INTERRUPTED, WRONG_COMMAND, fail, interrupt_on_sigterm
+from ablation.commands import FAILED, FINISHED, INTERRUPTED, WRONG_COMMAND, fail, interrupt_on_signals
 from ablation.config.experiment import ConfigError
 from ablation.config.flags import Parser
 from ablation.config.values import integer, number
@@ -128,7 +128,7 @@ def run_sweep(task: Task, options: SweepOptions) -> int:
     if not plan:
         print("the plan is empty: this shard has no runs")
         return FINISHED
-    interrupt_on_sigterm()
+    interrupt_on_signals()
     state = survey(results, plan, retry_failed=options.retry_failed)
     print(describe_plan(state, options.jobs if options.engine == "local" else 1, details=options.dry_run))
     return FINISHED if options.dry_run else carry_out(task, state, engine)

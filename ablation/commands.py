@@ -1,4 +1,4 @@
-"""What every command shares: exit statuses, one line per error, and an end by SIGTERM like one by Ctrl-C."""
+"""What every command shares: exit statuses, one line per error, and an end by a signal like one by Ctrl-C."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ def fail(lines: Iterable[str], status: int = FAILED) -> int:
     return status
 
 
-def interrupt_on_sigterm() -> None:
-    """From here on SIGTERM raises KeyboardInterrupt, as Ctrl-C does."""
+def interrupt_on_signals() -> None:
+    """From here on SIGTERM, and SIGHUP unless it is ignored (nohup), raise KeyboardInterrupt, as Ctrl-C does."""
     signal.signal(signal.SIGTERM, _interrupt)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _interrupt)
 
 
 def _interrupt(signal_number: int, frame: object) -> NoReturn:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import BinaryIO
 
 LONGEST_LINE = 2**22  # bytes; four million, far beyond any message, and all that is ever held of a line
+MEMORY = 2**24  # bytes that a group of lines holds, give or take one line
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,15 @@ def read_lines(stream: BinaryIO) -> Iterator[InputLine]:
             yield InputLine(number, "", f"not UTF-8 text (byte {error.start + 1} of the line)")
 
 
-def groups(lines: Iterator[InputLine], size: int) -> Iterator[list[InputLine]]:
-    """Consecutive lines, at most ``size`` together."""
-    while group := list(islice(lines, size)):
+def groups(lines: Iterable[InputLine], count: int, size: int = MEMORY) -> Iterator[list[InputLine]]:
+    """Consecutive lines, at most ``count`` together; a line with which they hold ``size`` bytes of memory is the last
+    of its group."""
+    group, held = list[InputLine](), 0
+    for line in lines:
+        group.append(line)
+        held += sys.getsizeof(line.text)  # a character of a text with emoji takes four bytes
+        if len(group) == count or held >= size:
+            yield group
+            group, held = [], 0
+    if group:
         yield group

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -33,9 +34,14 @@ def explanations(contents: Contents) -> tuple[str, str]:
     return on_table, on_findings if contents.findings else ""
 
 
+def plain(text: str) -> str:
+    """A text of the results as one line that no renderer takes for HTML."""
+    return html.escape(" ".join(text.split()), quote=False)
+
+
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+    lines = [[plain(cell).replace("|", "\\|") for cell in line] for line in (header, ["---"] * len(header), *rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def results_table(contents: Contents, *, brief: bool = False) -> str:
@@ -68,7 +74,7 @@ def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]]) -> 
         table = markdown_table([title for title, _ in FINDING_COLUMNS], findings)
         parts += [f"## {family.title}", table if findings else "None is answered yet."]
         if unanswered := contents.unanswered(family):
-            lines = "\n".join(f"* {finding.question.text} {how_text(finding)}" for finding in unanswered)
+            lines = "\n".join(f"* {finding.question.text} {plain(how_text(finding))}" for finding in unanswered)
             parts.append(f"<details><summary>{unanswered_text(unanswered)}</summary>\n\n{lines}\n\n</details>")
     parts.append(on_findings)
     if pictures:
@@ -76,7 +82,7 @@ def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]]) -> 
     if contents.missing:
         parts += ["## Missing", "\n".join(f"* {what}: `{command}`" for what, command in contents.missing)]
     if contents.left_out:
-        parts += ["## Left out", "\n".join(f"* {note}" for note in contents.left_out)]
+        parts += ["## Left out", "\n".join(f"* {plain(note)}" for note in contents.left_out)]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.methods import DECLARATIONS
 from ablation.data.encode import EncodedMessages, encode_messages, send
+from ablation.data.message import MessageTokens, message_tokens
 from ablation.execution.blocks import advance, logits_from_last_input
 from ablation.execution.features import attended_positions
 from ablation.execution.layout import PackedRun, lay_out
@@ -35,10 +36,6 @@ if TYPE_CHECKING:
 
 class ClassifierError(Exception):
     """A trained classifier cannot be used; the message names the part, what is wrong with it, and the way out."""
-
-
-class MessageError(Exception):
-    """One message cannot be classified; the message says why."""
 
 
 # ---- what a run kept ------------------------------------------------------------------------------------------------
@@ -220,25 +217,34 @@ class TrainedClassifier:
         """Answers in the order of the messages.
 
         Raises:
-            MessageError: a message is empty (check with :func:`check_message` before).
+            MessageError: a message cannot be classified (:meth:`tokens_of` one message at a time says which).
         """
-        if not texts:
+        return self.answer([self.tokens_of(text) for text in texts])
+
+    def tokens_of(self, text: str) -> MessageTokens:
+        """What :meth:`answer` needs of a message.
+
+        Raises:
+            MessageError: it cannot be classified.
+        """
+        return message_tokens(self._tokenizer, text, most=self.config.shape.context_length)
+
+    def answer(self, tokens: Sequence[MessageTokens]) -> list[Answer]:
+        """Answers in the order of the messages."""
+        if not tokens:
             return []
-        for text in texts:
-            check_message(text)
-        token_lists = self._tokenizer.encode_ordinary_batch(list(texts))
-        messages = self._encode(token_lists)
+        messages = self._encode([message.first for message in tokens])
         logits = self._logits(messages).double()
         probabilities = logits.softmax(-1)
         answers = []
-        for index, tokens in enumerate(token_lists):
+        for index, message in enumerate(tokens):
             label = int(logits[index].argmax())
             answers.append(
                 Answer(
                     label=self._label_names[label],
                     probability=float(probabilities[index, label]),
                     logits=tuple(logits[index].tolist()),
-                    tokens=len(tokens),
+                    tokens=message.count,
                     read=int(messages.lengths[index]),
                 )
             )
@@ -280,17 +286,3 @@ class TrainedClassifier:
     def _embedded(self, tokens: Tensor, run: PackedRun) -> Tensor:
         """(B, T, D) what enters the first block, of the messages of a run."""
         return self._model.embed(send(tokens[run.messages, : run.length - self._model.n_extra], self._device))
-
-
-def check_message(text: str) -> None:
-    """Refuse what is no message.
-
-    Raises:
-        MessageError: it is empty, or is not text (bytes that are not UTF-8).
-    """
-    if not text.strip():
-        raise MessageError("the message is empty")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise MessageError("the message is not UTF-8 text") from None

@@ -1,8 +1,8 @@
 """The engine for one machine: each run is a process of its own.
 
 So memory goes back to the system after every run, a crash takes nothing with it, and an interrupt ends runs as Ctrl-C
-would. A run's log file is also its lock: it is locked as long as the process that writes it lives, even if the sweep
-itself was killed, so no two sweeps do the same run at once.
+would. A run ends with its sweep, even with one that was killed (:mod:`ablation.sweep.child`). Its log file is also its
+lock: it is locked as long as the process that writes it lives, so no two sweeps do the same run at once.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import IO
 
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.environment import PROJECT
+from ablation.sweep import child
 from ablation.sweep.plan import Outcome, PlannedRun, Status, SweepOptions, feature_group, features_folder
 from ablation.sweep.state import Results, failure_of, foreign_of, log_of
 
@@ -39,6 +40,12 @@ class _Process:
     process: subprocess.Popen[bytes]
     log: IO[bytes]
     started: float
+
+    def close(self) -> None:
+        """Let go of the log and of the pipe by which a run notices that its sweep is gone; only when it has ended."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.log.close()
 
 
 @dataclass(frozen=True)
@@ -114,11 +121,12 @@ class LocalEngine:
             return Outcome(run, Status.DONE_BEFORE, headline=headline)
         log.truncate(0)
         runner = PROJECT / self.results.task.command
-        command = [sys.executable, str(runner), *run.arguments, *added_flags(run.config, self.options.jobs)]
+        flags = [*run.arguments, *added_flags(run.config, self.options.jobs)]
         # A session of its own: a Ctrl-C at the terminal reaches the sweep alone, which ends its runs in order.
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
+            [sys.executable, child.__file__, str(runner), *flags],
+            stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
         return _Process(run, process, log, time.monotonic())
 
     def _headline(self, run: PlannedRun) -> float | None:
@@ -138,7 +146,7 @@ class LocalEngine:
             path.unlink(missing_ok=True)
             failure.unlink(missing_ok=True)
             outcome = Outcome(ended.run, Status.FINISHED, "", seconds, headline)
-        ended.log.close()
+        ended.close()
         return outcome
 
     def _stop(self, running: Sequence[_Process]) -> None:
@@ -151,8 +159,10 @@ class LocalEngine:
             except subprocess.TimeoutExpired:
                 process.process.kill()
                 process.process.wait()
-            log_of(process.run, self.results.folder).unlink(missing_ok=True)
-            process.log.close()
+            log = log_of(process.run, self.results.folder)
+            if not os.fstat(process.log.fileno()).st_size:  # one that says something stays
+                log.unlink(missing_ok=True)
+            process.close()
 
 
 def _lock(log: IO[bytes]) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import subprocess
+import sys
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -26,6 +28,15 @@ from ablation.sweep.state import Results, failure_of
 NO_RAY = (
     "--engine ray: Ray is not installed; python -m pip install -r requirements-ray.txt, or leave the flag out"
 )
+# Ray itself tries for minutes, and says so every second: a process of its own tries first, and is not waited for long.
+TRIAL = "import ray, sys; ray.init(sys.argv[1], log_to_driver=False); ray.shutdown()"
+ANSWER = 10.0  # seconds; a cluster needs one
+HEADS_TOKEN = "the head's ~/.ray/auth_token here, or name a copy in RAY_AUTH_TOKEN_PATH"  # how to get in
+# A word of what Ray says of a trial -> what is wrong; the first that occurs counts.
+REFUSALS = {
+    "InvalidAuthToken": f"the cluster refuses this token, or none; set RAY_AUTH_MODE=token, and copy {HEADS_TOKEN}",
+    "AuthenticationError": f"RAY_AUTH_MODE=token, but there is no token; copy {HEADS_TOKEN}",
+}
 RETRIES = 5  # of a run whose worker or node died
 # What a node has no use for, or fetches for itself; as .gitignore has it, / is the project's own folder.
 NOT_SENT = ("/models", "/results", "/tests", "/benchmarks", "/data/SMSSpamCollection.tsv*", "__pycache__")
@@ -62,6 +73,26 @@ def run_on_node(task: Task, config: ExperimentConfig, forced: bool) -> RunRecord
         return NoResult(Status.SKIPPED, str(error))
     except EXPECTED_FAILURES as error:
         return NoResult(Status.FAILED, str(error))
+
+
+def why_refused(address: str) -> str:
+    """Why nobody gets into the cluster at an address, within seconds; an empty text if one does."""
+    try:
+        trial = subprocess.run([sys.executable, "-c", TRIAL, address], capture_output=True, timeout=ANSWER)
+        if trial.returncode == 0:
+            return ""
+        said, reason = trial.stderr, ""
+    except subprocess.TimeoutExpired as error:
+        said, reason = error.stderr or b"", f"no answer within {ANSWER:.0f} seconds"
+    text = said.decode(errors="replace").strip()
+    for word, refusal in REFUSALS.items():
+        if word in text:
+            return refusal
+    return no_cluster(reason or text.rpartition("\n")[2])
+
+
+def no_cluster(reason: str) -> str:
+    return f"no cluster there ({reason}); start one with: ray start --head"
 
 
 @dataclass(frozen=True)
@@ -109,6 +140,8 @@ class RayEngine:
     def _connect(self) -> None:
         import ray
 
+        if refusal := why_refused(self.options.ray_address):
+            raise ConfigError([f"--ray_address {self.options.ray_address}: {refusal}"])
         try:
             ray.init(
                 address=self.options.ray_address,
@@ -117,7 +150,7 @@ class RayEngine:
                 logging_level=logging.WARNING,
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
-            problem = f"no cluster there ({str(error).strip().splitlines()[0]}); start one with: ray start --head"
+            problem = no_cluster(str(error).strip().splitlines()[0])
             raise ConfigError([f"--ray_address {self.options.ray_address}: {problem}"]) from None
 
     def _bring_home(self, run: PlannedRun, reference: Any, seconds: float) -> Outcome:

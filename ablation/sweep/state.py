@@ -15,7 +15,7 @@ from ablation.results.read import FinishedRun, read_results, variant_key
 from ablation.results.task import Task
 from ablation.sweep.plan import Outcome, PlannedRun, Status, feature_group
 
-LOGS_FOLDER = "sweep"  # below the results: a log per run that is under way, and one per run that failed
+LOGS_FOLDER = "sweep"  # below the results: a log per run that is under way, was ended with its sweep, or failed
 
 
 def log_of(run: PlannedRun, results_dir: Path) -> Path:

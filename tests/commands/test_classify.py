@@ -18,7 +18,8 @@ import torch
 import classify
 from ablation.config.experiment import ExperimentConfig
 from ablation.data.demo import WEIGHTS, load_demo_tokenizer
-from ablation.data.lines import LONGEST_LINE, read_lines
+from ablation.data.lines import LONGEST_LINE, InputLine, groups, read_lines
+from ablation.data.message import MessageError, message_tokens
 from ablation.data.spam import LABELS, split_messages
 from ablation.listener import Listener
 from ablation.results.run_folder import PREDICTIONS_CSV, TRAINED_PARAMETERS, save_result
@@ -26,7 +27,6 @@ from ablation.run.experiment import run_experiment
 from ablation.run.inputs import open_tokenizer, open_weights
 from ablation.run.trained_classifier import (
     ClassifierError,
-    MessageError,
     TrainedClassifier,
     join,
     needs_base,
@@ -212,6 +212,32 @@ def test_a_stream_is_read_as_it_is_asked_for() -> None:
     assert stream.tell() == 4
 
 
+def test_long_lines_are_held_a_few_at_a_time() -> None:
+    lines = (InputLine(number, "a" * LONGEST_LINE) for number in range(1, 12))
+    assert len(next(groups(lines, 512))) == 4
+    assert next(lines).number == 5  # and nothing was read ahead
+    assert [[line.number for line in group] for group in groups(lines, 5)] == [[6, 7, 8, 9], [10, 11]]
+    short = [InputLine(number, "a") for number in range(7)]
+    assert [len(group) for group in groups(short, 3)] == [3, 3, 1]
+
+
+def test_a_panic_of_the_tokenizer_is_an_error_of_its_message() -> None:
+    class PanicException(BaseException):
+        """Like that of Rust code called from Python."""
+
+    class Tokenizer:
+        def __init__(self, error: type[BaseException]) -> None:
+            self.error = error
+
+        def encode_ordinary(self, text: str) -> list[int]:
+            raise self.error
+
+    with pytest.raises(MessageError, match="shorten it"):
+        message_tokens(Tokenizer(PanicException), "hello", 5)  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        message_tokens(Tokenizer(KeyboardInterrupt), "hello", 5)  # type: ignore[arg-type]
+
+
 # ---- the command ----------------------------------------------------------------------------------------------------
 
 
@@ -240,6 +266,19 @@ def test_a_file_with_bad_lines(run: Path, tmp_path: Path, capsys: pytest.Capture
     assert "line 2: the message is empty" in captured.err and "line 3: not UTF-8" in captured.err
 
 
+def test_a_line_that_the_tokenizer_fails_at_leaves_the_others_their_answers(
+    run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    inbox = tmp_path / "inbox.txt"
+    inbox.write_text("one\na" + " " * 1_000_000 + "b\na" + " " * 400_000 + "b\n" + "\t" * 1_100_000 + "x\nlast\n")
+    assert classify.main(["--model", str(run), "--file", str(inbox), "--format", "jsonl"]) == 1
+    captured = capfd.readouterr()
+    records = [json.loads(line) for line in captured.out.splitlines()]
+    assert [bool(r["label"]) for r in records] == [True, False, True, False, True]
+    assert "line 2: the message has 1,000,000 blanks in a row; shorten them" in captured.err
+    assert "panicked" not in captured.err and len(captured.err.splitlines()) == 3  # one is the disclaimer
+
+
 def test_standard_input_of_any_length(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -260,6 +299,21 @@ def test_csv_can_be_read_back(run: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert [row["text"] for row in rows] == ['one, "two"', "three"]
     assert {row["label"] for row in rows} <= {"ham", "spam"}
     assert tuple(rows[0]) == classify.RECORD
+
+
+def test_a_spreadsheet_shows_what_it_would_run(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    messages = ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "a=b", "'quoted'"]
+    inbox = tmp_path / "inbox.txt"
+    inbox.write_bytes("\n".join(messages).encode())
+    texts = {}
+    for written in ("csv", "jsonl"):
+        assert classify.main(["--model", str(run), "--file", str(inbox), "--format", written]) == 0
+        texts[written] = capsys.readouterr().out
+    rows = list(csv.DictReader(io.StringIO(texts["csv"], newline="")))
+    assert [row["text"] for row in rows] == [f"'{message}" for message in messages[:6]] + messages[6:]
+    assert [json.loads(line)["text"] for line in texts["jsonl"].splitlines()] == messages
 
 
 @pytest.mark.parametrize(

@@ -58,9 +58,10 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def keep_signal_handlers() -> Iterator[None]:
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     yield
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def rows(results_dir: Path) -> list[dict[str, str]]:
@@ -177,7 +178,7 @@ def test_an_offline_run_names_all_it_lacks_at_once(
 # ---- runs that are stopped ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=["SIGTERM", "Ctrl-C", "SIGHUP"])
 def test_an_interrupted_run_appends_nothing(sent: signal.Signals, tmp_path: Path, environment: dict[str, str]) -> None:
     command = [sys.executable, SCRIPT, "--demo", "--num_epochs", "1000", "--results_dir", str(tmp_path / "results")]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:

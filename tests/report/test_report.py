@@ -659,7 +659,8 @@ def test_a_readme_without_markers_is_left_alone(tmp_path: Path, text: str) -> No
 
 
 def test_no_value_can_write_html(tmp_path: Path, data: Path) -> None:
-    """Neither a device, nor a setting, nor a word of a damaged line or of a folder's name."""
+    """Neither a device, nor a setting, nor a word of a damaged line or of a folder's name, in the page or in
+    Markdown."""
     hostile = '<script>alert("1")</script>'
     make_run(tmp_path, data, row_config(1), 0.95, device_name=hostile)
     make_run(tmp_path, data, row_config(1, seed=2), 0.95, weights_digest=hostile)
@@ -670,6 +671,16 @@ def test_no_value_can_write_html(tmp_path: Path, data: Path) -> None:
     assert "<script>alert" not in page
     assert page.count("&lt;script&gt;alert(&#34;1&#34;)&lt;/script&gt;") >= 3
     assert page.count("<script") == 1  # the page's own
+    markdown = (tmp_path / "report" / "report.md").read_text()
+    assert "<script" not in markdown
+    assert markdown.count('&lt;script&gt;alert("1")&lt;/script&gt;') >= 3
+
+
+def test_a_value_of_several_lines_stays_in_its_cell(tmp_path: Path, data: Path) -> None:
+    make_run(tmp_path, data, row_config(1), 0.95, device_name="a | b\n\n# <b>heading</b>")
+    assert report.main(["--results_dir", str(tmp_path), "--data_dir", str(data)]) == 0
+    (row,) = [line for line in (tmp_path / "report" / "report.md").read_text().splitlines() if "heading" in line]
+    assert row.startswith("| 1 |") and "a \\| b # &lt;b&gt;heading&lt;/b&gt;" in row
 
 
 def test_the_report_never_imports_torch(tmp_path: Path, data: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import signal
@@ -24,7 +25,7 @@ from ablation.data.demo import WEIGHTS
 from ablation.results.read import read_results
 from ablation.results.task import Metric
 from ablation.run import inputs, memory
-from ablation.sweep import local, plan, progress, state
+from ablation.sweep import child, local, plan, progress, state
 from ablation.sweep.engines import ENGINES
 from ablation.sweep.plan import Outcome, Status
 from ablation.tasks import spam
@@ -405,7 +406,7 @@ def alive(pid: int) -> bool:
     return not ended or len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_keeps_what_is_finished_and_leaves_nothing_running(
     tmp_path: Path, stand_in: Path, how: signal.Signals
 ) -> None:
@@ -422,23 +423,57 @@ def test_an_interrupt_keeps_what_is_finished_and_leaves_nothing_running(
     assert seeds_in(tmp_path) == [1, 2, 3]
 
 
-def test_a_killed_sweep_does_not_make_another_do_its_run_twice(
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_however_a_sweep_ends_its_runs_end_with_it_and_their_logs_stay(
+    tmp_path: Path, stand_in: Path, how: signal.Signals
+) -> None:
+    (stand_in / "behaviour-1").write_text("print('epoch 1', flush=True); time.sleep(600)")
+    process = start(tmp_path, stand_in, *command(tmp_path, "1"))
+    logs = tmp_path / state.LOGS_FOLDER
+    wait_for(lambda: [log for log in logs.glob("*.log") if log.stat().st_size])
+    process.send_signal(how)
+    process.wait(60)
+    wait_for(lambda: not alive(int(started(stand_in)[0][1])), seconds=5)
+    (log,) = logs.iterdir()
+    assert "epoch 1" in log.read_text()
+    (stand_in / "behaviour-1").unlink()
+    assert sweep.main(command(tmp_path, "1")) == 0
+    assert seeds_in(tmp_path) == [1]
+    assert list(logs.iterdir()) == []
+
+
+def test_a_run_that_does_not_listen_is_killed_after_its_sweep(tmp_path: Path, stand_in: Path) -> None:
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+    (stand_in / "behaviour-1").write_text(deaf)
+    process = start(tmp_path, stand_in, *command(tmp_path, "1"))
+    wait_for(lambda: [log for log in (tmp_path / state.LOGS_FOLDER).glob("*.log") if log.stat().st_size])
+    process.kill()
+    process.wait(60)
+    wait_for(lambda: not alive(int(started(stand_in)[0][1])), seconds=child.PATIENCE + 5)
+
+
+def test_what_another_sweep_is_running_is_left_to_it(
     tmp_path: Path, stand_in: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The orphan still runs, and its log is locked as long as it does; what it finishes counts."""
     gate = stand_in / "gate"
     (stand_in / "behaviour-1").write_text(f"while not os.path.exists({str(gate)!r}): time.sleep(0.05)")
     process = start(tmp_path, stand_in, *command(tmp_path, "1"))
     wait_for((stand_in / "started").exists)
-    process.kill()
-    process.wait(60)
     assert sweep.main(command(tmp_path, "1-2")) == 0
     assert "row 1, seed 1: skipped: another sweep is running it" in capsys.readouterr().out
     gate.touch()
-    wait_for(lambda: seeds_in(tmp_path) == [1, 2])
-    wait_for(lambda: not alive(int(started(stand_in)[0][1])))
+    assert process.wait(60) == 0
     assert sweep.main(command(tmp_path, "1-2")) == 0
     assert seeds_in(tmp_path) == [1, 2]
+
+
+def test_a_hang_up_that_is_ignored_stays_so() -> None:
+    """As under nohup."""
+    program = (
+        "import signal; from ablation.commands import interrupt_on_signals;"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN); interrupt_on_signals(); signal.raise_signal(signal.SIGHUP)"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=True, timeout=60)
 
 
 def test_a_killed_run_of_a_killed_sweep_is_run_again(tmp_path: Path, stand_in: Path) -> None:
@@ -447,7 +482,8 @@ def test_a_killed_run_of_a_killed_sweep_is_run_again(tmp_path: Path, stand_in: P
     wait_for((stand_in / "started").exists)
     process.kill()
     process.wait(60)
-    os.kill(int(started(stand_in)[0][1]), signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):  # it ends by itself, too
+        os.kill(int(started(stand_in)[0][1]), signal.SIGKILL)
     (stand_in / "behaviour-1").unlink()
     wait_for(lambda: not alive(int(started(stand_in)[0][1])))
     assert sweep.main(command(tmp_path, "1")) == 0

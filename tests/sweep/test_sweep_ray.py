@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -131,6 +132,60 @@ def test_a_killed_driver_goes_on_where_it_was(tmp_path: Path, cluster: Any) -> N
 def test_no_cluster_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sweep.main(command(tmp_path, "nonsense://nowhere")) == 2
     assert "--ray_address nonsense://nowhere: no cluster there" in capsys.readouterr().err
+
+
+def refusal(results: Path, address: str) -> str:
+    """What a sweep in a process of its own says on standard error, within twenty seconds."""
+    program = [sys.executable, str(Path(sweep.__file__)), *command(results, address)]
+    started = time.monotonic()
+    refused = subprocess.run(program, capture_output=True, text=True, timeout=PATIENCE)
+    assert time.monotonic() - started < 20
+    assert refused.returncode == 2
+    (line,) = refused.stderr.splitlines()
+    return line
+
+
+@needs_ray
+def test_no_token_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RAY_AUTH_MODE": "token", "HOME": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    line = refusal(tmp_path, "127.0.0.1:6379")
+    assert line.startswith("error: --ray_address 127.0.0.1:6379: RAY_AUTH_MODE=token, but there is no token; copy the")
+
+
+@pytest.mark.slow
+@needs_ray
+def test_nothing_listening_is_said_in_one_line(tmp_path: Path) -> None:
+    with socket.socket() as bound:  # and never listens
+        bound.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
+        line = refusal(tmp_path, address)
+    assert line.startswith(f"error: --ray_address {address}: no cluster there (no answer within 10 seconds); start one")
+
+
+@pytest.mark.slow
+@needs_ray
+@pytest.mark.parametrize("given", ["another token", "none"])
+def test_a_wrong_token_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    head_and_its_address = (
+        "import sys; from ray.cluster_utils import Cluster;"
+        "head = Cluster(True, head_node_args={'num_cpus': 1, 'include_dashboard': False});"
+        "print('at', head.address, flush=True); sys.stdin.read(); head.shutdown()"
+    )
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "a" * 64)
+    with subprocess.Popen(
+        [sys.executable, "-c", head_and_its_address], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as head:
+        assert head.stdout is not None
+        address = next(line for line in head.stdout if line.startswith("at ")).split()[1]
+        if given == "none":
+            monkeypatch.delenv("RAY_AUTH_MODE")
+            monkeypatch.delenv("RAY_AUTH_TOKEN")
+        else:
+            monkeypatch.setenv("RAY_AUTH_TOKEN", "b" * 64)
+        line = refusal(tmp_path, address)
+    assert "the cluster refuses this token, or none; set RAY_AUTH_MODE=token, and copy the head's" in line
 
 
 def test_without_ray_the_message_says_how_to_get_it(
