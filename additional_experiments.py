@@ -30,7 +30,8 @@ def experiment(config: ExperimentConfig, *, force: bool) -> None:
     if not force:
         check_memory(config, device)
     results_dir = Path(config.results_dir)
-    complete(results_dir, SPAM)  # what is wrong with the results is better known before training
+    for repaired in complete(results_dir, SPAM):  # what is wrong with the results is better known before training
+        say(f"warning: {repaired}", sys.stderr)
     result = run_experiment(SPAM, config, Console())
     with interrupts_held("the run had ended before, and its row is in the results"):
         rows = save_result(SPAM, result)

@@ -95,7 +95,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.demo:
             say(DISCLAIMER)
-        complete(results_dir, SPAM)
+        for repaired in complete(results_dir, SPAM):
+            say(f"warning: {repaired}", sys.stderr)
         splits = load_splits(
             options.data_dir, demo=options.demo, offline=options.offline, trust_new_hash=options.trust_new_hash
         )

@@ -102,9 +102,12 @@ def _by_time(record: Mapping[str, Any]) -> tuple[str, str]:
 # ---- rows that are missing -------------------------------------------------------------------------------------------
 
 
-def complete(results_dir: Path, task: Task) -> None:
+def complete(results_dir: Path, task: Task) -> list[str]:
     """Give the task's CSV the rows that it lacks: of runs killed between folder and row, and what damage took; the
     damaged file is kept beside. Writes nothing if nothing is wrong.
+
+    Returns:
+        One line for each place where the file was damaged.
 
     Raises:
         ResultsError: the CSV cannot be read or written, or is damaged where no run's folder holds what it had; the
@@ -114,7 +117,7 @@ def complete(results_dir: Path, task: Task) -> None:
     try:
         table = read_table(path, task.columns)
         if not table.damage and not table.odd_line_ends and not _without_row(results_dir, task, table):
-            return
+            return []
         with one_writer_at_a_time(results_dir):
             table = read_table(path, task.columns)
             runs = _without_row(results_dir, task, table)
@@ -124,6 +127,8 @@ def complete(results_dir: Path, task: Task) -> None:
                 append_rows(path, task.columns, [row for run in runs for row in rows_of(run)])
     except OSError as error:
         raise ResultsError(f"{path}: {error.strerror or error}; give another --results_dir") from None
+    places = dict.fromkeys(f"{path}, line {damage.line}: {damage.reason}" for damage in table.damage)
+    return [f"{place}; repaired, the file as it was is kept beside" for place in places]
 
 
 def _without_row(results_dir: Path, task: Task, table: Table) -> list[dict[str, Any]]:
