@@ -44,7 +44,7 @@ def interrupt_on_sigterm() -> None:
 
 @contextmanager
 def interrupts_held(afterwards: str) -> Iterator[None]:
-    """Within, Ctrl-C and SIGTERM wait for the end, and then interrupt; a second one does at once.
+    """Within, what interrupts (Ctrl-C, SIGTERM) waits for the end and interrupts then; a second time it does at once.
 
     Raises:
         KeyboardInterrupt: there was one; its argument is ``afterwards``, what is then true.
@@ -56,7 +56,9 @@ def interrupts_held(afterwards: str) -> Iterator[None]:
             raise KeyboardInterrupt("while the row was being appended; the results have it or not")
         held.append(signal_number)
 
-    before = {number: signal.signal(number, hold) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    interrupting = (_interrupt, signal.default_int_handler)
+    before = {number: signal.signal(number, hold) for number, found in handlers.items() if found in interrupting}
     try:
         yield
     finally:

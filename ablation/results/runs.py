@@ -55,7 +55,9 @@ def run_files(results_dir: Path) -> Iterator[Path]:
 
 
 def remove_unfinished(results_dir: Path) -> None:
-    """Remove folders whose writers were killed: folders are written under the lock, which must be held."""
+    """Remove what killed writers left: folders and new CSVs are written under the lock, which must be held."""
+    for file in results_dir.glob(".*.csv.*.tmp"):
+        file.unlink()
     for folder in (results_dir / RUNS_FOLDER).glob(f".*{UNFINISHED}"):
         shutil.rmtree(folder, ignore_errors=True)
 

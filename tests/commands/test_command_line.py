@@ -21,6 +21,7 @@ import classify
 import gpt_download
 import report
 import sweep
+from ablation.commands import interrupt_on_sigterm, interrupts_held
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.flags import EXPERIMENTS
 from ablation.data.demo import DISCLAIMER, SHORT_DISCLAIMER, WEIGHTS
@@ -213,6 +214,17 @@ def test_a_run_that_is_stopped_while_its_row_appears_says_so(
     assert len(rows(tmp_path)) == 1
 
 
+def test_whoever_interrupts_twice_does_not_wait() -> None:
+    """The lock of the results may be held by a process that was stopped."""
+    interrupt_on_sigterm()
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt, match="have it or not"), interrupts_held("never said"):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("it waited")
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 # ---- nobody reads, or not these characters ---------------------------------------------------------------------------
 
 NARROW = {
@@ -228,11 +240,11 @@ def test_characters_that_cannot_be_written_are_replaced(
     name: str, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     """A path with letters that the output does not have, and a byte that is not UTF-8."""
-    results = os.fsencode(tmp_path) + "/é中".encode() + b"\xff"
+    results = os.fsdecode(os.fsencode(tmp_path) + "/é中".encode() + b"\xff")
     command = [sys.executable, SCRIPT, *QUICK, "--results_dir", results, "--models_dir", results]
     done = subprocess.run(command, env={**environment, **NARROW[name]}, capture_output=True)
     assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr.decode(errors="replace")
-    folder = Path(os.fsdecode(results))
+    folder = Path(results)
     assert len(rows(folder)) == 1
     rebuild = [sys.executable, "-m", "ablation.tasks", "--rebuild", results]
     before = (folder / SPAM.csv_name).read_bytes()

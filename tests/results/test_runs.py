@@ -127,9 +127,11 @@ def test_unfinished_folders_are_no_runs_and_go(next_step: Callable[[Path], objec
     unfinished = tmp_path / "runs" / ".2-x.unfinished"
     unfinished.mkdir()
     (unfinished / "run.json").write_text((tmp_path / "runs" / run_id / "run.json").read_text().replace(run_id, "2-x"))
+    new_csv = tmp_path / ".results.csv.0123456789abcdef.tmp"
+    new_csv.touch()
     next_step(tmp_path)
     assert "2-x" not in ids(tmp_path)
-    assert not unfinished.exists()
+    assert not unfinished.exists() and not new_csv.exists()
 
 
 # ---- names that exist ------------------------------------------------------------------------------------------------
