@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail, interrupt_on_signals
+from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail, interrupt_on_signals, interrupts_held, say
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.flags import EXPERIMENTS
 from ablation.environment import python_command, require_packages
@@ -18,6 +18,7 @@ def experiment(config: ExperimentConfig, *, force: bool) -> None:
     """Run, append the row, show it."""
     from ablation.results.log import RUNS_FOLDER
     from ablation.results.run_folder import save_result
+    from ablation.results.runs import complete
     from ablation.run.console import Console, summary
     from ablation.run.dry_run import next_command
     from ablation.run.experiment import run_experiment
@@ -28,13 +29,18 @@ def experiment(config: ExperimentConfig, *, force: bool) -> None:
     device = resolve_device(config)
     if not force:
         check_memory(config, device)
-    rows, results_dir = save_result(SPAM, run_experiment(SPAM, config, Console())), Path(config.results_dir)
-    print(summary(SPAM, rows, results_dir / SPAM.csv_name))
-    if config.save_model:
-        folder = shlex.quote(str(results_dir / RUNS_FOLDER / rows[0]["run_id"]))
-        print(f'model kept; to use it: {python_command()} classify.py --model {folder} "a message"')
-    if config.demo:
-        print(next_command(SPAM, config))
+    results_dir = Path(config.results_dir)
+    for repaired in complete(results_dir, SPAM):  # what is wrong with the results is better known before training
+        say(f"warning: {repaired}", sys.stderr)
+    result = run_experiment(SPAM, config, Console())
+    with interrupts_held("the run had ended before, and its row is in the results"):
+        rows = save_result(SPAM, result)
+        say(summary(SPAM, rows, results_dir / SPAM.csv_name))
+        if config.save_model:
+            folder = shlex.quote(str(results_dir / RUNS_FOLDER / rows[0]["run_id"]))
+            say(f'model kept; to use it: {python_command()} classify.py --model {folder} "a message"')
+        if config.demo:
+            say(next_command(SPAM, config))
 
 
 def run(config: ExperimentConfig, options: Mapping[str, Any]) -> int:
@@ -49,7 +55,7 @@ def run(config: ExperimentConfig, options: Mapping[str, Any]) -> int:
 
     try:
         if options.get("dry_run"):
-            print(describe(SPAM, config))
+            say(describe(SPAM, config))
         else:
             experiment(config, force=options.get("force", False))
     except EXPECTED_FAILURES as error:
@@ -67,12 +73,13 @@ def main(arguments: list[str] | None = None) -> int:
     from ablation.run.recorded import recording_remarks
 
     for warning in [*warnings, *recording_remarks(config)]:
-        print(f"warning: {warning}", file=sys.stderr)
+        say(f"warning: {warning}", sys.stderr)
     interrupt_on_signals()
     try:
         return run(config, options)
-    except KeyboardInterrupt:
-        return fail(["interrupted: nothing was appended to the results"], INTERRUPTED)
+    except KeyboardInterrupt as interrupt:
+        what_is_true = str(interrupt) or "nothing was appended to the results"
+        return fail([f"interrupted: {what_is_true}"], INTERRUPTED)
     except ConfigError as error:
         return fail(error.problems, WRONG_COMMAND)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablation.baselines.words import BASELINES
-from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail
+from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail, say
 from ablation.config.experiment import DEMO_RESULTS_DIR, RESULTS_DIR
 from ablation.config.flags import Parser
 from ablation.environment import require_packages
@@ -72,8 +72,7 @@ def run_baseline(task: Task, name: str, splits: Splits, results_dir: Path, *, de
     fitted = baseline.fit(splits, baseline.settings)
     seconds = time.perf_counter() - started
     record = describe_baseline(task, name, baseline, fitted, splits, seconds, demo=demo)
-    write_run(results_dir, task, record)
-    return record.rows[0]
+    return write_run(results_dir, task, record)[0]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -89,18 +88,21 @@ def main(arguments: list[str] | None = None) -> int:
     from ablation.data.spam import DataError, load_splits
     from ablation.files.download import DownloadError
     from ablation.results.log import ResultsError
+    from ablation.results.runs import complete
     from ablation.tasks.spam import SPAM
 
     results_dir = options.results_dir or Path(DEMO_RESULTS_DIR if options.demo else RESULTS_DIR)
     try:
         if options.demo:
-            print(DISCLAIMER)
+            say(DISCLAIMER)
+        for repaired in complete(results_dir, SPAM):
+            say(f"warning: {repaired}", sys.stderr)
         splits = load_splits(
             options.data_dir, demo=options.demo, offline=options.offline, trust_new_hash=options.trust_new_hash
         )
         for name in names:
             row = run_baseline(SPAM, name, splits, results_dir, demo=options.demo)
-            print(
+            say(
                 f"{name} {BASELINES[name].description}: training {row['training_acc']:.2%}, validation"
                 f" {row['validation_acc']:.2%}, test {row['test_acc']:.2%}, {60 * row['training_minutes']:.1f} s"
             )
@@ -108,7 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
         return fail(["interrupted; finished baselines are in the results"], INTERRUPTED)
     except (DataError, DownloadError, ResultsError) as error:
         return fail([str(error)])
-    print(f"rows appended to {results_dir / SPAM.csv_name}")
+    say(f"rows appended to {results_dir / SPAM.csv_name}")
     return FINISHED
 
 

@@ -40,12 +40,13 @@ def make_report(task: Task, results_dir: Path, data_dir: Path, readme: Path | No
     from ablation.report.page import report_page
     from ablation.report.pictures import draw_pictures
     from ablation.report.table import table_csv
-    from ablation.results.log import REBUILD_COMMAND, RUN_JSON, RUNS_FOLDER, ResultsError
+    from ablation.results.log import REBUILD_COMMAND, RUNS_FOLDER, ResultsError
+    from ablation.results.runs import run_files
 
     contents = gather(task, results_dir, data_dir)
     if readme is not None and contents.disclaimer:
         raise ValueError(f"--update_readme: {results_dir} holds demo runs, the README shows real ones; leave it out")
-    if not contents.runs and any((results_dir / RUNS_FOLDER).glob(f"*/{RUN_JSON}")):  # keep what an earlier report says
+    if not contents.runs and any(run_files(results_dir)):  # keep what an earlier report says
         reason = contents.problems[0] if contents.problems else f"{results_dir / task.csv_name} holds no run"
         raise ResultsError(
             f"{reason}, though {results_dir / RUNS_FOLDER} has some;"

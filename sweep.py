@@ -102,12 +102,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     own, flags = arguments[:end], arguments[end + 1 :]  # those of the runner
     given = make_parser().parse_args(own)
     require_packages()
+    from ablation.results.log import ResultsError
     from ablation.tasks.spam import SPAM
 
     try:
         return run_sweep(SPAM, read_options(SPAM, given, flags))
     except ConfigError as error:
         return fail(error.problems, WRONG_COMMAND)
+    except ResultsError as error:
+        return fail([str(error)])
 
 
 def run_sweep(task: Task, options: SweepOptions) -> int:

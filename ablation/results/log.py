@@ -1,51 +1,69 @@
-"""Where results go: the rows of finished runs in one CSV per task, and a folder per run that holds the truth.
-
-``<results>/runs/<run id>/run.json`` is written first, the CSV is an extract of it: :data:`REBUILD_COMMAND` makes it
-anew.
-"""
+"""The CSV of a task: its rows, appended by many at once. The truth is in the runs' folders (see
+:mod:`ablation.results.runs`), the CSV is an extract of them: :data:`REBUILD_COMMAND` makes it anew."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ablation.files.storage import replace_file
-from ablation.results.task import Task
+from ablation.files.storage import beside, replace_file
+from ablation.results.table import BYTE_ORDER_MARK, HEADER_COLUMN, Table, cells_of, header_problem, read_table
 
-RUNS_FOLDER, RUN_JSON = "runs", "run.json"
+RUNS_FOLDER, RUN_JSON, LOCK = "runs", "run.json", "runs.lock"
 REBUILD_COMMAND = "python -m ablation.tasks --rebuild"  # and the results folder
-TASK_OF_OLD_RUNS = "spam"  # a run.json without a task is of the time when there was only this one
 LOCK_POLL_SECONDS = 0.005  # an append takes about a millisecond; the default of 0.05 would be most of the wait
-HASH_LENGTH = 64  # config_hash stands last and has a fixed length, so that a row cut short is recognised
 
 
 class ResultsError(Exception):
     """Results cannot be written or read; the message names the file and the way out."""
 
 
+def encodable(value: Any) -> Any:
+    """The value; of a text whose bytes are not UTF-8, as paths may have them, those escaped."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
 def format_row(record: Mapping[str, Any], columns: Iterable[str]) -> str:
     """A record as one CSV line with its newline; a value that is missing or None is empty."""
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerow(
-        "" if record.get(column) is None else str(record[column]).replace("\n", " ").replace("\r", " ")
+        "" if record.get(column) is None else encodable(str(record[column])).replace("\n", " ").replace("\r", " ")
         for column in columns
     )
     return buffer.getvalue()
 
 
-# ---- the CSV ---------------------------------------------------------------------------------------------------------
+def header_line(columns: Sequence[str]) -> str:
+    return format_row({column: column for column in columns}, columns)
 
 
-def _one_writer_at_a_time(path: Path) -> AbstractContextManager[object]:
+def one_writer_at_a_time(results_dir: Path) -> AbstractContextManager[object]:
+    """Whoever holds it may write in the results folder, its own calls included; a killed process holds it no longer."""
     from filelock import FileLock  # only here, so that a Python without it can be told what it lacks
 
-    return FileLock(f"{path}.lock").acquire(poll_interval=LOCK_POLL_SECONDS)
+    lock = FileLock(results_dir.absolute() / LOCK, is_singleton=True)
+    return lock.acquire(poll_interval=LOCK_POLL_SECONDS)
+
+
+def replace_csv(path: Path, content: str) -> None:
+    """Write the file anew; a link stays one."""
+    replace_file(Path(os.path.realpath(path)), content)
+
+
+def keep_damaged(path: Path) -> Path:
+    """Keep the file as it is now beside itself."""
+    kept = beside(path, f".damaged-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
+    replace_file(kept, path.read_bytes())
+    return kept
+
+
+# ---- appending -------------------------------------------------------------------------------------------------------
 
 
 def append_rows(path: Path, columns: Sequence[str], records: Sequence[Mapping[str, Any]]) -> None:
@@ -53,24 +71,24 @@ def append_rows(path: Path, columns: Sequence[str], records: Sequence[Mapping[st
 
     A file of an older version gets the columns it lacks; columns of a newer version stay, empty in the new rows. A last
     line without its newline is completed if it is a whole row, and otherwise dropped: whoever was writing it never
-    returned, and its ``run.json`` still has the run.
+    returned, and its ``run.json`` still has the run. The damaged file is kept beside.
 
     Args:
         columns: of this version, ``config_hash`` last.
 
     Raises:
-        ResultsError: the folder or file cannot be written, or the file is no results file.
+        ResultsError: the folder or file cannot be written, or the file is no results file, or damaged.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _one_writer_at_a_time(path):
-            found = _prepare_file(path, columns)
+        with one_writer_at_a_time(path.parent):
+            found = _columns_if_ready(path, columns) or mend(path, columns, read_table(path, columns), frozenset())
             lines = "".join(format_row(record, found) for record in records)
             if len(records) == 1:
                 with path.open("ab", buffering=0) as file:
                     _write_whole(file.fileno(), lines.encode())
             else:  # a write that is cut short would leave some of them
-                replace_file(path, path.read_text(encoding="utf-8") + lines)
+                replace_csv(path, path.read_text(encoding="utf-8") + lines)
     except OSError as error:
         raise ResultsError(f"{path}: {error.strerror or error}; give another --results_dir") from None
 
@@ -87,101 +105,43 @@ def _write_whole(descriptor: int, line: bytes) -> None:
         raise
 
 
-def _prepare_file(path: Path, columns: Sequence[str]) -> list[str]:
-    """Make the file ready for an append, and return its columns. The lock must be held."""
-    header, ends_well = _header_and_end(path)
-    if not header:
-        replace_file(path, _header(columns))
-        return list(columns)
-    found = next(csv.reader([header]))
-    if "run_id" not in found:
-        raise ResultsError(f"{path}: its first line is no results header; move it away or give another --results_dir")
-    if not ends_well:
-        _repair_end(path, found, columns[-1])
-    if set(columns) <= set(found):
-        return found
-    merged = [*columns[:-1], *(column for column in found if column not in columns), columns[-1]]
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [format_row(row, merged) for row in csv.DictReader(file)]
-    replace_file(path, "".join([_header(merged), *rows]))
-    return merged
-
-
-def _header(columns: Sequence[str]) -> str:
-    return format_row({column: column for column in columns}, columns)
-
-
-def _header_and_end(path: Path) -> tuple[str, bool]:
-    """The first line, empty if there is none, and whether the last line has its newline."""
+def _columns_if_ready(path: Path, columns: Sequence[str]) -> list[str]:
+    """The columns of a file that rows can be appended to as it is; empty if it has to be looked at as a whole."""
     if not path.exists() or path.stat().st_size == 0:
-        return "", True
+        return []
     with path.open("rb") as file:
-        header = file.readline().decode("utf-8", errors="replace")
+        header = file.readline().removeprefix(BYTE_ORDER_MARK).removesuffix(b"\n").removesuffix(b"\r")
         file.seek(-1, os.SEEK_END)
-        return header.rstrip("\r\n"), file.read() == b"\n"
+        if file.read() != b"\n" or b"\r" in header:
+            return []
+    try:
+        found = cells_of(header)
+    except ValueError:
+        return []
+    return found if set(columns) <= set(found) and not header_problem(found, columns) else []
 
 
-def _repair_end(path: Path, columns: list[str], last: str) -> None:
-    text = path.read_text(encoding="utf-8")
-    kept, newline, last_line = text.rpartition("\n")
-    fields = next(csv.reader([last_line]), [])
-    is_header = not newline
-    is_whole_row = len(fields) == len(columns) and columns[-1] == last and len(fields[-1]) == HASH_LENGTH
-    replace_file(path, kept + newline + (f"{last_line}\n" if is_header or is_whole_row else ""))
+def mend(path: Path, columns: Sequence[str], table: Table, held: Set[str]) -> list[str]:
+    """Make the file ready for an append, and return its columns. The lock must be held.
 
-
-# ---- from the runs' own files ----------------------------------------------------------------------------------------
-
-
-def rebuild(results_dir: Path, tasks: Mapping[str, Task]) -> dict[Path, int]:
-    """Make each task's CSV anew from the ``run.json`` files, oldest first; returns how many rows each has.
+    What is damaged goes, with all rows of the runs that it names, and the damaged file is kept beside.
 
     Args:
-        tasks: by name.
+        held: ids of runs whose rows are to be had elsewhere, and are appended next.
 
     Raises:
-        ResultsError: there are no runs, or a ``run.json`` cannot be read (the CSVs are left as they were).
+        ResultsError: what is damaged is held nowhere else.
     """
-    files = sorted((results_dir / RUNS_FOLDER).glob(f"*/{RUN_JSON}"))
-    if not files:
-        raise ResultsError(f"{results_dir / RUNS_FOLDER}: no {RUN_JSON} below it; give the results folder")
-    runs: dict[str, list[dict[str, Any]]] = {}
-    for file in files:
-        record = _read_record(file)
-        name = record.get("task", TASK_OF_OLD_RUNS)
-        if name not in tasks:
-            raise ResultsError(f"{file}: task {name!r} is none of {', '.join(tasks)}; use the version that wrote it")
-        runs.setdefault(name, []).append(record)
-    found = {}
-    for name, records in runs.items():
-        path, columns = results_dir / tasks[name].csv_name, tasks[name].columns
-        records.sort(key=lambda record: (record["timestamp_utc"], record["run_id"]))
-        rows = [format_row(row, columns) for record in records for row in rows_of(record)]
-        with _one_writer_at_a_time(path):
-            replace_file(path, _header(columns) + "".join(rows))
-        found[path] = len(rows)
-    return found
-
-
-def as_record(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The rows of one run as ``run.json`` has them: what they share, and where there are several, ``evaluations`` with
-    what each has of its own."""
-    first, *others = rows
-    shared = {name: value for name, value in first.items() if all(row[name] == value for row in others)}
-    if not others:
-        return shared
-    return {**shared, "evaluations": [{k: v for k, v in row.items() if k not in shared} for row in rows]}
-
-
-def rows_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rows of a run, from its ``run.json``: the inverse of :func:`as_record`."""
-    return [{**record, **evaluation} for evaluation in record.get("evaluations", [{}])]
-
-
-def _read_record(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ResultsError(
-            f"{file}: not readable as JSON ({error}); remove the run's folder or restore the file"
-        ) from None
+    for damage in table.damage:
+        if not damage.droppable and not damage.names(held):
+            raise ResultsError(
+                f"{path}, line {damage.line}: {damage.reason}, and no folder below {RUNS_FOLDER} holds it;"
+                " correct the line, move the file away or give another --results_dir"
+            )
+    if table.damage or table.odd_line_ends:
+        keep_damaged(path)
+    others = [column for column in table.columns if column not in columns]
+    merged = [*columns[:-1], *others, columns[-1]] if not set(columns) <= set(table.columns) else table.columns
+    kept = [row for row in table.rows if not table.is_damaged(row[HEADER_COLUMN])]
+    replace_csv(path, header_line(merged) + "".join(format_row(row, merged) for row in kept))
+    return merged

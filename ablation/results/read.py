@@ -24,6 +24,7 @@ from ablation.config.settings import CommonSettings, fields_of
 from ablation.listener import Count
 from ablation.results.log import RUNS_FOLDER
 from ablation.results.run_folder import LOSSES_CSV
+from ablation.results.table import BYTE_ORDER_MARK
 from ablation.results.task import Predictions, PredictionsError, Task
 
 Seeds = tuple[int | None, int | None]
@@ -138,7 +139,7 @@ def read_results(results_dir: Path, task: Task) -> tuple[list[FinishedRun], list
     path = results_dir / task.csv_name
     if not path.exists():
         return [], []
-    lines = path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()
+    lines = [line.decode(errors="replace") for line in path.read_bytes().removeprefix(BYTE_ORDER_MARK).splitlines()]
     columns = next(csv.reader(lines[:1]), [])
     if "run_id" not in columns:
         return [], [f"{path}, line 1: no header of results, so nothing in the file can be read"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import shutil
 from collections.abc import Iterable, Mapping
@@ -17,8 +18,10 @@ from ablation.config.settings import CommonSettings, fields_of
 from ablation.data.demo import DISCLAIMER, SHORT_DISCLAIMER
 from ablation.files.storage import replace_file
 from ablation.listener import Count, StepLosses
-from ablation.results.log import RUN_JSON, RUNS_FOLDER, ResultsError, append_rows, as_record
+from ablation.results.log import RUN_JSON, RUNS_FOLDER, ResultsError, encodable, one_writer_at_a_time
 from ablation.results.result import ExperimentResult, History
+from ablation.results.runs import UNFINISHED, as_record, complete, remove_unfinished
+from ablation.results.table import read_table
 from ablation.results.task import Evaluation, Task
 
 LOSSES_CSV, PREDICTIONS_CSV, TRAINED_PARAMETERS = "losses.csv", "predictions.csv", "trained.safetensors"
@@ -49,9 +52,7 @@ def save_result(task: Task, result: ExperimentResult) -> list[dict[str, Any]]:
     Raises:
         ResultsError: the results folder cannot be written.
     """
-    record = describe_result(task, result)
-    write_run(Path(result.config.results_dir), task, record)
-    return record.rows
+    return write_run(Path(result.config.results_dir), task, describe_result(task, result))
 
 
 def describe_result(task: Task, result: ExperimentResult) -> RunRecord:
@@ -157,28 +158,45 @@ def with_note(table: str, note: str) -> str:
     return "".join(f"{line},{last}\n" for line, last in [(header, "note"), *((line, note) for line in lines)])
 
 
-def write_run(results_dir: Path, task: Task, record: RunRecord) -> Path:
+def write_run(results_dir: Path, task: Task, record: RunRecord) -> list[dict[str, Any]]:
     """Keep a finished run: its folder, whole or not at all, then its rows in the task's CSV.
 
     Returns:
-        The run's folder.
+        The rows as appended; a run id that exists already gets a number behind it.
 
     Raises:
-        ResultsError: as :func:`ablation.results.log.append_rows`.
+        ResultsError: as :func:`ablation.results.runs.complete`.
     """
-    folder = results_dir / RUNS_FOLDER / str(record.rows[0]["run_id"])
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    runs = results_dir / RUNS_FOLDER
     try:
-        unfinished.mkdir(parents=True)
-        try:
-            for name, content in record.files.items():
-                (unfinished / name).write_bytes(content.encode() if isinstance(content, str) else content)
-            run = {"task": task.name, **as_record(record.rows), **record.further}
-            replace_file(unfinished / RUN_JSON, json.dumps(run, indent=1) + "\n")
-            unfinished.rename(folder)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+        runs.mkdir(parents=True, exist_ok=True)
+        with one_writer_at_a_time(results_dir):
+            remove_unfinished(results_dir)
+            run_id = _free_id(results_dir, task, str(record.rows[0]["run_id"]))
+            named = [{**row, "run_id": run_id} for row in record.rows]
+            rows = [{name: encodable(value) for name, value in row.items()} for row in named]
+            run = {"task": task.name, **as_record(rows), **record.further}
+            _write_folder(runs / run_id, {**record.files, RUN_JSON: json.dumps(run, indent=1) + "\n"})
+            complete(results_dir, task)
     except OSError as error:
-        raise ResultsError(f"{folder}: {error.strerror or error}; give another --results_dir") from None
-    append_rows(results_dir / task.csv_name, task.columns, record.rows)
-    return folder
+        raise ResultsError(f"{runs}: {error.strerror or error}; give another --results_dir") from None
+    return rows
+
+
+def _free_id(results_dir: Path, task: Task, wanted: str) -> str:
+    """The id, or with a number behind it if there is such a run: the clock may have been set back."""
+    taken = {row["run_id"] for row in read_table(results_dir / task.csv_name, task.columns).rows}
+    ids = itertools.chain([wanted], (f"{wanted}-{number}" for number in itertools.count(2)))
+    return next(one for one in ids if one not in taken and not (results_dir / RUNS_FOLDER / one).exists())
+
+
+def _write_folder(folder: Path, files: Mapping[str, str | bytes]) -> None:
+    """Write a folder under another name, then rename it. The lock must be held."""
+    unfinished = folder.with_name(f".{folder.name}{UNFINISHED}")
+    unfinished.mkdir()
+    try:
+        for name, content in files.items():
+            replace_file(unfinished / name, content)
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)

@@ -10,9 +10,10 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ablation.commands import say
 from ablation.data.demo import DISCLAIMER
 from ablation.listener import Count, Listener, StepLosses
-from ablation.results.log import as_record
+from ablation.results.runs import as_record
 from ablation.results.task import Metric, Task
 
 
@@ -23,8 +24,8 @@ class Console(Listener):
         self._bar: tqdm | None = None
 
     def message(self, line: str) -> None:
-        tqdm.write(line, file=sys.stdout)
-        sys.stdout.flush()
+        with tqdm.external_write_mode(file=sys.stdout):
+            say(line)
 
     def work_started(self, what: str, amount: int, unit: str) -> None:
         self._bar = tqdm(total=amount, desc=what, unit=unit, unit_scale=amount > 100_000, leave=False, disable=None)

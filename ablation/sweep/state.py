@@ -12,6 +12,7 @@ from ablation.config.experiment import PRETRAINED, ExperimentConfig, config_hash
 from ablation.environment import device_name
 from ablation.listener import Listener
 from ablation.results.read import FinishedRun, read_results, variant_key
+from ablation.results.runs import complete
 from ablation.results.task import Task
 from ablation.sweep.plan import Outcome, PlannedRun, Status, feature_group
 
@@ -68,7 +69,12 @@ def _digest_of_weights(config: ExperimentConfig) -> str | None:
 
 
 def finished_runs(results_dir: Path, task: Task) -> dict[str, list[FinishedRun]]:
-    """The readable lines of the results by configuration hash."""
+    """The readable lines of the results by configuration hash; a run whose folder is there has its line, too.
+
+    Raises:
+        ResultsError: the results are damaged, or cannot be written.
+    """
+    complete(results_dir, task)
     by_hash: dict[str, list[FinishedRun]] = {}
     for run in read_results(results_dir, task)[0]:
         by_hash.setdefault(run["config_hash"], []).append(run)

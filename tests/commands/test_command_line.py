@@ -21,12 +21,14 @@ import classify
 import gpt_download
 import report
 import sweep
+from ablation.commands import interrupt_on_signals, interrupts_held
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.flags import EXPERIMENTS
 from ablation.data.demo import DISCLAIMER, SHORT_DISCLAIMER, WEIGHTS
 from ablation.environment import PACKAGES
 from ablation.files.needed import check_files
 from ablation.files.published import vocabulary_files
+from ablation.results import log
 from ablation.run.dry_run import next_command
 from ablation.tasks import __main__ as tasks_command
 from ablation.tasks.spam import SPAM
@@ -193,6 +195,82 @@ def test_an_interrupted_run_appends_nothing(sent: signal.Signals, tmp_path: Path
             run.kill()
     assert errors(stderr) == ["error: interrupted: nothing was appended to the results"]
     assert not (tmp_path / "results").exists()
+
+
+def test_a_run_that_is_stopped_while_its_row_appears_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write = log._write_whole
+
+    def write_and_stop(descriptor: int, line: bytes) -> None:
+        write(descriptor, line)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("ablation.data.spam.read_demo_messages", few_demo_messages)
+    monkeypatch.setattr(log, "_write_whole", write_and_stop)
+    assert additional_experiments.main([*QUICK, "--results_dir", str(tmp_path)]) == 130
+    said = capsys.readouterr()
+    assert errors(said.err) == ["error: interrupted: the run had ended before, and its row is in the results"]
+    assert f"row appended to {tmp_path}" in said.out
+    assert len(rows(tmp_path)) == 1
+
+
+def test_whoever_interrupts_twice_does_not_wait() -> None:
+    """The lock of the results may be held by a process that was stopped."""
+    interrupt_on_signals()
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt, match="have it or not"), interrupts_held("never said"):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("it waited")
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+# ---- nobody reads, or not these characters ---------------------------------------------------------------------------
+
+NARROW = {
+    "C": {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+    "latin-1": {"PYTHONIOENCODING": "latin-1"},
+    "UTF-8": {"PYTHONUTF8": "1"},
+}
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names there are Unicode")
+@pytest.mark.parametrize("name", NARROW)
+def test_characters_that_cannot_be_written_are_replaced(
+    name: str, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """A path with letters that the output does not have, and a byte that is not UTF-8."""
+    results = os.fsdecode(os.fsencode(tmp_path) + "/é中".encode() + b"\xff")
+    command = [sys.executable, SCRIPT, *QUICK, "--results_dir", results, "--models_dir", results]
+    done = subprocess.run(command, env={**environment, **NARROW[name]}, capture_output=True)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr.decode(errors="replace")
+    folder = Path(results)
+    assert len(rows(folder)) == 1
+    rebuild = [sys.executable, "-m", "ablation.tasks", "--rebuild", results]
+    before = (folder / SPAM.csv_name).read_bytes()
+    done = subprocess.run(rebuild, env={**environment, **NARROW[name]}, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (folder / SPAM.csv_name).read_bytes() == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("where", ["closed pipe", "full disk", "closed"])
+@pytest.mark.parametrize("script", ["additional_experiments.py", "baselines.py"])
+def test_a_run_that_nobody_listens_to_appends_its_row(
+    script: str, where: str, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    tiny = [*QUICK, "--weights", "random", "--n_layers", "1", "--emb_dim", "16", "--n_heads", "2"]
+    own = tiny if script.startswith("additional") else ["--demo", "--rows", "B1"]
+    command = shlex.join([sys.executable, str(PROJECT / script), *own, "--results_dir", str(tmp_path / "results")])
+    redirected = {
+        "closed pipe": f"({command} 2>&1; echo $? >status) | true",
+        "full disk": f"{command} >/dev/full 2>&1; echo $? >status",
+        "closed": f"{command} >&- 2>errors; echo $? >status; cat errors >&2",
+    }[where]
+    done = subprocess.run(["bash", "-c", redirected], cwd=tmp_path, env=environment, capture_output=True)
+    assert ((tmp_path / "status").read_text(), done.stderr.decode()) == ("0\n", "")
+    assert len(rows(tmp_path / "results")) == 1
 
 
 # ---- commands that are refused --------------------------------------------------------------------------------------

@@ -20,8 +20,9 @@ from ablation.config.experiment import FIELDS, ExperimentConfig, config_hash
 from ablation.config.rows import row_config
 from ablation.listener import Count
 from ablation.results import log as results_log
-from ablation.results.log import ResultsError, append_rows, rebuild
+from ablation.results.log import ResultsError, append_rows
 from ablation.results.run_folder import config_fields, evaluation_fields
+from ablation.results.runs import rebuild
 from ablation.tasks import __main__ as tasks_command
 from ablation.tasks.registry import TASKS
 from ablation.tasks.spam import COLUMNS, SPAM

@@ -12,9 +12,10 @@ import pytest
 from ablation.config.experiment import ConfigError, ExperimentConfig, config_hash
 from ablation.config.rows import find_row
 from ablation.config.shapes import NANO
-from ablation.results.log import RUN_JSON, RUNS_FOLDER, ResultsError, rebuild
+from ablation.results.log import RUN_JSON, RUNS_FOLDER, ResultsError
 from ablation.results.read import read_results
 from ablation.results.run_folder import save_result
+from ablation.results.runs import rebuild
 from ablation.run.console import summary
 from ablation.run.dry_run import describe
 from ablation.run.experiment import run_experiment
