@@ -18,6 +18,7 @@ from ablation.config.rows import find_row
 from ablation.config.shapes import NANO
 from ablation.data.demo import DISCLAIMER
 from ablation.environment import python_command
+from ablation.execution.plan import make_plan
 from ablation.files.needed import files_to_fetch
 from ablation.model.classifier import assemble
 from ablation.process_state import process_state_kept
@@ -48,6 +49,7 @@ def describe(task: Task, config: ExperimentConfig) -> str:
             f"parameters            {total:,}, of which {trainable:,} train"
             + (" (LoRA's are extra)" if config.uses_lora else ""),
             f"device                {device}, {config.precision}, {config.execution} execution",
+            *_plan(config),
             f"memory                {memory.needed / GIGABYTE:.2f} GB for weights, gradients and moments;"
             f" {memory.free / GIGABYTE:.1f} GB free"
             + ("; would be refused without --force" if memory.needed > memory.free else ""),
@@ -57,6 +59,13 @@ def describe(task: Task, config: ExperimentConfig) -> str:
             *([DISCLAIMER] if config.demo else []),
         ]
     )
+
+
+def _plan(config: ExperimentConfig) -> list[str]:
+    """What is computed once and what at every step; naive, everything is, always."""
+    if config.execution == "naive":
+        return []
+    return [make_plan(config).describe().replace("plan: ", "plan                  ", 1)]
 
 
 def next_command(task: Task, config: ExperimentConfig) -> str:
