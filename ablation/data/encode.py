@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from ablation.config.experiment import LONGEST_TRAINING_EXAMPLE, MODEL_CONTEXT_LENGTH, ExperimentConfig
 from ablation.data.labels import DataError
+from ablation.data.message import MessageError, check_message
 
 if TYPE_CHECKING:
     import tiktoken
@@ -75,8 +76,14 @@ def encode_splits(
     Special tokens are not interpreted: a message that contains ``<|endoftext|>`` contains those thirteen characters.
 
     Raises:
-        DataError: without padding, a message is longer than the model's context.
+        DataError: the tokenizer would fail at a message; or without padding, one is longer than the model's context.
     """
+    for name, split in splits.items():
+        for number, text in enumerate(split["Text"], start=1):
+            try:
+                check_message(text)
+            except MessageError as error:
+                raise DataError(f"message {number} of the {name} split: {error}") from None
     token_lists = {name: tokenizer.encode_ordinary_batch(list(split["Text"])) for name, split in splits.items()}
     if config.no_padding:
         width = max(len(tokens) for lists in token_lists.values() for tokens in lists)

@@ -14,7 +14,7 @@ import tiktoken
 import torch
 
 from ablation.config.experiment import ExperimentConfig
-from ablation.data.demo import MESSAGES
+from ablation.data.demo import MESSAGES, load_demo_tokenizer
 from ablation.data.encode import encode_messages, encode_splits, load_tokenizer, make_loaders
 from ablation.data.labels import DataError
 from ablation.data.spam import (
@@ -238,6 +238,12 @@ def test_the_environment_is_left_as_it_was(
 def test_a_literal_end_of_text_is_ordinary_text() -> None:
     messages = encode_splits(one_split("<|endoftext|>"), byte_tokenizer(), ExperimentConfig())
     assert messages["train"].tokens[0].tolist() == list(b"<|endoftext|>")
+
+
+def test_a_message_that_the_tokenizer_would_fail_at_is_named() -> None:
+    """tiktoken panics at a million blanks in a row, with what is no Exception."""
+    with pytest.raises(DataError, match=r"message 1 of the train split: the message has 1,000,100 blanks in a row"):
+        encode_splits(one_split(f"a{' ' * 1_000_100}b"), load_demo_tokenizer(), ExperimentConfig(demo=True))
 
 
 def test_a_literal_end_of_text_with_the_real_vocabulary(real_vocabulary: Path) -> None:
