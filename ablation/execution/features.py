@@ -28,6 +28,7 @@ from ablation.execution.layout import Batch, PackedRun, chunks, lay_out
 from ablation.execution.plan import Start
 from ablation.execution.setup import Setup
 from ablation.execution.single_query import is_plain, normalise
+from ablation.files.snapshots import Snapshots
 from ablation.listener import Listener
 from ablation.model.readout import read
 
@@ -43,11 +44,13 @@ class FeatureOptions:
         memory: bytes of hidden states to hold at a time; a larger table is kept in a mapped temporary file.
         cache: where the states behind the prefix blocks are looked up, and kept if they are not there.
         run_key: what they depend on besides model and messages: the weights' digest, the precision, the tokenizer.
+        snapshots: what a run that was cut off has computed, and where this one keeps it.
     """
 
     stages: list[dict[str, Tensor]]
     memory: int
     cache: FeatureCache | None = None
+    snapshots: Snapshots | None = None
     run_key: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -62,7 +65,7 @@ class PrefixFeatures:
     """
 
     def __init__(self, setup: Setup, options: FeatureOptions) -> None:
-        self._setup, self._memory = setup, options.memory
+        self._setup, self._memory, self._snapshots = setup, options.memory, options.snapshots
         self._start = setup.plan.start
         self._dtype, self._width = setup.model.final_norm.scale.dtype, setup.weights.shape.emb_dim
         self.messages = find_distinct(setup.messages, setup.reach)
@@ -155,11 +158,31 @@ class PrefixFeatures:
         listener.work_started("frozen prefix", positions * self._setup.plan.prefix_blocks, "position×block")
         for chunk in self._chunks(batches):
             states = self._workspace(chunk)
-            run_frozen_blocks(self._setup, self.messages.tokens, chunk, states, listener.work_advanced)
+            self._through_frozen_blocks(chunk, states, listener)
             if self._entry is not None:
                 self._entry.append(states)
             self._derive(chunk, states)
         listener.work_ended()
+
+    def _through_frozen_blocks(self, chunk: list[Batch], states: Tensor, listener: Listener) -> None:
+        """The states of one chunk, from its snapshot on if there is one. While it is computed, a new one is kept after
+        a block whenever it is time, and of a run that is old enough for any, all that is finished."""
+        snapshots, blocks = self._snapshots, self._setup.plan.prefix_blocks
+        name, rows = f"features.{chunk[0].start}", chunk[-1].end - chunk[0].start
+        done = 0
+        if snapshots is not None and (kept := snapshots.read(name)) is not None and kept.facts["rows"] == rows:
+            states.copy_(kept.tensors["states"])
+            done = kept.facts["blocks"]
+            listener.work_advanced(rows * done)
+
+        def keep(blocks_done: int) -> None:
+            finished = blocks_done == blocks
+            if snapshots is not None and (snapshots.is_due or (finished and snapshots.has_begun)):
+                snapshots.write(name, {"states": states}, {"blocks": blocks_done, "rows": rows})
+
+        run_frozen_blocks(
+            self._setup, self.messages.tokens, chunk, states, listener.work_advanced, done=done, block_ended=keep
+        )
 
     def _take(self, stored: StoredFeatures) -> None:
         """All features from the states that the cache has, in the layout of the run that kept them."""
