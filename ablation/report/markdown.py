@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ablation.report.cells import FINDING_COLUMNS, how_text, table_columns
 from ablation.report.contents import Contents
+from ablation.report.documents import replace_block
 from ablation.report.findings import Finding
-from ablation.report.readme import replace_block
 from ablation.words import plural
 
 
