@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablation.config.shapes import NANO
 from ablation.data.demo import DISCLAIMER
+from ablation.report.claims import ClaimFinding
 from ablation.report.findings import Finding, answer_all, baselines_command, row_key, sweep_command, with_commands
 from ablation.report.groups import Group, group_runs
 from ablation.report.significance import SEEDS_FOR_A_TEST
@@ -28,6 +29,9 @@ class Contents:
         notes: runs that were left out, and what is missing besides.
         missing: (what is missing, the command that makes it).
         disclaimer: of a report on demo runs.
+        answer: what the results say, in plain sentences, to be read before any table.
+        claims: what the runs say to the published claims.
+        reference_rows: rows of other results, shown beside and never mixed in.
     """
 
     task: Task
@@ -39,6 +43,9 @@ class Contents:
     notes: list[str]
     missing: list[tuple[str, str]]
     disclaimer: str = ""
+    answer: list[str] = field(default_factory=list)
+    claims: list[ClaimFinding] = field(default_factory=list)
+    reference_rows: list[TableRow] = field(default_factory=list)
 
     @property
     def runs(self) -> int:
