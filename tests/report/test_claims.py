@@ -15,7 +15,7 @@ from ablation.report import significance
 from ablation.report.claims import ClaimFinding
 from ablation.report.contents import Contents, gather
 from ablation.report.groups import sound_groups
-from ablation.report.judgement import FAILED, HELD, NOT_RUN, STATUSES, UNTOLD, judge
+from ablation.report.judgement import FAILED, HELD, NOT_RUN, STATUSES, UNTOLD, Status, judge
 from ablation.report.markdown import report_markdown
 from ablation.report.page import report_page
 from ablation.report.paired import compare
@@ -208,7 +208,7 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("status", EXPECTED)
-def test_each_status_is_told_where_it_is_true(gathered: Contents, status: str) -> None:
+def test_each_status_is_told_where_it_is_true(gathered: Contents, status: Status) -> None:
     for name, words in EXPECTED[status].items():
         found = claim(gathered, name)
         assert (found.status, words in found.how) == (status, True), found
@@ -245,12 +245,14 @@ def test_accuracy_claims_are_one_family(gathered: Contents) -> None:
     groups = {group.name: group for group in gathered.groups}
     family = [found for found in SPAM.claims() if isinstance(found.quantity, Shares) and not found.why_not]
     assert len(family) == 20
-    raw = []
+    raw: list[float | None] = []
     for found in family:
         assert isinstance(found.quantity, Shares)
         first, second = (groups.get(row) for row in found.rows)
-        ran = first is not None and second is not None
-        raw.append(compare(SPAM, first, second, gathered.likeness, found.quantity.weights).p if ran else None)
+        if first is None or second is None:
+            raw.append(None)
+        else:
+            raw.append(compare(SPAM, first, second, gathered.likeness, found.quantity.weights).p)
     corrected = significance.holm([1.0 if p is None else p for p in raw])
     expected = {
         found.id: "" if p is None else significance.p_words(adjusted)
@@ -312,9 +314,9 @@ def test_every_figure_differs_by_what_is_claimed_or_by_conditions(tmp_path: Path
 
 @pytest.mark.parametrize("loss", ["nan", "inf"])
 def test_a_run_whose_loss_is_not_finite_is_flagged_and_answers_nothing(tmp_path: Path, data: Path, loss: str) -> None:
-    for row in (1, 16):
+    for number in (1, 16):
         for seed in range(3):
-            make_run(tmp_path, data, row_config(row, seed=seed), 0.95)
+            make_run(tmp_path, data, row_config(number, seed=seed), 0.95)
     broken = next(run for run in read_results(tmp_path, SPAM)[0] if run.row == "16" and run.seeds[0] == 2)
     losses = broken.folder / "losses.csv"
     losses.write_text("".join(_lost_from_step_100(losses.read_text(), loss)))
