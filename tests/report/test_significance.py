@@ -215,6 +215,19 @@ def test_verdicts(interval: tuple[float, float], p: float, expected: str) -> Non
     assert s.verdict(interval, p, first="row 2", second="row 1", margin=0.02) == expected
 
 
+@pytest.mark.parametrize(
+    ("by_seed", "expected"),
+    [
+        ((0.02, 0.03, 0.01), "row 2 is 2.0 points above row 1 on average, in 3 of 3 seeds"),
+        ((-0.05, 0.01), "row 1 is 2.0 points above row 2 on average, in 1 of 2 seeds"),
+        ((0.01, -0.01), "row 2 and row 1 are equal on average of 2 seeds"),
+        ((0.004,), "row 2 is 0.4 points above row 1 on average, in 1 of 1 seed"),
+    ],
+)
+def test_few_seeds_get_a_cautious_sentence(by_seed: tuple[float, ...], expected: str) -> None:
+    assert s.few_seeds(by_seed, first="row 2", second="row 1") == f"{expected}; so few seeds say little of others"
+
+
 # ---- by simulation ---------------------------------------------------------------------------------------------------
 
 DRAWS, MESSAGES = 2000, 300
