@@ -290,6 +290,22 @@ def test_intervals_cover_and_false_alarms_are_rare(noise: str, seeds: int) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("spread", [0.003, 0.02])
+@pytest.mark.parametrize("noise", ["both", "a little of seeds", "both, duplicates as in the test split"])
+def test_a_share_that_each_seed_has_of_its_own_keeps_the_level(noise: str, spread: float) -> None:
+    """Training minus validation accuracy: one figure per seed, less what is right of each message."""
+    draw = np.random.default_rng([14, *noise.encode()])
+    training = draw.normal(0.98, spread, (2, DRAWS, 6, 1))
+    first, second = (
+        share - runs for share, runs in zip(training, draw_runs(6, (0.97, 0.97), noise, draw), strict=True)
+    )
+    comparison = s.paired_comparison(first, second, NOISE[noise][1])
+    low, high = comparison.interval()
+    assert 0.92 <= np.mean((low <= 0) & (high >= 0)) <= 0.98
+    assert np.mean(comparison.p_value() <= 0.05) <= 0.07
+
+
+@pytest.mark.slow
 def test_ignoring_seeds_or_copies_would_not_cover() -> None:
     """The simulation can fail: intervals over messages only, or blind to copies, do."""
     draw = np.random.default_rng(11)
