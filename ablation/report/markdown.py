@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ablation.report.cells import FINDING_COLUMNS, how_text, table_columns
 from ablation.report.contents import Contents
+from ablation.report.documents import replace_block
 from ablation.report.findings import Finding
-from ablation.report.readme import replace_block
 from ablation.words import plural
 
 
@@ -27,9 +27,9 @@ def explanations(contents: Contents) -> tuple[str, str]:
         f"Differences are the second configuration minus the first, in points of {task.headline.title}. From six common"
         f" seeds on the standard error comes from seeds, groups of like {task.examples} and the rest, crossed, with"
         " Satterthwaite's degrees of freedom; one seed is compared by exact McNemar; two to five seeds give figures and"
-        " no verdict. “p, Holm” is corrected for all questions of the family, unanswered ones included. “Could show” is"
-        " the difference that these data would have found with 80 % probability (one seed: the smallest that is"
-        f" significant). Differences up to {margin:.0f} points count as none that matters."
+        " a cautious sentence. “p, Holm” is corrected for all questions of the family, unanswered ones included."
+        " “Could show” is the difference that these data would have found with 80 % probability (one seed: the smallest"
+        f" that is significant). Differences up to {margin:.0f} points count as none that matters."
     )
     return on_table, on_findings if contents.findings else ""
 

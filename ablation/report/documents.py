@@ -1,22 +1,16 @@
-"""The parts of README.md that the code knows better: ``python -m ablation.report.readme`` writes them."""
+"""The parts of the documents that the code knows better: ``python -m ablation.report.documents`` writes them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from ablation.config.experiment import FIELDS
 from ablation.environment import PROJECT
 from ablation.results.published import published_table
 
-README = PROJECT / "README.md"
 RECORDS = PROJECT / "benchmarks" / "records"
-# Block -> the benchmark's record whose table it holds.
-RECORDED = {
-    "loading": "2026-11-21_load_weights",
-    "speed": "2026-11-21_rows",
-    "classifying": "2026-11-21_classify",
-    "memory": "2026-11-21_memory",
-}
 
 
 def replace_block(text: str, name: str, content: str) -> str:
@@ -61,13 +55,32 @@ def flags_table() -> str:
     return "\n".join(lines)
 
 
-def renew(text: str) -> str:
-    """The README's text with its tables as the code and the benchmarks' records have them now."""
-    text = replace_block(replace_block(text, "rows", rows_table()), "flags", flags_table())
-    for name, record in RECORDED.items():
-        text = replace_block(text, name, (RECORDS / record / "table.md").read_text(encoding="utf-8"))
+def recorded(record: str) -> str:
+    """The table of a benchmark's record."""
+    return (RECORDS / record / "table.md").read_text(encoding="utf-8")
+
+
+# Document -> its blocks, and what makes the content of each. (The README's results are the report's to write.)
+BLOCKS: Mapping[str, Mapping[str, Callable[[], str]]] = {
+    "docs/rows.md": {"rows": rows_table},
+    "docs/flags.md": {"flags": flags_table},
+    "docs/speed.md": {
+        "speed": partial(recorded, "2026-11-21_rows"),
+        "classifying": partial(recorded, "2026-11-21_classify"),
+        "loading": partial(recorded, "2026-11-21_load_weights"),
+    },
+    "docs/memory.md": {"memory": partial(recorded, "2026-11-21_memory")},
+}
+
+
+def renew(document: str) -> str:
+    """A document's text with its blocks as the code and the benchmarks' records have them now."""
+    text = (PROJECT / document).read_text(encoding="utf-8")
+    for name, content in BLOCKS[document].items():
+        text = replace_block(text, name, content())
     return text
 
 
 if __name__ == "__main__":
-    README.write_text(renew(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for document in BLOCKS:
+        (PROJECT / document).write_text(renew(document), encoding="utf-8")

@@ -1,0 +1,69 @@
+"""README and docs say what the code does: their tables, flags, files, links and commands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ablation.config.experiment import FIELDS
+from ablation.environment import PROJECT
+from ablation.report.documents import BLOCKS, renew, replace_block
+
+README = PROJECT / "README.md"
+DOCUMENTS = [README, *sorted((PROJECT / "docs").glob("*.md"))]
+OF_OTHERS = {"port", "address", "head", "generate", "from_pretrained"}  # flags of Ray and pip
+MADE_BY_RUNS = re.compile(r"results/|run\.json|losses\.csv|predictions\.csv")
+
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+
+
+def code(text: str) -> str:
+    """What stands in code blocks."""
+    return "\n".join(re.findall(r"```.*?\n(.*?)```", text, flags=re.DOTALL))
+
+
+@pytest.mark.parametrize("document", BLOCKS)
+def test_blocks_are_as_the_code_makes_them(document: str) -> None:
+    """Renew them with ``python -m ablation.report.documents``."""
+    assert renew(document) == (PROJECT / document).read_text(encoding="utf-8")
+
+
+def test_the_readme_is_short() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150
+    assert len(re.sub(r"<!-- results:begin.*results:end -->", "", text, flags=re.DOTALL).split()) < 1000  # four minutes
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert [path.name for path in DOCUMENTS[1:] if f"(docs/{path.name})" not in text] == []
+
+
+@each_document
+def test_every_flag_exists(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    modules = [PROJECT / "ablation" / name for name in ("config/flags.py", "tasks/__main__.py")]
+    sources = [*PROJECT.glob("*.py"), *PROJECT.glob("benchmarks/*.py"), *modules]
+    scripts = "".join(path.read_text(encoding="utf-8") for path in sources)
+    for flag in set(re.findall(r"(?<![\w-])--([a-z_]+)(?![\w-])", text)) - OF_OTHERS:
+        assert flag in FIELDS or f'"--{flag}"' in scripts, flag
+
+
+@each_document
+def test_every_file_and_link_exists(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    for name in set(re.findall(r"`([a-z_/]+(?:\.py|\.json|\.txt|/))`", text)):
+        made_here = f"--- {name}\n" in text or MADE_BY_RUNS.match(name)
+        assert made_here or (PROJECT / name).exists() or any((PROJECT / "ablation").glob(f"*/{name}")), name
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (document.parent / link).exists(), link
+
+
+def test_a_missing_marker_is_a_clear_error() -> None:
+    assert replace_block("a <!-- x:begin -->old<!-- x:end --> b", "x", "new") == (
+        "a <!-- x:begin -->\nnew\n<!-- x:end --> b"
+    )
+    with pytest.raises(ValueError, match="x:begin"):
+        replace_block("nothing here", "x", "new")
