@@ -144,7 +144,7 @@ def train(
     evaluator = Evaluator(task, execution, loaders, config, guard or FiniteGuard(config))
     history, batches_per_epoch = History(), len(loaders["train"])
     total_steps = min(config.num_epochs * batches_per_epoch, config.max_steps or float("inf"))
-    listener.work_started("training", int(total_steps), "batch")
+    listener.work_started("training", int(total_steps), "batches")
     for epoch in range(config.num_epochs):
         waiting: list[Tensor] = []
         for number, batch in enumerate(loaders["train"], start=1):

@@ -75,7 +75,7 @@ def test_batches_of_one_update_are_told_apart() -> None:
     message = r"loss of step 3 is inf; .*: 0\.75, of step 2; .*than 5e-05, or --precision fp32 in place of bf16$"
     with pytest.raises(RunError, match=message):
         guard.note([torch.tensor([0.75]), torch.tensor([torch.inf, torch.nan])])
-    with pytest.raises(RunError, match="the training loss of step 0 is nan; .*: there was none before; "):
+    with pytest.raises(RunError, match=r"the training loss of step 0 is nan; .*: there was none before; "):
         FiniteGuard(ExperimentConfig()).note([torch.tensor([torch.nan])])
 
 
