@@ -116,15 +116,15 @@ def check_writable(results_dir: Path, task: Task) -> None:
     try:
         for folder in (results_dir.absolute(), results_dir.absolute() / RUNS_FOLDER):
             there = next(path for path in (folder, *folder.parents) if path.exists())
-            with TemporaryDirectory(dir=there, prefix=".trial-", suffix=UNFINISHED, ignore_cleanup_errors=True) as own:
+            with TemporaryDirectory(dir=there, prefix=".trial-", ignore_cleanup_errors=True) as own:
                 below = Path(own, folder.relative_to(there))  # its names, too, may be what cannot be
                 below.mkdir(parents=True, exist_ok=True)
                 (below / RUN_JSON).write_bytes(b"{}")
         if (csv := results_dir / task.csv_name).exists():
             csv.open("ab").close()
     except OSError as error:
-        reason = f"{error.strerror or error}"
-        raise ConfigError([f"--results_dir {results_dir}: cannot be written to ({reason}); give another folder"]) from None
+        problem = f"--results_dir {results_dir}: cannot be written to ({error.strerror or error}); give another folder"
+        raise ConfigError([problem]) from None
 
 
 # ---- rows that are missing -------------------------------------------------------------------------------------------

@@ -118,7 +118,7 @@ class Summary:
         cells = {
             metric.name: _percent(self.majority[metric.split])
             for metric in self.task.metrics
-            if metric.split in self.majority
+            if metric.split is not None and metric.split in self.majority
         }
         note = "majority: the label that most training examples have, given as the answer to all"
         return Beside("majority", cells, note=note) if cells else NOTHING

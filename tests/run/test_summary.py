@@ -110,7 +110,8 @@ def test_where_it_stands_among_the_configurations(tmp_path: Path) -> None:
         "place 1 of 2 configurations in these results by test accuracy, the mean over seeds"
     )
     assert standing(5, 240, seed=125, learning_rate=0.5).endswith(
-        "place 3 of 3 configurations in these results by test accuracy, the mean over seeds; first is row 5 with 94.00 %"
+        "place 3 of 3 configurations in these results by test accuracy, the mean over seeds;"
+        " first is row 5 with 94.00 %"
     )
 
 
