@@ -111,8 +111,7 @@ class Summary:
         published = self.task.published().get(str(row)) if row and not self.config.demo else None
         if published is not None:
             cells = {metric.name: f"{published[metric.name]} %" for metric in self.task.metrics if metric.split}
-            took = duration(60 * float(published["training_minutes"]))
-            return Beside("published", cells, f"{took} ({published['device']})")
+            return Beside("published", cells, f"{published['training_minutes']} min ({published['device']})")
         if self.baselines:
             return self._best_baseline()
         cells = {

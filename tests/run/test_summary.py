@@ -57,7 +57,7 @@ def test_the_result_comes_first_and_the_published_row_beside_it(tmp_path: Path) 
         "training accuracy": ["96.15 %", "1,000 of 1,040", "96.63 %"],
         "validation accuracy": ["67.11 %", "100 of 149", "99.33 %"],
         "test accuracy": ["93.00 %", "279 of 300", "95.00 %"],
-        "training time": ["30 s", "17 s (A100)"],
+        "training time": ["30 s", "0.28 min (A100)"],
     }
     *_, appended, record = text.splitlines()
     assert appended == f"row appended to {tmp_path / 'results.csv'}"
