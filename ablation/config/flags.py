@@ -16,7 +16,7 @@ from ablation.config.experiment import ExperimentConfig
 from ablation.config.rows import ROWS
 from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR, CommonSettings, ConfigError, fields_of
 
-COMMAND_OPTIONS = ("row", "dry_run", "force")
+COMMAND_OPTIONS = ("row", "dry_run", "force", "quiet")
 
 
 class Parser(argparse.ArgumentParser):
@@ -57,6 +57,7 @@ class CommandLine:
             "--dry_run", action="store_true", help="say what would be done and downloaded; load nothing"
         )
         parser.add_argument("--force", action="store_true", help="try even if the memory looks too small")
+        parser.add_argument("--quiet", action="store_true", help="print the result and nothing else, but for warnings")
         for name, field in fields_of(self.config_class).items():
             help_text = field.metadata["help"].replace("%", "%%")
             if isinstance(field.default, bool):

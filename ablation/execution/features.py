@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,8 +50,8 @@ class FeatureOptions:
     stages: list[dict[str, Tensor]]
     memory: int
     cache: FeatureCache | None = None
-    snapshots: Snapshots | None = None
     run_key: Mapping[str, str] = field(default_factory=dict)
+    snapshots: Snapshots | None = None
 
 
 class PrefixFeatures:
@@ -154,17 +154,19 @@ class PrefixFeatures:
 
     def _run(self, batches: list[Batch], listener: Listener) -> None:
         """Take messages through the frozen blocks, chunk by chunk, and keep what is wanted of them."""
+        messages = sum(len(run.messages) for run in _runs([batches]))
+        listener.work_started("frozen prefix", messages, "messages")
         positions = sum(batch.end - batch.start for batch in batches)
-        listener.work_started("frozen prefix", positions * self._setup.plan.prefix_blocks, "position×block")
+        done = _MessagesDone(listener, messages, positions * self._setup.plan.prefix_blocks)
         for chunk in self._chunks(batches):
             states = self._workspace(chunk)
-            self._through_frozen_blocks(chunk, states, listener)
+            self._through_frozen_blocks(chunk, states, done.advance)
             if self._entry is not None:
                 self._entry.append(states)
             self._derive(chunk, states)
         listener.work_ended()
 
-    def _through_frozen_blocks(self, chunk: list[Batch], states: Tensor, listener: Listener) -> None:
+    def _through_frozen_blocks(self, chunk: list[Batch], states: Tensor, advanced: Callable[[int], None]) -> None:
         """The states of one chunk, from its snapshot on if there is one. While it is computed, a new one is kept after
         a block whenever it is time, and of a run that is old enough for any, all that is finished."""
         snapshots, blocks = self._snapshots, self._setup.plan.prefix_blocks
@@ -173,7 +175,7 @@ class PrefixFeatures:
         if snapshots is not None and (kept := snapshots.read(name)) is not None and kept.facts["rows"] == rows:
             states.copy_(kept.tensors["states"])
             done = kept.facts["blocks"]
-            listener.work_advanced(rows * done)
+            advanced(rows * done)
 
         def keep(blocks_done: int) -> None:
             finished = blocks_done == blocks
@@ -181,7 +183,7 @@ class PrefixFeatures:
                 snapshots.write(name, {"states": states}, {"blocks": blocks_done, "rows": rows})
 
         run_frozen_blocks(
-            self._setup, self.messages.tokens, chunk, states, listener.work_advanced, done=done, block_ended=keep
+            self._setup, self.messages.tokens, chunk, states, advanced, done=done, block_ended=keep
         )
 
     def _take(self, stored: StoredFeatures) -> None:
@@ -258,6 +260,24 @@ class PrefixFeatures:
     def states(self, rows: Tensor) -> Tensor:
         """(B, width, D) states that stand in these rows, given on the device."""
         return self._table[rows]
+
+
+class _MessagesDone:
+    """Tells of the frozen pass in messages. It goes block by block, so a message counts by its share of what is done.
+
+    Args:
+        messages: of the pass.
+        work: positions of the pass times blocks.
+    """
+
+    def __init__(self, listener: Listener, messages: int, work: int) -> None:
+        self._listener, self._messages, self._work, self._done = listener, messages, work, 0
+
+    def advance(self, positions: int) -> None:
+        """So many positions have gone through one more block."""
+        before = self._done * self._messages // self._work
+        self._done += positions
+        self._listener.work_advanced(self._done * self._messages // self._work - before)
 
 
 def _runs(stages: list[list[Batch]]) -> Iterator[PackedRun]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -44,7 +45,7 @@ class RunRecord:
 
 
 def save_result(task: Task, result: ExperimentResult) -> list[dict[str, Any]]:
-    """Write a finished experiment's folder and rows.
+    """Write a finished experiment's folder and rows; its checkpoint has served then.
 
     Returns:
         The rows as appended, by column name.
@@ -52,7 +53,17 @@ def save_result(task: Task, result: ExperimentResult) -> list[dict[str, Any]]:
     Raises:
         ResultsError: the results folder cannot be written.
     """
-    return write_run(Path(result.config.results_dir), task, describe_result(task, result))
+    rows = write_run(Path(result.config.results_dir), task, describe_result(task, result))
+    discard_checkpoint(result)
+    return rows
+
+
+def discard_checkpoint(result: ExperimentResult) -> None:
+    """Delete what the run could have been gone on from."""
+    if result.checkpoint is not None:
+        shutil.rmtree(result.checkpoint, ignore_errors=True)
+        with contextlib.suppress(OSError):  # those of other runs are in it
+            result.checkpoint.parent.rmdir()
 
 
 def describe_result(task: Task, result: ExperimentResult) -> RunRecord:
@@ -67,6 +78,7 @@ def describe_result(task: Task, result: ExperimentResult) -> RunRecord:
         "load_seconds": round(timings.load, 3),
         "feature_seconds": round(timings.features, 3),
         "features": result.features,
+        "resumed": result.resumed,
     }
     rows = []
     for evaluation in result.evaluations:

@@ -25,7 +25,7 @@ from ablation.config.experiment import ExperimentConfig
 from ablation.files.snapshots import Snapshot, Snapshots
 from ablation.listener import Count, Listener, StepLosses
 from ablation.results.result import History
-from ablation.run.stopwatch import Stopwatch
+from ablation.run.stopwatch import TOTAL, Stopwatch
 
 TRAINING = "training"
 CHECKPOINTS = "checkpoints"  # the folder below the results, unless --checkpoint_dir says otherwise
@@ -123,6 +123,9 @@ class Checkpoint(Snapshots):
     def read(self, name: str) -> Snapshot | None:
         found = super().read(name) if self.folder.exists() and self._is_ours() else None
         if found is not None:
+            if not self.resumed:
+                minutes = found.facts["spent"][TOTAL] / 60
+                self._listener.message(f"going on from a checkpoint, {minutes:.1f} minutes in; --restart begins anew")
             self._watch.go_on_from(found.facts["spent"])
             self.resumed = max(self.resumed, found.facts["resumed"] + 1)
         return found
@@ -151,7 +154,7 @@ class Checkpoint(Snapshots):
 
     def keep(self, progress: Progress, parameters: Sequence[nn.Parameter], optimizer: Optimizer) -> None:
         """Write down where training stands; no gradients may be waiting."""
-        tensors = {f"parameter.{number}": parameter for number, parameter in enumerate(parameters)}
+        tensors: dict[str, Tensor] = {f"parameter.{number}": value for number, value in enumerate(parameters)}
         for number, moments in optimizer.state_dict()["state"].items():
             tensors |= {f"moment.{number}.{name}": value for name, value in moments.items()}
         for when, states in (("now", generator_states()), ("epoch", progress.at_epoch)):
@@ -174,8 +177,8 @@ class Checkpoint(Snapshots):
                 parameter.copy_(groups["parameter"][str(number)])
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in groups["moment"].items():
-            number, _, moment = name.partition(".")
-            moments.setdefault(int(number), {})[moment] = tensor
+            of, _, moment = name.partition(".")
+            moments.setdefault(int(of), {})[moment] = tensor
         optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
         states: dict[str, dict[str, Tensor]] = {"now": {}, "epoch": {}}
         for name, tensor in groups["generator"].items():
