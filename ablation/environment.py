@@ -9,6 +9,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from ablation import __version__
+
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -59,11 +61,11 @@ def processor_name() -> str:
 
 
 def device_name(device: str) -> str:
-    """The name of the hardware behind a device type."""
-    if device == "cuda":
+    """The name of the hardware behind a device as PyTorch writes it: ``cuda:1``; ``cuda`` is the current one."""
+    if device.partition(":")[0] == "cuda":
         import torch
 
-        return torch.cuda.get_device_name()
+        return torch.cuda.get_device_name(device)
     return processor_name() if device == "cpu" else f"{device} ({processor_name()})"
 
 
@@ -81,6 +83,12 @@ def git_commit() -> str | None:
         return commit + ("+dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def version() -> str:
+    """The project's version and the beginning of :func:`git_commit`, in a line that fits a terminal."""
+    commit, plus, dirty = (git_commit() or "unknown").partition("+")
+    return f"{__version__}, commit {commit[:12]}{plus}{dirty}"
 
 
 def peak_memory_mb() -> float:

@@ -21,6 +21,19 @@ def one_of(choices: Iterable[str]) -> Callable[[str], str]:
     return parse
 
 
+DEVICES = ("auto", "cpu", "gpu", "cuda", "mps")
+
+
+def device(text: str) -> str:
+    """A reader of where to compute: one of DEVICES, or one CUDA device of several by its number, ``cuda:0``."""
+    name, colon, index = text.lower().partition(":")
+    if not colon:
+        return one_of(DEVICES)(name)
+    if name != "cuda" or not index.isdecimal():
+        raise ValueError(f"give cuda:0 for the first CUDA device, or one of {', '.join(DEVICES)}")
+    return f"cuda:{int(index)}"
+
+
 def integer(minimum: int, maximum: int = 2**63 - 1) -> Callable[[str], int]:
     """A reader of a whole number within bounds."""
 
