@@ -128,7 +128,7 @@ class RunOptions:
 
     device: str = run_option(
         "auto",
-        "where to compute: cpu, gpu, cuda, mps, or cuda:0 for one of several; auto takes cuda if there is one, else cpu",
+        "where to compute: cpu, gpu, cuda, mps, or cuda:0 for one of several; auto is cuda if there is one, else cpu",
         device,
     )
     threads: int | None = run_option(None, "CPU threads; as many as PyTorch chooses if not given", integer(1, 1024))

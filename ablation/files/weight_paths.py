@@ -47,7 +47,9 @@ def _in_folder(folder: Path) -> Path:
     found = sorted(folder.glob("*.index"))
     if len(found) == 1:
         return found[0]
-    advice = f"name one of them, such as {found[0].with_suffix('')}" if found else f"or {', '.join(IN_FOLDERS[1:])}"
+    advice = f"give the folder of one, or of {', '.join(IN_FOLDERS[1:])}"
+    if found:
+        advice = f"name one of them, such as {found[0].with_suffix('')}"
     raise WeightsError(f"{folder} holds no {IN_FOLDERS[0]} and {len(found)} *.index files, expected one; {advice}")
 
 
