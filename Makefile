@@ -15,7 +15,7 @@ TEST_JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS)
 
 # A terminal sees what pip fetches and how far it is; in a log that would be thousands of lines.
-PIP = $(BIN)/python -m pip install $$([ -t 1 ] || echo --quiet)
+PIP = quiet=; [ -t 1 ] || quiet=--quiet; $(BIN)/python -m pip install $$quiet
 TORCH_INDEX := https://download.pytorch.org/whl
 NVIDIA_DRIVER ?= /proc/driver/nvidia/version
 WANTS_NO_CUDA = [ -z "$(TORCH)" ] && [ "$$(uname -s)" = Linux ] && [ ! -e $(NVIDIA_DRIVER) ] && \

@@ -54,7 +54,6 @@ MEANINGS: dict[str, str] = {
     "--offline": "no_download no_network local local_files_only",
     "--list_rows": "list ls show_rows",
     "--demo": "toy tiny example sample smoke smoke_test",
-    "--quiet": "q silent no_progress",
     "--file": "input input_file infile in",
     "--format": "json csv jsonl output_format",
     "--version": "v",
