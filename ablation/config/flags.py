@@ -16,7 +16,9 @@ from ablation.config.experiment import ExperimentConfig
 from ablation.config.parser import Parser
 from ablation.config.rows import ROWS
 from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR, CommonSettings, ConfigError, fields_of
+from ablation.environment import python_command
 
+READ_FROM = ("data_dir", "models_dir")  # folders that a run reads, and fetches what is missing into
 COMMAND_OPTIONS = ("row", "dry_run", "force", "list_rows")
 
 
@@ -36,7 +38,7 @@ class CommandLine:
     config_class: type[CommonSettings]
     rows: Mapping[int, Mapping[str, Any]]
 
-    def parser(self) -> argparse.ArgumentParser:
+    def parser(self) -> Parser:
         """The flags. Values are read and checked by :meth:`configure`, all at once."""
         parser = Parser(
             self.program, description=self.description, allow_abbrev=False, argument_default=argparse.SUPPRESS
@@ -120,8 +122,7 @@ class CommandLine:
                 values.update(self.rows[int(row)])
             else:
                 span = f"rows {min(self.rows)} to {max(self.rows)}"
-                several = f", or several to sweep.py --rows {row}" if re.fullmatch(r"all|\d+([,-]\d+)+", row) else ""
-                problems.append(f"--row {row}: the published table has {span}; give one of them{several}")
+                problems.append(f"--row {row}: the published table has {span}; give one of them{_sweep(row, flags)}")
         fields = fields_of(self.config_class)
         for name, text in flags.items():
             if isinstance(text, bool):
@@ -138,8 +139,7 @@ class CommandLine:
             problems.extend(error.problems)
         default_dir = DEMO_RESULTS_DIR if values.get("demo") else RESULTS_DIR
         if not values.get("demo"):  # which reads and fetches nothing there
-            folders = {name: values[name] for name in ("data_dir", "models_dir") if name in values}
-            problems.extend(folder_problems(folders))
+            problems.extend(folder_problems({name: values[name] for name in READ_FROM if name in values}))
         problems.extend(path_problems(values.get("results_dir", default_dir), values.get("weights_path")))
         if problems:
             raise ConfigError(problems)
@@ -167,6 +167,14 @@ def typed(settings: Mapping[str, Any]) -> str:
             text = str(value)
             parts.append(f'--{name} "{text}"' if " " in text else f"--{name} {text}")
     return " ".join(parts)
+
+
+def _sweep(rows: str, flags: Mapping[str, str | bool]) -> str:
+    """The command for several rows, with the data and the results of this one; empty if only one was asked for."""
+    if not re.fullmatch(r"all|\d+([,-]\d+)+", rows):
+        return ""
+    kept = {name: flags[name] for name in ("demo", "results_dir") if name in flags}
+    return f", or several to {python_command()} sweep.py {typed({'rows': rows, **kept})}"
 
 
 def folder_problems(folders: Mapping[str, str | Path]) -> list[str]:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable
 
 
 def one_of(choices: Iterable[str]) -> Callable[[str], str]:
-    """A reader of one of some names; what is close to one is asked about."""
+    """A reader of one of some names, which may be typed in capitals (LoRA); what is close to one is asked about."""
     names = tuple(choices)
 
     def parse(text: str) -> str:
-        if text in names:
-            return text
-        close = difflib.get_close_matches(text, names, n=1)
+        lower = text.lower()
+        if text in names or lower in names:
+            return text if text in names else lower
+        close = difflib.get_close_matches(lower, names, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         raise ValueError(f"{hint}choose one of {', '.join(names)}")
 

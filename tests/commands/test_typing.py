@@ -147,6 +147,11 @@ def test_model_sizes_as_typed(typed: str, size: str) -> None:
     assert gpt_download.parse_arguments([typed]).size == size
 
 
+def test_names_may_be_typed_as_the_table_has_them() -> None:
+    config = EXPERIMENTS.read(["--trainable_layers", "LoRA", "--precision", "BF16"])[0]
+    assert (config.trainable_layers, config.precision) == ("lora", "bf16")
+
+
 def cuda_devices(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: count > 0)
     monkeypatch.setattr("torch.cuda.device_count", lambda: count)
@@ -231,7 +236,7 @@ def test_a_run_on_one_of_several_devices_uses_that_one(monkeypatch: pytest.Monke
         (additional_experiments, "-lr 1", "did you mean --learning_rate?"),
         (additional_experiments, "5", "did you mean --row 5?"),
         (additional_experiments, "--resume", "a run that was stopped starts anew; sweep.py skips runs"),
-        (additional_experiments, "--row 1-3", "or several to sweep.py --rows 1-3"),
+        (additional_experiments, "--row 1-3 --demo --results_dir x", "sweep.py --rows 1-3 --demo --results_dir x"),
         (report, "--output x", "did you mean --results_dir?"),
         (baselines, "--row B1", "did you mean --rows?"),
         (classify, "--model x --input inbox.txt", "did you mean --file?"),
