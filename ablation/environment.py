@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import shlex
 import subprocess
 import sys
 from functools import cache
@@ -12,7 +14,7 @@ from pathlib import Path
 from ablation import __version__
 
 PROJECT = Path(__file__).resolve().parent.parent
-
+OWN_PYTHON = Path(".venv", "Scripts" if os.name == "nt" else "bin", "python")
 
 # What requirements.txt installs, by the names under which it is imported.
 PACKAGES = (
@@ -29,9 +31,10 @@ def require_packages() -> None:
     """
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
+        install = shlex.join([sys.executable, "-m", "pip", "install", "-r", str(PROJECT / "requirements.txt")])
         raise SystemExit(
-            f"error: {sys.executable} lacks {', '.join(missing)}; use the project's own .venv/bin/python,"
-            " or install them: python -m pip install -r requirements.txt"
+            f"error: {sys.executable} lacks {', '.join(missing)}; use the project's own {OWN_PYTHON}, which make run"
+            f" makes, or install them: {install}"
         )
 
 

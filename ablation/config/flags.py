@@ -41,10 +41,14 @@ class CommandLine:
     def parser(self) -> Parser:
         """The flags. Values are read and checked by :meth:`configure`, all at once."""
         parser = Parser(
-            self.program, description=self.description, allow_abbrev=False, argument_default=argparse.SUPPRESS
+            self.program,
+            usage="%(prog)s [--demo] [--row N] [--FLAG VALUE ...]",
+            description=self.description,
+            allow_abbrev=False,
+            argument_default=argparse.SUPPRESS,
         )
         span = f"{min(self.rows)} to {max(self.rows)}"
-        parser.add_argument("--row", help=f"row of the published table, {span}; other flags override it")
+        parser.add_argument("--row", metavar="N", help=f"row of the published table, {span}; other flags override it")
         parser.add_argument(
             "--dry_run", action="store_true", help="say what would be done and downloaded; load nothing"
         )
@@ -57,8 +61,8 @@ class CommandLine:
             else:
                 default = "" if field.default is None else f" (default: {field.default})"
                 choices = field.metadata["choices"]
-                metavar = f"{{{','.join(choices)}}}" if choices else "VALUE"
-                parser.add_argument(f"--{name}", metavar=metavar, help=help_text + default)
+                among = f"; one of {', '.join(choices)}" if choices else ""
+                parser.add_argument(f"--{name}", metavar="VALUE", help=help_text + among + default)
         return parser
 
     def read(self, arguments: Sequence[str] | None = None) -> tuple[Any, list[str], dict[str, Any]]:

@@ -65,6 +65,7 @@ HABITS: dict[str, dict[str, str]] = {
         "--save_model": "a run that was stopped starts anew; sweep.py skips runs that the results hold",
         "--vocabulary": "the same command goes on from where it stopped",
     },
+    "model model_size model_name size weights": {"--vocabulary": "the size stands alone: gpt_download.py small"},
     "overwrite overwrite_output_dir append": {
         "--results_dir": "nothing is overwritten; for results apart from these give another --results_dir",
     },

@@ -130,6 +130,18 @@ def test_rows_are_listed_no_wider_than_the_terminal(
     assert suggested.endswith('additional_experiments.py --row 5 --demo --results_dir "results/my own"')
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_help_is_no_wider_than_the_terminal(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    with pytest.raises(SystemExit):
+        additional_experiments.main(["--help"])
+    output = capsys.readouterr().out
+    assert max(map(len, output.splitlines())) <= width
+    assert "last_two_blocks" in output and "(default: 5e-05)" in output
+
+
 # ---- names of models and devices -------------------------------------------------------------------------------------
 
 
@@ -240,6 +252,7 @@ def test_a_run_on_one_of_several_devices_uses_that_one(monkeypatch: pytest.Monke
         (report, "--output x", "did you mean --results_dir?"),
         (baselines, "--row B1", "did you mean --rows?"),
         (classify, "--model x --input inbox.txt", "did you mean --file?"),
+        (gpt_download, "--model small", "the size stands alone: gpt_download.py small"),
         (gpt_download, "124M --resume", "the same command goes on from where it stopped"),
     ],
     ids=str,
