@@ -49,12 +49,15 @@ def run(config: ExperimentConfig, options: Mapping[str, Any]) -> int:
     Raises:
         ConfigError: the device asked for is not there, or the memory is too small.
     """
+    from ablation.results.row_list import row_list
     from ablation.run.dry_run import describe
     from ablation.run.inputs import EXPECTED_FAILURES
     from ablation.tasks.spam import SPAM
 
     try:
-        if options.get("dry_run"):
+        if options.get("list_rows"):
+            say(row_list(SPAM, config))
+        elif options.get("dry_run"):
             say(describe(SPAM, config))
         else:
             experiment(config, force=options.get("force", False))

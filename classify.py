@@ -23,9 +23,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablation.commands import FAILED, FINISHED, INTERRUPTED, WRONG_COMMAND, fail
-from ablation.config.experiment import DEVICES, RANDOM, ExperimentConfig
+from ablation.config.experiment import RANDOM, ExperimentConfig
 from ablation.config.flags import Parser, weights_path_problems
+from ablation.config.parser import argument
 from ablation.config.shapes import NANO
+from ablation.config.values import device
 from ablation.data.labels import LABELS
 from ablation.data.lines import InputLine, groups, read_lines
 from ablation.environment import require_packages
@@ -217,7 +219,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--weights_path", metavar="PATH", help="the base weights; default: those of the run")
     parser.add_argument("--models_dir", default="models", metavar="FOLDER", help="of downloaded weights")
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="where to compute; default: auto")
+    parser.add_argument(
+        "--device", type=argument(device), default="auto", help="where to compute: cpu, gpu, cuda:0; default: auto"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads; as many as PyTorch chooses if not given")
     parser.add_argument("--offline", action="store_true", help="never open a connection")
     return parser

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 from ablation.config.effects import why_no_effect
 from ablation.config.settings import (
     DEMO_RESULTS_DIR,
-    DEVICES,
     PRETRAINED,
     RANDOM,
     RESULTS_DIR,
@@ -25,7 +24,7 @@ from ablation.config.shapes import NANO
 from ablation.config.values import integer
 
 # What is declared in settings is had from here, too: most modules know this configuration alone.
-__all__ = ["DEMO_RESULTS_DIR", "DEVICES", "PRETRAINED", "RANDOM", "RESULTS_DIR", "TRAINABLE_LAYERS", "ConfigError"]
+__all__ = ["DEMO_RESULTS_DIR", "PRETRAINED", "RANDOM", "RESULTS_DIR", "TRAINABLE_LAYERS", "ConfigError"]
 
 TOKEN_POSITIONS = ("first", "last", "flexible")
 LONGEST_TRAINING_EXAMPLE, MODEL_CONTEXT_LENGTH = "longest_training_example", "model_context_length"

@@ -31,7 +31,7 @@ from ablation.listener import Listener
 from ablation.process_state import process_state_kept
 from ablation.results.result import Answers, ExperimentResult, Facts, Timings
 from ablation.results.task import Task
-from ablation.run.inputs import RunError, has_published_weights, open_weights, resolve_device
+from ablation.run.inputs import RunError, current, has_published_weights, open_weights, resolve_device
 from ablation.run.memory import GIGABYTE, feature_memory
 from ablation.run.recorded import RecordedUpdater
 from ablation.run.training import Updater, predict, train
@@ -113,7 +113,7 @@ def run_experiment(task: Task, config: ExperimentConfig, listener: Listener | No
     device = resolve_device(config)
     watch = Stopwatch(device)
     git_commit()  # remembered from here on: what the row names is the code that ran, not what is checked out at the end
-    with _ONE_RUN_AT_A_TIME, process_state_kept(), _failures_explained(config):
+    with _ONE_RUN_AT_A_TIME, process_state_kept(), current(device), _failures_explained(config):
         _set_up_process(config)
         with open_feature_cache(config, listener) as cache:
             with watch.part("load"):
@@ -179,7 +179,7 @@ def _train_and_evaluate(
     return ExperimentResult(
         config=config,
         foreign=prepared.foreign,
-        environment={**environment_stamp(device.type), "peak_memory_mb": peak_memory_mb()},
+        environment={**environment_stamp(str(device)), "peak_memory_mb": peak_memory_mb()},
         facts=prepared.facts,
         timings=Timings(seconds["load"], seconds["training"], features, watch.seconds()),
         history=history,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,14 +40,25 @@ def resolve_device(config: ExperimentConfig) -> torch.device:
         ConfigError: the device asked for is not there, or cannot do the precision or execution asked for.
     """
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    name = ("cuda" if available["cuda"] else "cpu") if config.device == "auto" else config.device
-    if not available[name]:
-        raise ConfigError([f"--device {name}: this machine, or this build of PyTorch, has none; give auto or cpu"])
+    wanted = {"auto": ("cuda", "cpu"), "gpu": ("cuda", "mps")}.get(config.device, (config.device.partition(":")[0],))
+    name = next((name for name in wanted if available[name]), None)
+    if name is None:
+        none = f"--device {config.device}: this machine, or this build of PyTorch, has none; give auto or cpu"
+        raise ConfigError([none])
     if config.precision == "tf32" and name != "cuda":
         raise ConfigError([f"--precision tf32: only CUDA devices have it, this run is on {name}; give fp32"])
     if config.execution == "recorded" and name != "cuda":
         raise ConfigError([f"--execution recorded: only CUDA devices have graphs, this run is on {name}; give planned"])
-    return torch.device(name)
+    device = torch.device(config.device if ":" in config.device else name)
+    if device.index is not None and device.index >= (count := torch.cuda.device_count()):
+        there = ", ".join(f"cuda:{index}" for index in range(count))
+        raise ConfigError([f"--device {config.device}: this machine has {there}; give one of them"])
+    return device
+
+
+def current(device: torch.device) -> AbstractContextManager[object]:
+    """Within, what names no device itself (streams, recorded steps) is on this one."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def open_tokenizer(config: ExperimentConfig) -> tiktoken.Encoding:
