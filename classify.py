@@ -253,7 +253,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except OSError as error:
-        return fail([f"{error.filename or options.file}: {error.strerror or error}; check the path"])
+        return fail([f"{error.filename or options.evaluate or options.file}: {error.strerror or error}; check the path"])
     except KeyboardInterrupt:
         return fail(["interrupted"], status=INTERRUPTED)
 
