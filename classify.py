@@ -1,16 +1,17 @@
 """Label messages with a classifier that --save_model kept.
 
-    python classify.py                                              # lists the models that were kept
+    python classify.py                       # which models there are
     python classify.py --model latest "You are a winner ..."
-    python classify.py --model results/runs/<run id> --file inbox.csv --json > labels.jsonl
-    some_program | python classify.py --model latest                # a message a line, answered as it comes
-    python classify.py --model latest --evaluate labelled.csv       # confusion matrix, ROC area, worst mistakes
+    python classify.py --model results/runs/<run id> --file inbox.csv --json
+    some_program | python classify.py --model latest      # line by line
+    python classify.py --model latest --evaluate labelled.csv
     python classify.py --model latest --show_positions "You are a winner ..."
     python classify.py --model latest --merge_lora checkpoint.pth
 
-Each message is read exactly as in the run's training: padded or cut to the same length, read at the same position,
-with the same mask. A file has one message a line, or is a CSV with a column of messages; it is never loaded whole. A
-bad line is named and left out.
+Each message is read exactly as in the run's training: padded or cut to the
+same length, read at the same position, with the same mask. A file has one
+message a line, or is a CSV with a column of messages; it is never loaded
+whole. A bad line is named and left out.
 """
 
 from __future__ import annotations
@@ -184,7 +185,9 @@ def command_problems(options: argparse.Namespace) -> list[str]:
         problems.append(f"{what}: give messages, or --file, or --evaluate, or --merge_lora")
     for name in ("file", "evaluate"):
         path = getattr(options, name)
-        if path not in (None, STANDARD_INPUT) and not Path(path).is_file():
+        if path == STANDARD_INPUT and sys.stdin is None:
+            problems.append(f"--{name} -: standard input is closed; give a file")
+        elif path not in (None, STANDARD_INPUT) and not Path(path).is_file():
             what = "is a folder" if Path(path).is_dir() else "no such file"
             problems.append(f"--{name} {path}: {what}; give a file of messages, or -")
     if options.merge_lora is not None:
@@ -253,7 +256,8 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except OSError as error:
-        return fail([f"{error.filename or options.evaluate or options.file}: {error.strerror or error}; check the path"])
+        path = error.filename or options.evaluate or options.file
+        return fail([f"{path}: {error.strerror or error}; check the path"])
     except KeyboardInterrupt:
         return fail(["interrupted"], status=INTERRUPTED)
 
