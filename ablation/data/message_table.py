@@ -99,9 +99,15 @@ def find_layout(first: str, name: str, columns: Columns) -> Layout | None:
     return Layout(delimiter, header=True, text=text, label=label)
 
 
+def _reader(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
+    """Between tabs a quotation mark is a character like others, so that a line is a record."""
+    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
+    return csv.reader(lines, delimiter=delimiter, quoting=quoting)
+
+
 def _cells(line: str, delimiter: str) -> list[str]:
     try:
-        return next(csv.reader([line], delimiter=delimiter), [])
+        return next(_reader([line], delimiter), [])
     except csv.Error:
         return []
 
@@ -143,7 +149,7 @@ def _records(lines: Iterable[InputLine], layout: Layout, columns: Columns) -> It
                 begin = begin or line.number
                 yield line.text + "\n"
 
-    reader = csv.reader(texts(), delimiter=layout.delimiter)
+    reader = _reader(texts(), layout.delimiter)
     header = layout.header
     while True:
         cells, begin, problem = None, 0, ""

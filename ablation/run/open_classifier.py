@@ -6,7 +6,6 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from ablation.config.experiment import RANDOM, ConfigError, ExperimentConfig
-from ablation.config.settings import fields_of
 from ablation.listener import Listener
 from ablation.results.task import Task
 from ablation.run.inputs import EXPECTED_FAILURES, open_tokenizer, open_weights, resolve_device
@@ -16,6 +15,8 @@ from previous_chapters import GPTModel
 
 if TYPE_CHECKING:
     import tiktoken
+
+DATA_OPTIONS = ("data_dir", "trust_new_hash")  # where a run's messages were, which is no part of what it is
 
 
 def config_here(
@@ -50,14 +51,10 @@ def open_classifier(saved: SavedRun, config: ExperimentConfig, threshold: float 
 def seen_in_training(saved: SavedRun, config: ExperimentConfig, task: Task, tokenizer: tiktoken.Encoding) -> Familiar:
     """What the run's training messages show, if they are at hand: those whose digest the run recorded. Fetches
     nothing."""
-    options = {
-        name: saved.record[name]
-        for name, field in fields_of(type(config)).items()
-        if not field.metadata["identity"] and name in saved.record and name not in ("device", "models_dir")
-    }
+    options = {name: saved.record[name] for name in DATA_OPTIONS if name in saved.record}
     try:
         examples = task.load(dataclasses.replace(config, **{**options, "offline": True}), Listener())
-    except (ConfigError, TypeError, *EXPECTED_FAILURES):
+    except (ConfigError, *EXPECTED_FAILURES):
         examples = None
     if examples is None or examples.digest != saved.record.get("data_digest"):
         return Familiar(saved.padded_length)

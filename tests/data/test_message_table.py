@@ -24,6 +24,7 @@ TABLES = {
     "upper case, a space": ("ID, SMS\n1, see you\n", "A.CSV", [(2, " see you")]),
     "semicolons": ("id;text\n1;see you, bye\n", "a.csv", [(2, "see you, bye")]),
     "tabs": ("id\ttext\n1\tsee you, bye\n", "a.tsv", [(2, "see you, bye")]),
+    "tabs, quotes stay": ('id\ttext\n1\t"see you\n2\tbye\n', "a.tsv", [(2, '"see you'), (3, "bye")]),
     "sniffed": ("v1,text\n1,see you\n", "inbox", [(2, "see you")]),
     "byte-order mark, Windows line ends": ("\ufefftext,id\r\nsee you,1\r\n", "inbox", [(2, "see you")]),
     "quoted": ('text,id\n"a ""b"",\nc",1\n\nbye,2\n', "a.csv", [(2, 'a "b",\nc'), (5, "bye")]),
