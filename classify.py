@@ -72,7 +72,7 @@ def model_folder(options: argparse.Namespace) -> Path:
     from ablation.tasks.spam import SPAM
 
     model = latest(options.results_dir, SPAM)
-    say(f"model: {model.folder}\n    {describe_model(model, SPAM)}", sys.stderr)
+    say(f"model: {describe_model(model, SPAM, shutil.get_terminal_size().columns)}", sys.stderr)
     return model.folder
 
 

@@ -101,8 +101,9 @@ def find_layout(first: str, name: str, columns: Columns) -> Layout | None:
 
 def _reader(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
     """Between tabs a quotation mark is a character like others, so that a line is a record."""
-    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-    return csv.reader(lines, delimiter=delimiter, quoting=quoting)
+    if delimiter == "\t":
+        return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    return csv.reader(lines, delimiter=delimiter)
 
 
 def _cells(line: str, delimiter: str) -> list[str]:

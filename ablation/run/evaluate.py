@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -135,11 +135,8 @@ def describe_scores(scores: Scores, width: int) -> list[str]:
     """Lines for a person, none wider than ``width``, but where a label is very long."""
     labels = list(scores.per_label)
     first = max(5, *map(len, labels))
-    cell = max(9, *(len(label) + 2 for label in labels))
     lines = [f"{plural(scores.messages, 'message')}, {scores.correct:,} right: {scores.accuracy:.2%}", ""]
-    lines.append(f"{'':{first}}" + "".join(f"{label:>{cell}}" for label in labels) + "   <- answered")
-    for label, row in scores.confusion.items():
-        lines.append(f"{label:{first}}" + "".join(f"{count:>{cell},}" for count in row.values()))
+    lines += _describe_confusion(scores.confusion, width)
     lines += ["", f"{'':{first}}" + "".join(f"{name:>11}" for name in ("messages", "precision", "recall", "F1"))]
     for label, one in scores.per_label.items():
         shares = "".join(f"{'none' if share is None else f'{share:.2%}':>11}" for share in (one.precision, one.recall))
@@ -148,6 +145,21 @@ def describe_scores(scores: Scores, width: int) -> list[str]:
     area = "none: it needs messages of every label" if scores.roc_area is None else f"{scores.roc_area:.4f}"
     against = f"{labels[1]} against {labels[0]}" if len(labels) == 2 else "mean of each label against the others"
     return [*lines, "", f"ROC area ({against}): {area}", "", *_describe_mistakes(scores, first, width)]
+
+
+def _describe_confusion(confusion: Mapping[str, Mapping[str, int]], width: int) -> list[str]:
+    """A line for each label, a column for each answer; labels too long to stand side by side have numbers there."""
+    rows, columns = list(confusion), list(confusion)
+    cell, answered = max(9, *(len(label) + 2 for label in columns)), "   <- answered"
+    if max(map(len, rows)) + cell * len(columns) + len(answered) > width:
+        columns = [str(number) for number in range(1, len(rows) + 1)]
+        rows = [f"{number} {label}" for number, label in zip(columns, rows, strict=True)]
+        cell = 2 + max(len(f"{count:,}") for row in confusion.values() for count in row.values())
+    first = max(5, *map(len, rows))
+    lines = [f"{'':{first}}" + "".join(f"{column:>{cell}}" for column in columns) + answered]
+    for row, counts in zip(rows, confusion.values(), strict=True):
+        lines.append(f"{row:{first}}" + "".join(f"{count:>{cell},}" for count in counts.values()))
+    return lines
 
 
 def _describe_mistakes(scores: Scores, first: int, width: int) -> list[str]:

@@ -16,6 +16,7 @@ from ablation.run.answers import Reply, printable, probability_columns
 from ablation.run.trained_classifier import TrainedClassifier
 
 LEAST_PADS_FOLDED = 4
+PAGE = 100  # columns where no terminal says how many
 
 
 @dataclass(frozen=True)
@@ -85,19 +86,26 @@ def position_fields(position: Position, labels: Sequence[str]) -> dict[str, Any]
     return {**fields, **{name: probabilities[index] for name, index in probability_columns(labels).items()}}
 
 
-def _table(positions: Sequence[Position], labels: Sequence[str]) -> list[str]:
-    """A position a line, those that count marked; of many pads only the first and the last."""
+def _table(positions: Sequence[Position], labels: Sequence[str], width: int) -> list[str]:
+    """A position a line, those that count marked; of many pads only the first and the last, of many labels as many as
+    there is room for: those that are likeliest where the answer is read."""
     own = probability_columns(labels)
-    columns = {name: max(len(name), 9) for name in own}
-    lines = [f"{'position':>8} {'id':>6}  {'token':16}" + "".join(f"  {name:>{columns[name]}}" for name in own)]
-    for shown in _folded(positions):
-        if isinstance(shown, int):
-            lines.append(f"{'...':>8} {'':>6}  {shown} more pads")
+    titles = list(own) if len(own) == 1 else list(labels)
+    cell = max(10, *(len(title) + 2 for title in titles))
+    last_read = [position for position in positions if position.counts][-1]
+    likeliest = sorted(own.values(), key=lambda index: -last_read.probabilities[index])
+    shown = sorted(likeliest[: max(1, (width - 36) // cell)])
+    columns = dict(zip(own.values(), titles, strict=True))
+    lines = [f"{'position':>8} {'id':>6}  {'token':16}" + "".join(f"{columns[index]:>{cell}}" for index in shown)]
+    for one in _folded(positions):
+        if isinstance(one, int):
+            lines.append(f"{'...':>8} {'':>6}  {one} more pads")
             continue
-        token = "pad" if shown.pad else printable(repr(shown.token))[:16]
-        values = (f"  {shown.probabilities[index]:>{columns[name]}.4%}" for name, index in own.items())
-        mark = " *" if shown.counts else ""
-        lines.append(f"{shown.position:>8} {shown.token_id:>6}  {token:16}{''.join(values)}{mark}")
+        token = "pad" if one.pad else printable(repr(one.token))[:16]
+        values = "".join(f"{one.probabilities[index]:>{cell}.4%}" for index in shown)
+        lines.append(f"{one.position:>8} {one.token_id:>6}  {token:16}{values}{' *' if one.counts else ''}")
+    if len(shown) < len(own):
+        lines.append(f"(the likeliest {len(shown)} of {len(own)} labels; with --json all)")
     return lines
 
 
@@ -121,7 +129,8 @@ def columns_of(labels: Sequence[str]) -> tuple[str, ...]:
 
 def as_text(reply: Reply, positions: Sequence[Position], labels: Sequence[str], width: int | None) -> str:
     answer = answers.as_text(answers.record(reply, labels), width)
-    return "\n".join([answer.rstrip("\n"), *_table(positions, labels), f"* {which_counts(positions)}", "", ""])
+    lines = [*_table(positions, labels, width or PAGE), f"* {which_counts(positions)}"]
+    return answer + "\n".join([*lines, "", ""])
 
 
 def as_csv(reply: Reply, positions: Sequence[Position], labels: Sequence[str], width: int | None) -> str:

@@ -72,12 +72,11 @@ def _folders(results_dir: Path | None) -> list[Path]:
 
 
 def describe_all(results_dir: Path | None, task: Task, width: int) -> str:
-    """Lines for a person: each model's folder, which can be pasted, and below it what it is; or how to make one."""
+    """Lines for a person: the models, or how to make one."""
     models = saved_models(results_dir, task)
     if not models:
         return _none(results_dir, task)
-    wrap = textwrap.TextWrapper(width, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
-    described = [f"{model.folder}\n{wrap.fill(describe_model(model, task))}" for model in models]
+    described = [describe_model(model, task, width) for model in models]
     use = f'{python_command()} classify.py --model latest{_flag(results_dir)} "a message"'
     return "\n".join(["saved models, newest first:", *described, f"to use the first: {use}"])
 
@@ -92,8 +91,8 @@ def _none(results_dir: Path | None, task: Task) -> str:
     return f"no saved model in {where}; to make one: {command}"
 
 
-def describe_model(model: SavedModel, task: Task) -> str:
-    """Row or settings, how good it is, and when it was trained, in one line."""
+def describe_model(model: SavedModel, task: Task, width: int) -> str:
+    """The folder, which can be pasted; below it row or settings, how good it is, and when it was trained."""
     record, split = model.record, task.headline.split
     parts = [_settings(record, task), f"seed {record.get('seed')}"]
     if record.get("demo"):
@@ -103,7 +102,8 @@ def describe_model(model: SavedModel, task: Task) -> str:
     right, total = record.get(f"{split}_correct"), record.get(f"{split}_total")
     if isinstance(right, int) and isinstance(total, int) and total:
         parts.append(f"{task.headline.label} {right / total:.2%} ({right} of {total})")
-    return f"{', '.join(parts)}; {model.when.replace('T', ' ')[:16]} UTC"
+    wrap = textwrap.TextWrapper(width, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
+    return f"{model.folder}\n" + wrap.fill(f"{', '.join(parts)}; {model.when.replace('T', ' ')[:16]} UTC")
 
 
 def _settings(record: Mapping[str, Any], task: Task) -> str:

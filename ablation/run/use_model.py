@@ -18,8 +18,6 @@ from ablation.run.evaluate import as_json_object, describe_scores, evaluate
 from ablation.run.open_classifier import open_classifier, seen_in_training
 from ablation.run.trained_classifier import ClassifierError, SavedRun, TrainedClassifier
 
-PAGE = 100  # columns where no terminal says how many
-
 
 @dataclass(frozen=True)
 class Request:
@@ -98,5 +96,5 @@ def evaluation(request: Request, task: Task, remarks: Remarks) -> Iterator[str]:
     if request.written == "jsonl":
         lines = [json.dumps(as_json_object(scores), ensure_ascii=False, indent=1)]
     else:
-        lines = describe_scores(scores, request.width or PAGE)
+        lines = describe_scores(scores, request.width or positions.PAGE)
     yield "\n".join([*lines, ""])

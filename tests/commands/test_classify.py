@@ -701,6 +701,8 @@ def test_an_evaluation_of_three_labels() -> None:
     assert scores.roc_area == pytest.approx(np.mean(areas))
     assert [(one.line, one.answered, one.probability) for one in scores.worst] == [(2, "sport", 0.8), (5, "news", 0.6)]
     assert evaluate([], labels) is None
+    lines = describe_scores(scores, 40)
+    assert lines[2:6] == ["         1  2  3   <- answered", "1 news   1  1  0", "2 sport  0  1  0", "3 ads    1  0  1"]
 
 
 def test_a_file_without_labels_is_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -800,6 +802,17 @@ def test_positions_are_shown(written: str, run: Path, capsys: pytest.CaptureFixt
         [one.probabilities[1] for one in expected], abs=1e-6
     )
     assert [str(one["counts"]) for one in found] == ["False"] * (width - 1) + ["True"]
+
+
+def test_of_many_labels_the_likeliest_are_shown() -> None:
+    labels = [f"a long label {number}" for number in range(12)]
+    shares = tuple((3 if number in (4, 9) else 1) / 16 for number in range(12))
+    found = [positions.Position(1, 115, "see", pad=False, counts=True, probabilities=shares)]
+    answer = Answer(labels[4], shares[4], shares, shares, 1, 1)
+    lines = positions.as_text(Reply(InputLine(1, "see"), answer), found, labels, 80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].split("token")[1].split() == "a long label 4 a long label 9".split()
+    assert lines[3] == "(the likeliest 2 of 12 labels; with --json all)"
 
 
 def test_every_format_has_its_writers() -> None:
