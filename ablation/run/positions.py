@@ -101,7 +101,7 @@ def _table(positions: Sequence[Position], labels: Sequence[str], width: int) -> 
         if isinstance(one, int):
             lines.append(f"{'...':>8} {'':>6}  {one} more pads")
             continue
-        token = "pad" if one.pad else printable(repr(one.token))[:16]
+        token = "pad" if one.pad else f"'{printable(one.token)[:14]}'"
         values = "".join(f"{one.probabilities[index]:>{cell}.4%}" for index in shown)
         lines.append(f"{one.position:>8} {one.token_id:>6}  {token:16}{values}{' *' if one.counts else ''}")
     if len(shown) < len(own):
