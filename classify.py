@@ -168,12 +168,16 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--merge_lora", metavar="FILE", help="write the whole model to a .pth or .safetensors instead, LoRA merged"
     )
+    add_flags_of_the_machine(parser)
+    return parser
+
+
+def add_flags_of_the_machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights_path", metavar="PATH", help="the base weights; default: those of the run")
     parser.add_argument("--models_dir", default="models", metavar="FOLDER", help="of downloaded weights")
     parser.add_argument("--device", choices=DEVICES, default="auto", help="where to compute; default: auto")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads; as many as PyTorch chooses if not given")
     parser.add_argument("--offline", action="store_true", help="never open a connection")
-    return parser
 
 
 def command_problems(options: argparse.Namespace) -> list[str]:
