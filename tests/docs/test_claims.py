@@ -18,9 +18,9 @@ from ablation.config.rows import row_config
 from ablation.environment import PROJECT
 from ablation.report.claims import ClaimFinding
 from ablation.report.contents import gather
+from ablation.report.documents import replace_block
 from ablation.report.judgement import STATUSES
 from ablation.report.markdown import markdown_table
-from ablation.report.readme import replace_block
 from ablation.results.claims import Claim, Measured, Shares
 from ablation.tasks.spam import SPAM
 from tests.support.made_up_results import made_up_messages, make_run, publish
