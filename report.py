@@ -58,7 +58,7 @@ def make_report(task: Task, results_dir: Path, data_dir: Path, readme: Path | No
     markdown = report_markdown(contents, [(f"{name}.png", caption) for name, caption, _ in pictures])
     (folder / "report.md").write_text(markdown, encoding="utf-8")
     (folder / "table.csv").write_text(table_csv(task, contents.rows), encoding="utf-8")
-    (folder / "report.html").write_text(report_page(contents, pictures), encoding="utf-8")
+    (folder / "report.html").write_text(report_page(contents, pictures, "python report.py --compare"), encoding="utf-8")
     if readme is not None:
         command = f"python report.py --results_dir {results_dir} --update_readme"
         update_readme(readme, readme_block(contents, command))

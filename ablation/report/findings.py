@@ -84,12 +84,17 @@ def _answer(task: Task, question: Question, groups: Mapping[str, Group], likenes
         absent = tuple(side for side, group in zip(question.sides, (first, second), strict=True) if group is None)
         names = ("a baseline" if side == BEST_BASELINE else side_name(side) for side in absent)
         return Finding(question, method=f"no results of {' and '.join(names)}", absent=absent)
-    runs = _paired_runs(first, second)
+    return compare_groups(task, question, first, second, likeness)
+
+
+def compare_groups(task: Task, question: Question, first: Group, second: Group, likeness: Likeness | None) -> Finding:
+    """Compare two configurations on the last split; the verdict follows when the whole family is known."""
+    runs = paired_runs(first, second)
     if not runs:
         return Finding(question, method="the two have no seed in common", absent=question.sides)
     split = task.splits[-1]
     try:
-        pairs = [_paired_predictions(a, b, split) for a, b in runs]
+        pairs = [paired_predictions(a, b, split) for a, b in runs]
     except PredictionsError as error:
         return Finding(question, seeds=len(runs), method=f"not compared: {error}")
     notes = _unequal_conditions(runs)
@@ -104,7 +109,7 @@ def _answer(task: Task, question: Question, groups: Mapping[str, Group], likenes
     return replace(finding, notes=(*finding.notes, *notes))
 
 
-def _paired_runs(first: Group, second: Group) -> list[tuple[FinishedRun, FinishedRun]]:
+def paired_runs(first: Group, second: Group) -> list[tuple[FinishedRun, FinishedRun]]:
     """Runs with the seeds that both have; a baseline has none, and goes with every seed of the other."""
     if first.first.is_baseline:
         return [(first.runs[NO_SEED], run) for run in second.runs.values()]
@@ -113,7 +118,7 @@ def _paired_runs(first: Group, second: Group) -> list[tuple[FinishedRun, Finishe
     return [(first.runs[seeds], second.runs[seeds]) for seeds in first.runs if seeds in second.runs]
 
 
-def _paired_predictions(first: FinishedRun, second: FinishedRun, split: str) -> tuple[Predictions, Predictions]:
+def paired_predictions(first: FinishedRun, second: FinishedRun, split: str) -> tuple[Predictions, Predictions]:
     """What both answered to the same examples.
 
     Raises:

@@ -1,0 +1,71 @@
+"""A comparison of two configurations as text for a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+
+from ablation.report.cells import p_text, points
+from ablation.report.compare import Change, Comparison
+from ablation.words import plural
+
+SHOWN_ON_SCREEN = 8  # examples of each direction; the page has them all
+SHORTEST_TEXT = 20
+
+
+def difference_line(comparison: Comparison) -> str:
+    """The difference with its interval and p, in one line."""
+    finding = comparison.finding
+    low, high = finding.interval or (None, None)
+    p = "" if finding.p is None else f", p {p_text(finding.p)} (this one comparison, not corrected for others)"
+    return (
+        f"{comparison.names[1]} minus {comparison.names[0]}, {plural(finding.seeds, 'common seed')}:"
+        f" {points(finding.difference)} points of {comparison.split} accuracy, 95 % {points(low)} to {points(high)}{p}"
+    )
+
+
+def screen_lines(comparison: Comparison, width: int) -> list[str]:
+    """The comparison as text of at most ``width`` columns."""
+    first, second = comparison.names
+    lines = [comparison.disclaimer] if comparison.disclaimer else []
+    lines = [piece for line in lines for piece in textwrap.wrap(line, width)]
+    for sentence in (
+        f"{_sentence(first)}: {comparison.rows[0].description}",
+        f"{_sentence(second)}: {comparison.rows[1].description}",
+    ):
+        lines += textwrap.wrap(sentence, width, subsequent_indent="  ")
+    lines.append("")
+    for sentence in (_sentence(comparison.verdict) + ".", difference_line(comparison) + "."):
+        lines += textwrap.wrap(sentence, width)
+    how = "; ".join([comparison.finding.method, *comparison.finding.notes])
+    lines += textwrap.wrap(f"({how})", width) if how not in comparison.verdict else []
+    lines += ["", *_figure_lines(comparison, width)]
+    for heading, found in comparison.headings:
+        lines += ["", *textwrap.wrap(_sentence(heading), width)]
+        lines += [_change_line(change, comparison, width) for change in found[:SHOWN_ON_SCREEN]]
+        if len(found) > SHOWN_ON_SCREEN:
+            lines.append(f"  … and {len(found) - SHOWN_ON_SCREEN} more, on the page")
+    return lines
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _figure_lines(comparison: Comparison, width: int) -> list[str]:
+    heads = [f"({letter})" for letter in "ab"]
+    lines = textwrap.wrap(f"(a) {comparison.names[0]}, (b) {comparison.names[1]}, each over all its seeds:", width)
+    table = [("", *heads), *comparison.figures]
+    widths = [max(len(line[i]) for line in table) for i in range(3)]
+    for what, one, other in table:
+        lines.append(f"  {what:<{widths[0]}}  {one:>{widths[1]}}  {other:>{widths[2]}}"[:width].rstrip())
+    return lines
+
+
+def _change_line(change: Change, comparison: Comparison, width: int) -> str:
+    """``  spam  0/6 → 6/6   5 % → 98 %  Text …``; what a terminal would take for a command is left out."""
+    seeds = comparison.finding.seeds
+    counts = f"{change.right[0]}/{seeds} → {change.right[1]}/{seeds}  " if seeds > 1 else ""
+    chances = f"{100 * change.probability[0]:3.0f} % → {100 * change.probability[1]:3.0f} %"
+    start = f"  {counts}{change.label} {chances}  "
+    text = "".join(c if c.isprintable() else " " for c in change.text) or f"number {change.index} of the split"
+    return start + textwrap.shorten(text, max(SHORTEST_TEXT, width - len(start)), placeholder=" …")
