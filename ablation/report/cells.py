@@ -30,6 +30,13 @@ def shown(metric: Metric, value: float, digits: int = 2) -> str:
     return f"{metric.scale * value:.{digits}f}"
 
 
+def percent(probability: float) -> str:
+    """``98.4 %``; what is not certain is not said to be."""
+    if 0.9995 <= probability < 1:
+        return "> 99.9 %"
+    return "< 0.1 %" if 0 < probability < 0.0005 else f"{100 * probability:.1f} %"
+
+
 def spread_text(figures: Figures) -> str:
     """``96.63``, or over several seeds ``96.63 ± 0.52 (95.7–97.3)``."""
     metric = figures.metric

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from matplotlib.ticker import MaxNLocator
 
-WIDTH, HEIGHT = 320, 230
-LEFT, RIGHT, TOP, BOTTOM = 48, 312, 10, 188  # the frame of the lines
+LEFT, RIGHT, TOP, BOTTOM = 48, 302, 10, 188  # the frame of the lines, in an SVG of 320 × 230
 
 Points = Sequence[tuple[float, float]]
 

@@ -25,20 +25,16 @@ def difference_line(comparison: Comparison) -> str:
 
 def screen_lines(comparison: Comparison, width: int) -> list[str]:
     """The comparison as text of at most ``width`` columns."""
-    first, second = comparison.names
-    lines = [comparison.disclaimer] if comparison.disclaimer else []
-    lines = [piece for line in lines for piece in textwrap.wrap(line, width)]
-    for sentence in (
-        f"{_sentence(first)}: {comparison.rows[0].description}",
-        f"{_sentence(second)}: {comparison.rows[1].description}",
-    ):
-        lines += textwrap.wrap(sentence, width, subsequent_indent="  ")
-    lines.append("")
-    for sentence in (_sentence(comparison.verdict) + ".", difference_line(comparison) + "."):
-        lines += textwrap.wrap(sentence, width)
+    sentences = [comparison.disclaimer] if comparison.disclaimer else []
+    for name, row in zip(comparison.names, comparison.rows, strict=True):
+        sentences += [f"{_sentence(name)}: {row.description}"] if row.description != row.name else []
+    sentences += [f"{_sentence(comparison.verdict)}.", f"{_sentence(difference_line(comparison))}."]
+    lines = [line for sentence in sentences for line in textwrap.wrap(sentence, width, subsequent_indent="  ")]
     how = "; ".join([comparison.finding.method, *comparison.finding.notes])
     lines += textwrap.wrap(f"({how})", width) if how not in comparison.verdict else []
     lines += ["", *_figure_lines(comparison, width)]
+    how = "in how many runs right, and " if comparison.finding.seeds > 1 else ""
+    lines += ["", *textwrap.wrap(f"What changed sides: {how}the probability given to the true label, (a) → (b)", width)]
     for heading, found in comparison.headings:
         lines += ["", *textwrap.wrap(_sentence(heading), width)]
         lines += [_change_line(change, comparison, width) for change in found[:SHOWN_ON_SCREEN]]
@@ -66,6 +62,7 @@ def _change_line(change: Change, comparison: Comparison, width: int) -> str:
     seeds = comparison.finding.seeds
     counts = f"{change.right[0]}/{seeds} → {change.right[1]}/{seeds}  " if seeds > 1 else ""
     chances = f"{100 * change.probability[0]:3.0f} % → {100 * change.probability[1]:3.0f} %"
-    start = f"  {counts}{change.label} {chances}  "
+    widest = max(len(other.label) for other in (*comparison.won, *comparison.lost))
+    start = f"  {counts}{change.label:<{widest}} {chances}  "
     text = "".join(c if c.isprintable() else " " for c in change.text) or f"number {change.index} of the split"
     return start + textwrap.shorten(text, max(SHORTEST_TEXT, width - len(start)), placeholder=" …")

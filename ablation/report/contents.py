@@ -67,7 +67,7 @@ class Contents:
         return [finding for finding in self.findings if finding.question.family == family and finding.absent]
 
 
-def gather(task: Task, results_dir: Path, data_dir: Path) -> Contents:
+def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | None = None) -> Contents:
     """Read the results of a task and its data, and work everything out.
 
     Raises:

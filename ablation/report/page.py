@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ablation.report.cells import FINDING_COLUMNS, NOTHING, Column, how_text, table_columns
+from ablation.report.cells import FINDING_COLUMNS, NOTHING, Column, how_text, percent, table_columns
 from ablation.report.claims import STATUSES, ClaimFinding
 from ablation.report.compare import Comparison
 from ablation.report.compare_text import difference_line
@@ -65,6 +65,7 @@ def report_page(contents: Contents, pictures: Sequence[tuple[str, str, str]], co
         cell=_cell,
         spread=spread,
         area=area,
+        percent=percent,
         figures_text=_figures_text,
         how_text=how_text,
         unanswered_text=unanswered_text,
@@ -81,6 +82,7 @@ def comparison_page(comparison: Comparison) -> str:
         comparison=comparison,
         difference=difference_line(comparison),
         how="; ".join([finding.method, *finding.notes]),
+        percent=percent,
     )
 
 

@@ -48,10 +48,10 @@ STYLE: Any = {
 }
 
 SHARES = (0.25, 99.75)  # percent: 100 % stands where 99.75 % does
-MOST_TICKS = 22
+MOST_TICKS = 16
 SHORTEST = 0.1  # seconds: a logarithmic axis has no 0
 TIMES = (
-    (0.1, "0.1 s"), (1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"), (3600, "1 h"), (36000, "10 h"),
+    (0.1, "≤ 0.1 s"), (1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"), (3600, "1 h"), (36000, "10 h"),
 )  # fmt: skip
 PERCENT_TICKS = (1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 93, 95, 97, 98, 99, 99.5)
 

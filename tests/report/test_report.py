@@ -22,7 +22,8 @@ from ablation.report.cells import device_text, minutes_text, table_columns
 from ablation.report.contents import Contents, gather
 from ablation.report.findings import Finding, answer_all, best_baseline, row_key
 from ablation.report.groups import group_runs, nearest_row
-from ablation.report.markdown import report_markdown, update_readme
+from ablation.report.markdown import report_markdown
+from ablation.report.results_blocks import update_document
 from ablation.report.table import TableRow
 from ablation.results.log import REBUILD_COMMAND
 from ablation.results.questions import BEST_BASELINE, Family
@@ -654,7 +655,7 @@ def test_a_readme_without_markers_is_left_alone(tmp_path: Path, text: str) -> No
     readme = tmp_path / "README.md"
     readme.write_text(text)
     with pytest.raises(ValueError, match="once each and in this order"):
-        update_readme(readme, "block")
+        update_document(readme, {"results": "block"})
     assert readme.read_text() == text
 
 

@@ -13,7 +13,7 @@ from ablation.config.shapes import NANO
 from ablation.results.questions import Family, Question
 from ablation.results.run_folder import save_result
 from ablation.run.experiment import run_experiment
-from report import make_report
+from report import Request, make_report
 from tests.support.toy_task import ToyConfig, ToyTask
 
 TINY: dict[str, Any] = {
@@ -36,7 +36,7 @@ def test_a_task_of_its_own_is_reported_in_its_own_words(tmp_path: Path) -> None:
     for row, seed in itertools.product(task.rows, (1, 2)):
         config = ToyConfig(**task.rows[row], seed=seed, device="cpu", results_dir=str(tmp_path))
         save_result(task, run_experiment(task, config))
-    lines = make_report(task, tmp_path, tmp_path, None)
+    lines = make_report(task, Request(tmp_path, tmp_path))
     assert lines[-1].startswith("8 runs, 4 configurations")
     table = pd.read_csv(tmp_path / "report" / "table.csv")
     names = [f"{row} with --judged_on {split}" for row in (1, 2) for split in ("test", "validation")]
