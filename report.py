@@ -15,9 +15,11 @@ import argparse
 import shlex
 import shutil
 import sys
+import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ablation.commands import FAILED, FINISHED, WRONG_COMMAND, fail, say
 from ablation.config.flags import Parser
@@ -153,22 +155,33 @@ def compare_rows(task: Task, request: Request, first: str, second: str) -> list[
     request.folder.mkdir(parents=True, exist_ok=True)
     page = request.folder / page_name(comparison)
     page.write_text(comparison_page(comparison), encoding="utf-8")
-    width = min(shutil.get_terminal_size((80, 24)).columns, WIDEST)
-    return [*screen_lines(comparison, width), "", f"page: {page}"]
+    return [*screen_lines(comparison, screen_width()), "", f"page: {page}"]
+
+
+def screen_width() -> int:
+    return min(shutil.get_terminal_size((80, 24)).columns, WIDEST)
 
 
 def summary_lines(contents: Contents, page: Path) -> list[str]:
-    """The answer, what was left out and what is missing, and where the report is."""
-    lines = [contents.disclaimer] if contents.disclaimer else []
-    lines += [*contents.answer, *contents.notes, *contents.problems]
+    """The answer, what was left out and what is missing, and where the report is; commands stand on lines of their own,
+    to be copied."""
+    sentences = [contents.disclaimer] if contents.disclaimer else []
+    sentences += [*contents.answer, *contents.notes, *contents.problems]
     if contents.problems:
-        lines.append(f"{plural(len(contents.problems), 'line')} of the results left out")
-    lines += [f"{what}: {command}" for what, command in contents.missing]
+        sentences.append(f"{plural(len(contents.problems), 'line')} of the results left out")
+    lines = wrapped(sentences)
+    for what, command in contents.missing:
+        lines += [*wrapped([f"{what}:"]), f"  {command}"]
     if not contents.runs:
-        lines.append(f"no results yet; python report.py --results_dir {REFERENCE} shows those that ship")
+        lines += ["The results that ship:", f"  python report.py --results_dir {REFERENCE}"]
     runs, configurations = plural(contents.runs, "run"), plural(len(contents.rows), "configuration")
-    lines.append(f"{runs}, {configurations}: {page}")
-    return lines
+    return [*lines, f"{runs}, {configurations}: {page}"]
+
+
+def wrapped(sentences: Iterable[str]) -> list[str]:
+    """Each from a line of its own on, in lines that the screen has room for."""
+    options: dict[str, Any] = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
+    return [line for sentence in sentences for line in textwrap.wrap(sentence, screen_width(), **options)]
 
 
 def make_parser() -> argparse.ArgumentParser:

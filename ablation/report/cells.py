@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ablation.report.findings import Finding
+from ablation.report.significance import p_words
 from ablation.report.table import Figures, TableRow, counted
 from ablation.results.task import Metric, Task
 
@@ -169,9 +170,7 @@ def table_columns(task: Task, rows: Sequence[TableRow]) -> list[Column]:
 
 
 def p_text(p: float | None) -> str:
-    if p is None:
-        return NOTHING
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+    return NOTHING if p is None else p_words(p)
 
 
 def points(value: float | None) -> str:

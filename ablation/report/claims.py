@@ -1,16 +1,42 @@
-"""What a user's own runs say to the published claims: held, failed, cannot be told, not run."""
+"""What a user's own runs say to the published claims: held, failed, cannot be told, not run.
+
+The rules, declared before any result. All differences are the first side minus the second.
+
+* **Shares** (accuracies, and training minus validation accuracy) are compared over the seeds that both sides have, as
+  all questions are: one seed by exact McNemar, six and more by seeds and examples crossed, two to five not at all. The
+  p values of all claims on shares that this program's rows can tell are one family and corrected by Holm's method,
+  whether or not they were run.
+* **A direction** (>, <) is *held* if the corrected test finds it. It *failed* if the corrected test finds the opposite,
+  or if the 95 % interval excludes any advantage that matters: one of the margin that the questions have, or of the
+  published advantage where that is smaller, so that a claim of “slightly better” is not refuted by an interval that
+  contains it.
+* **An equality** is *held* if the whole interval lies within the claim's margin. It *failed* if the whole interval lies
+  outside and the corrected test finds a difference.
+* **Time and memory** are compared by medians of runs under the same conditions: device, threads, execution, features
+  at hand. Their interval is that of the ratio, from the middle halves of both sides' runs, widened by what a repeated
+  run differs by at best. The rules for direction and equality are the same; a difference is found if the interval of
+  the ratio excludes 1.
+* **Every figure** is *held* if all shares are equal in every common seed, and *failed* if one is not though both sides
+  ran under the same conditions.
+* Whatever is neither held nor failed *cannot be told*. A claim of which a side has no results is *not run*.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-Status = Literal["held", "failed", "cannot be told", "not run"]
-HELD: Status = "held"
-FAILED: Status = "failed"
-UNTOLD: Status = "cannot be told"
-NOT_RUN: Status = "not run"
-STATUSES: tuple[Status, ...] = (HELD, FAILED, UNTOLD, NOT_RUN)
+from ablation.report import significance
+from ablation.report.findings import row_key
+from ablation.report.groups import Group
+from ablation.report.judgement import FAILED, HELD, NOT_RUN, UNTOLD, Status, judge, published_advantage
+from ablation.report.measured import measure
+from ablation.report.paired import Comparison, compare, identical, paired_predictions, paired_runs, unequal_conditions
+from ablation.report.suggestions import Suggestions
+from ablation.results.claims import Claim, EveryShare, Measured, Shares
+from ablation.results.task import Likeness, PredictionsError, Task
+from ablation.words import plural
 
 
 @dataclass(frozen=True)
@@ -23,10 +49,11 @@ class ClaimFinding:
         first, second: names of the two sides, such as ``row 1``.
         published_first, published_second: their published figures; empty where none are published.
         own_first, own_second: the user's, in the same unit; empty where there are none.
-        interval: 95 % interval of the difference, first minus second.
+        interval: 95 % interval of the difference, first minus second; of a ratio for time and memory.
         p: corrected by Holm's method for all tested claims.
         how: how it was told, or why it was not.
         command: what to run for an answer; empty where nothing is missing or this program cannot do it.
+        quantity: what is compared, with its unit; empty where rows have none such.
     """
 
     id: str
@@ -43,3 +70,137 @@ class ClaimFinding:
     p: str = ""
     how: str = ""
     command: str = ""
+    quantity: str = ""
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A claim of which both sides were run, with the comparison of its shares where it is about shares."""
+
+    task: Task
+    claim: Claim
+    first: Group
+    second: Group
+    compared: Comparison | None
+    corrected: float | None
+
+
+def answer_claims(
+    task: Task, groups: Iterable[Group], likeness: Likeness | None, claims: Sequence[Claim], suggest: Suggestions
+) -> list[ClaimFinding]:
+    """Hold the claims against the groups, and correct the p values of their one family."""
+    by_key = {group.key: group for group in groups}
+    sides = {claim.id: _sides(task, claim, by_key) for claim in claims}
+    compared = {claim.id: _compared(task, claim, *sides[claim.id], likeness) for claim in claims}
+    family = [claim.id for claim in claims if isinstance(claim.quantity, Shares) and not claim.why_not]
+    p_values = {name: found.p if (found := compared[name]) else None for name in family}
+    holm = significance.holm([1.0 if p is None else p for p in p_values.values()])
+    corrected = {name: p for name, p in zip(family, holm, strict=True) if p_values[name] is not None}
+    findings = []
+    for claim in claims:
+        first, second = sides[claim.id]
+        if first is None or second is None:
+            findings.append(_not_run(claim, first, second, suggest))
+            continue
+        case = _Case(task, claim, first, second, compared[claim.id], corrected.get(claim.id))
+        findings.append(_with_command(TELL[type(claim.quantity)](case), case, suggest))
+    return findings
+
+
+def _sides(task: Task, claim: Claim, groups: Mapping[str, Group]) -> tuple[Group | None, Group | None]:
+    if claim.why_not:
+        return None, None
+    first, second = (groups.get(row_key(task, claim.family, row)) for row in claim.rows)
+    return first, second
+
+
+def _compared(
+    task: Task, claim: Claim, first: Group | None, second: Group | None, likeness: Likeness | None
+) -> Comparison | None:
+    if first is None or second is None or not isinstance(claim.quantity, Shares):
+        return None
+    return compare(task, first, second, likeness, claim.quantity.weights)
+
+
+def _with_command(finding: ClaimFinding, case: _Case, suggest: Suggestions) -> ClaimFinding:
+    """More seeds help what is tested over seeds, where there are fewer than the test takes."""
+    few = len(paired_runs(case.first, case.second)) < significance.SEEDS_FOR_A_TEST
+    if finding.status != UNTOLD or not few or isinstance(case.claim.quantity, Measured):
+        return finding
+    return replace(finding, command=suggest.sweep(sorted(case.claim.rows, key=int), case.claim.family))
+
+
+def _finding(claim: Claim, status: Status, how: Iterable[str], **own: str) -> ClaimFinding:
+    """What the publication says beside one's own; also where its figures do not bear out its words."""
+    reasons, published = [*how], published_advantage(claim)
+    if published is not None and published <= 0:
+        figures = f"{claim.published_first} and {claim.published_second}"
+        reasons.append(f"the published figures themselves, {figures}, do not say so")
+    return ClaimFinding(
+        claim.id, claim.text, claim.relation, claim.first, claim.second, claim.published_first, claim.published_second,
+        status, how="; ".join(reasons), quantity=claim.quantity.title if claim.quantity else "", **own,
+    )  # fmt: skip
+
+
+def _not_run(claim: Claim, first: Group | None, second: Group | None, suggest: Suggestions) -> ClaimFinding:
+    if claim.why_not:
+        return _finding(claim, NOT_RUN, [claim.why_not])
+    sides = zip(claim.rows, (first, second), strict=True)
+    absent = sorted((row for row, group in sides if group is None), key=int)
+    how = f"no results of {' and '.join(f'row {row}' for row in absent)}"
+    return _finding(claim, NOT_RUN, [how], command=suggest.sweep(absent, claim.family))
+
+
+# ---- how each kind of quantity is told -------------------------------------------------------------------------------
+
+
+def _tell_shares(case: _Case) -> ClaimFinding:
+    claim, found = case.claim, case.compared
+    assert found is not None
+    if found.means is None:
+        return _finding(claim, UNTOLD, [found.method])
+    own = {name: f"{100 * mean:.2f}" for name, mean in zip(("own_first", "own_second"), found.means, strict=True)}
+    if found.interval is not None:
+        own["interval"] = " to ".join(f"{100 * bound:+.2f}" for bound in found.interval) + " points"
+    if case.corrected is None or found.interval is None:
+        words = significance.few_seeds(found.by_seed, first=claim.first, second=claim.second)
+        return _finding(claim, UNTOLD, [words, found.method, *found.notes], **own)
+    status, why = judge(claim, found.interval, differs=case.corrected <= 1 - significance.LEVEL)
+    how = [why, plural(found.seeds, "common seed"), found.method, *found.notes]
+    return _finding(claim, status, how, p=significance.p_words(case.corrected), **own)
+
+
+def _tell_measured(case: _Case) -> ClaimFinding:
+    claim = case.claim
+    assert isinstance(claim.quantity, Measured)
+    ratio, digits = measure(claim.quantity, case.first, case.second), claim.quantity.digits
+    if ratio.interval is None:
+        return _finding(claim, UNTOLD, [ratio.method])
+    low, high = ratio.interval
+    status, why = judge(claim, (low - 1, high - 1), differs=not low <= 1 <= high)
+    first, second = (f"{median:.{digits}f}" for median in ratio.medians)
+    interval = f"{low:.2f} to {high:.2f} times"
+    return _finding(claim, status, [why, ratio.method], own_first=first, own_second=second, interval=interval)
+
+
+def _tell_every_share(case: _Case) -> ClaimFinding:
+    claim, split, runs = case.claim, case.task.splits[-1], paired_runs(case.first, case.second)
+    if not runs:
+        return _finding(claim, UNTOLD, ["the two have no seed in common"])
+    equal = sum(a.counts == b.counts for a, b in runs)
+    how = [f"all counts of right answers equal in {equal} of {plural(len(runs), 'common seed')}"]
+    try:
+        how.append("logits " + identical([paired_predictions(a, b, split) for a, b in runs]))
+    except PredictionsError as error:
+        how.append(f"logits not compared: {error}")
+    unequal = unequal_conditions(runs)
+    status = HELD if equal == len(runs) else UNTOLD if unequal else FAILED
+    means = [100 * sum(run.counts[split].accuracy for run in side) / len(runs) for side in zip(*runs, strict=True)]
+    return _finding(claim, status, [*how, *unequal], own_first=f"{means[0]:.2f}", own_second=f"{means[1]:.2f}")
+
+
+TELL: Mapping[Any, Callable[[_Case], ClaimFinding]] = {
+    Shares: _tell_shares,
+    Measured: _tell_measured,
+    EveryShare: _tell_every_share,
+}

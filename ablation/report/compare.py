@@ -10,10 +10,12 @@ from ablation.report import significance
 from ablation.report.cells import shown
 from ablation.report.contents import Contents
 from ablation.report.details import Details, class_names, details_of, probabilities
-from ablation.report.findings import Finding, compare_groups, paired_predictions, paired_runs
 from ablation.report.groups import Group
+from ablation.report.paired import Comparison as Paired
+from ablation.report.paired import compare as compare_groups
+from ablation.report.paired import paired_predictions, paired_runs
 from ablation.report.table import TableRow
-from ablation.results.questions import Family, Question, side_name
+from ablation.results.questions import side_name
 from ablation.results.task import PredictionsError
 
 
@@ -46,7 +48,7 @@ class Comparison:
     Attributes:
         names: what they are called in sentences.
         rows: their lines of the table, over all their own seeds.
-        finding: of the second minus the first, over their common seeds.
+        paired: of the second minus the first, over their common seeds.
         verdict: in words.
         figures: (what, of the first, of the second), nothing of which is tested.
         won, lost: what the second gets right more often, and less often, the largest change first.
@@ -58,7 +60,7 @@ class Comparison:
     names: tuple[str, str]
     rows: tuple[TableRow, TableRow]
     details: tuple[Details, Details]
-    finding: Finding
+    paired: Paired
     verdict: str
     figures: list[tuple[str, str, str]]
     won: list[Change]
@@ -69,7 +71,7 @@ class Comparison:
     def headings(self) -> list[tuple[str, list[Change]]]:
         """The two lists of examples, each under a sentence that says what it holds."""
         first, second = self.names
-        several = self.finding.seeds > 1
+        several = self.paired.seeds > 1
         how = "right in more runs" if several else "right only"
         return [
             (f"{how} with {better}: {len(found)} of the {self.split} {self.examples}", found)
@@ -102,18 +104,18 @@ def compare(contents: Contents, first: str, second: str) -> Comparison:
     """
     (group_a, row_a), (group_b, row_b) = find_row(contents, first), find_row(contents, second)
     task = contents.task
-    question = Question(group_a.name, group_b.name, "", Family("Compared by hand", 0.02))
-    finding = compare_groups(task, question, group_a, group_b, contents.likeness)
-    if finding.difference is None:
-        raise ComparisonError(f"--compare {first} {second}: {finding.method}")
+    paired = compare_groups(task, group_b, group_a, contents.likeness)
+    if paired.difference is None:
+        raise ComparisonError(f"--compare {first} {second}: {paired.method}")
     details = tuple(
         details_of(task, group, row, contents.likeness) for group, row in ((group_a, row_a), (group_b, row_b))
     )
     won, lost = _changes(contents, group_a, group_b)
+    margin = max((question.family.margin for question in task.questions), default=0.0)
     names = _called(group_a), _called(group_b)
     return Comparison(
-        task.title, task.examples, task.splits[-1], names, (row_a, row_b), (details[0], details[1]), finding,
-        _verdict(finding, names, question.family.margin), _figures(details[0], details[1]), won, lost,
+        task.title, task.examples, task.splits[-1], names, (row_a, row_b), (details[0], details[1]), paired,
+        _verdict(paired, names, margin), _figures(details[0], details[1]), won, lost,
         contents.disclaimer,
     )  # fmt: skip
 
@@ -122,10 +124,10 @@ def _called(group: Group) -> str:
     return group.name if group.first.is_baseline else side_name(group.name)
 
 
-def _verdict(finding: Finding, names: tuple[str, str], margin: float) -> str:
-    if finding.p is None or finding.interval is None:
-        return finding.verdict or finding.method
-    return significance.verdict(finding.interval, finding.p, first=names[1], second=names[0], margin=margin)
+def _verdict(paired: Paired, names: tuple[str, str], margin: float) -> str:
+    if paired.p is None or paired.interval is None:
+        return significance.few_seeds(paired.by_seed, first=names[1], second=names[0])
+    return significance.verdict(paired.interval, paired.p, first=names[1], second=names[0], margin=margin)
 
 
 def _figures(first: Details, second: Details) -> list[tuple[str, str, str]]:
@@ -166,10 +168,10 @@ def _changes(contents: Contents, first: Group, second: Group) -> tuple[list[Chan
     texts = own.texts.get(split, ()) if own else ()
     names = class_names([pairs[0][0]])
     change = right[1] - right[0]
-    order = sorted(np.flatnonzero(change), key=lambda i: (-abs(change[i]), -abs(sure[1, i] - sure[0, i]), i))
+    order = sorted(map(int, np.flatnonzero(change)), key=lambda i: (-abs(change[i]), -abs(sure[1, i] - sure[0, i]), i))
     found = [
         Change(
-            int(i), texts[i] if len(texts) == len(labels) else "", names[labels[i]],
+            i, texts[i] if len(texts) == len(labels) else "", names[labels[i]],
             (int(right[0, i]), int(right[1, i])), (float(sure[0, i]), float(sure[1, i])),
         )
         for i in order

@@ -14,12 +14,12 @@ SHORTEST_TEXT = 20
 
 def difference_line(comparison: Comparison) -> str:
     """The difference with its interval and p, in one line."""
-    finding = comparison.finding
-    low, high = finding.interval or (None, None)
-    p = "" if finding.p is None else f", p {p_text(finding.p)} (this one comparison, not corrected for others)"
+    paired = comparison.paired
+    low, high = paired.interval or (None, None)
+    p = "" if paired.p is None else f", p {p_text(paired.p)} (this one comparison, not corrected for others)"
     return (
-        f"{comparison.names[1]} minus {comparison.names[0]}, {plural(finding.seeds, 'common seed')}:"
-        f" {points(finding.difference)} points of {comparison.split} accuracy, 95 % {points(low)} to {points(high)}{p}"
+        f"{comparison.names[1]} minus {comparison.names[0]}, {plural(paired.seeds, 'common seed')}:"
+        f" {points(paired.difference)} points of {comparison.split} accuracy, 95 % {points(low)} to {points(high)}{p}"
     )
 
 
@@ -30,10 +30,10 @@ def screen_lines(comparison: Comparison, width: int) -> list[str]:
         sentences += [f"{_sentence(name)}: {row.description}"] if row.description != row.name else []
     sentences += [f"{_sentence(comparison.verdict)}.", f"{_sentence(difference_line(comparison))}."]
     lines = [line for sentence in sentences for line in textwrap.wrap(sentence, width, subsequent_indent="  ")]
-    how = "; ".join([comparison.finding.method, *comparison.finding.notes])
+    how = "; ".join([comparison.paired.method, *comparison.paired.notes])
     lines += textwrap.wrap(f"({how})", width) if how not in comparison.verdict else []
     lines += ["", *_figure_lines(comparison, width)]
-    how = "in how many runs right, and " if comparison.finding.seeds > 1 else ""
+    how = "in how many runs right, and " if comparison.paired.seeds > 1 else ""
     lines += ["", *textwrap.wrap(f"What changed sides: {how}the probability given to the true label, (a) → (b)", width)]
     for heading, found in comparison.headings:
         lines += ["", *textwrap.wrap(_sentence(heading), width)]
@@ -59,7 +59,7 @@ def _figure_lines(comparison: Comparison, width: int) -> list[str]:
 
 def _change_line(change: Change, comparison: Comparison, width: int) -> str:
     """``  spam  0/6 → 6/6   5 % → 98 %  Text …``; what a terminal would take for a command is left out."""
-    seeds = comparison.finding.seeds
+    seeds = comparison.paired.seeds
     counts = f"{change.right[0]}/{seeds} → {change.right[1]}/{seeds}  " if seeds > 1 else ""
     chances = f"{100 * change.probability[0]:3.0f} % → {100 * change.probability[1]:3.0f} %"
     widest = max(len(other.label) for other in (*comparison.won, *comparison.lost))

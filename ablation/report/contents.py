@@ -7,15 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ablation.config.flags import typed
 from ablation.config.shapes import NANO
 from ablation.data.demo import DISCLAIMER
-from ablation.report.claims import ClaimFinding
-from ablation.report.findings import Finding, answer_all, baselines_command, row_key, sweep_command, with_commands
-from ablation.report.groups import Group, group_runs
+from ablation.report.answer import plain_answer
+from ablation.report.claims import ClaimFinding, answer_claims
+from ablation.report.findings import Finding, answer_all, row_key, with_commands
+from ablation.report.groups import Group, group_runs, sound_groups
 from ablation.report.significance import SEEDS_FOR_A_TEST
-from ablation.report.table import TableRow, make_table
+from ablation.report.suggestions import Suggestions
+from ablation.report.table import TableRow, lost_text, make_table
+from ablation.results.claims import Claim
 from ablation.results.questions import BEST_BASELINE, Family, Question
-from ablation.results.read import DATA_DIGEST, as_row, read_results
+from ablation.results.read import DATA_DIGEST, FinishedRun, as_row, read_results
 from ablation.results.task import Likeness, Task
 from ablation.words import plural
 
@@ -70,8 +74,12 @@ class Contents:
 def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | None = None) -> Contents:
     """Read the results of a task and its data, and work everything out.
 
+    Args:
+        reference_dir: of other results, whose rows are shown beside; they take no part in anything else.
+
     Raises:
         OSError: the results cannot be read.
+        ResultsError: what is published of the task is not there.
     """
     runs, problems = read_results(results_dir, task)
     demo = bool(runs) and all("demo" in run.settings for run in runs)
@@ -83,11 +91,38 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
         reason = f"the {task.examples} in {data_dir} are not those of the results; give their folder with --data_dir"
         likeness = None
     if likeness is None:
-        notes.insert(
-            0,
-            f"{reason}. Without them: no accuracy on new {task.examples}, and intervals that take {task.examples} that"
-            " are alike for different ones",
-        )
+        notes.insert(0, _without_likeness(task, reason))
+    rows = make_table(task, groups, likeness, demo=demo)
+    notes += _notes(task, runs, rows, demo=demo)
+
+    sound, suggest = sound_groups(groups), Suggestions(results_dir, demo)
+    questions = task.demo_questions if demo else task.questions
+    declared = () if demo else task.claims()
+    findings = [with_commands(finding, suggest) for finding in answer_all(task, sound, likeness, questions)]
+    claims = answer_claims(task, sound, likeness, declared, suggest)
+    sound_rows = make_table(task, sound, likeness, demo=demo) if any(row.lost for row in rows) else rows
+    lines = list(zip(sound, sound_rows, strict=True))
+    reference_rows: list[TableRow] = []
+    if reference_dir is not None:
+        reference_rows, remarks = _reference(task, reference_dir, results_dir, likeness, demo=demo)
+        notes += remarks
+    return Contents(
+        task, groups, rows, findings, likeness, problems, notes,
+        _missing(task, sound, questions, declared, suggest), DISCLAIMER if demo else "",
+        plain_answer(task, lines, likeness, claims, suggest), claims, reference_rows,
+    )  # fmt: skip
+
+
+def _without_likeness(task: Task, reason: str) -> str:
+    return (
+        f"{reason}. Without them: no accuracy on new {task.examples}, and intervals that take {task.examples} that"
+        " are alike for different ones"
+    )
+
+
+def _notes(task: Task, runs: Sequence[FinishedRun], rows: Sequence[TableRow], *, demo: bool) -> list[str]:
+    """What a reader of the table has to know of its runs."""
+    notes = []
     if demo:
         notes.append(f"rows that name a larger GPT-2 ran with {NANO}, as row 1 did; questions about size are left out")
     digests = Counter(run.settings[DATA_DIGEST] for run in runs if DATA_DIGEST in run.settings)
@@ -96,32 +131,50 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
         " variants of their own, compared with no row"
         for digest, count in digests.items()
     ]
-    rows = make_table(task, groups, likeness, demo=demo)
     for row in rows:
         notes += [f"{row.name}: no interval over {task.examples}: {problem}" for problem in row.problems]
-    questions = task.demo_questions if demo else task.questions
-    findings = [with_commands(finding, demo=demo) for finding in answer_all(task, groups, likeness, questions)]
-    return Contents(
-        task, groups, rows, findings, likeness, problems, notes,
-        _missing(task, groups, questions, demo=demo), DISCLAIMER if demo else "",
-    )  # fmt: skip
+        if row.lost:
+            notes.append(
+                f"{row.name}: {lost_text(row.lost)}: flagged in the table, and left out of the answer, of claims and of"
+                " questions"
+            )
+    return notes
 
 
-def _missing(task: Task, groups: list[Group], questions: Sequence[Question], *, demo: bool) -> list[tuple[str, str]]:
-    """Rows, each as its family has it, and baselines that the questions need and have not enough of."""
+def _reference(
+    task: Task, reference_dir: Path, results_dir: Path, likeness: Likeness | None, *, demo: bool
+) -> tuple[list[TableRow], list[str]]:
+    """The table of other results, and what of them is not shown."""
+    if demo:
+        return [], [f"the rows of {reference_dir} are not shown: nothing stands beside the demo's"]
+    if reference_dir.resolve() == results_dir.resolve():
+        return [], [f"{reference_dir} is the folder of these results, so nothing stands beside them"]
+    runs, problems = read_results(reference_dir, task)
+    if not runs:
+        problems.append(f"{reference_dir}: no results to show beside")
+    return make_table(task, group_runs(runs)[0], likeness), problems
+
+
+def _missing(
+    task: Task, groups: list[Group], questions: Sequence[Question], claims: Sequence[Claim], suggest: Suggestions
+) -> list[tuple[str, str]]:
+    """Rows, each as its family has it, and baselines that claims and questions need and have not enough of."""
     seeds = {group.key: len(group.runs) for group in groups}
+    wanted: dict[tuple[str, str], tuple[Family, set[str]]] = {}  # by what rows are run with, whoever asks for them
+    sides = [(claim.family, claim.rows) for claim in claims if not claim.why_not]
+    for family, rows_of in [*sides, *((question.family, question.sides) for question in questions)]:
+        conditions = typed(family.overrides), typed(family.evaluation)
+        wanted.setdefault(conditions, (family, set()))[1].update(rows_of)
     missing = []
-    for family in dict.fromkeys(question.family for question in questions):
-        sides = {side for question in questions if question.family == family for side in question.sides}
-        rows = sorted(sides - {BEST_BASELINE}, key=int)
+    for family, names in wanted.values():
+        rows = sorted(names - {BEST_BASELINE}, key=int)
         counts = {row: seeds.get(row_key(task, family, row), 0) for row in rows}
         few = [row for row in rows if 0 < counts[row] < SEEDS_FOR_A_TEST]
         none = [row for row in rows if counts[row] == 0]
         for what, chosen in (("no results", none), (f"fewer than {SEEDS_FOR_A_TEST} seeds", few)):
             if chosen:
-                command = sweep_command(chosen, family, demo=demo)
-                missing.append((f"{what}: rows {', '.join(chosen)}{family.suffix}", command))
+                missing.append((f"{what}: rows {', '.join(chosen)}{family.suffix}", suggest.sweep(chosen, family)))
     absent = [name for name in task.baselines if name not in seeds]
     if absent:
-        missing.append((f"no results: baselines {', '.join(absent)}", baselines_command(absent, demo=demo)))
+        missing.append((f"no results: baselines {', '.join(absent)}", suggest.baselines(absent)))
     return missing

@@ -207,12 +207,12 @@ def mistakes_of(answers: Sequence[Predictions], names: Sequence[str], texts: Seq
     wrong = np.array([1 - one.correct for one in answers])
     said, sure = np.array([said_by(one) for one in answers]), np.array([probabilities(one).max(1) for one in answers])
     found = []
-    for i in np.flatnonzero(wrong.any(0)):
+    for i in map(int, np.flatnonzero(wrong.any(0))):
         whose = wrong[:, i].astype(bool)
         most = int(np.bincount(said[whose, i]).argmax())
         probability = float(sure[whose & (said[:, i] == most), i].mean())
         text = texts[i] if len(texts) == len(labels) else ""
-        found.append(Mistake(int(i), text, names[labels[i]], names[most], probability, int(whose.sum())))
+        found.append(Mistake(i, text, names[labels[i]], names[most], probability, int(whose.sum())))
     return sorted(found, key=lambda mistake: (-mistake.wrong, -mistake.probability, mistake.index))
 
 

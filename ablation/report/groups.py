@@ -15,6 +15,7 @@ from ablation.results.read import DATA_DIGEST, WEIGHTS_DIGEST, FinishedRun, Seed
 from ablation.results.task import Likeness, Task
 from ablation.words import plural
 
+GPU = "NVIDIA"  # in the names of such devices
 DIGESTS = {WEIGHTS_DIGEST: "weights", DATA_DIGEST: "data"}  # what a name says of them
 
 
@@ -35,6 +36,11 @@ class Group:
     @property
     def first(self) -> FinishedRun:
         return next(iter(self.runs.values()))
+
+    @property
+    def lost(self) -> list[FinishedRun]:
+        """Its runs with a loss that is not finite."""
+        return [run for run in self.runs.values() if run.lost_at is not None]
 
     def own(self, likeness: Likeness | None) -> Likeness | None:
         """The likeness of examples, if it is that of this group's data."""
@@ -59,6 +65,27 @@ def group_runs(runs: Iterable[FinishedRun]) -> tuple[list[Group], list[str]]:
             notes.append(f"{group.name}: {plural(repeats, 'run')} repeated later with the same seed; the newest counts")
         groups.append(group)
     return sorted(groups, key=_position), notes
+
+
+def sound_groups(groups: Iterable[Group]) -> list[Group]:
+    """The groups with those runs alone whose losses are finite; the others answer nothing."""
+    kept = [
+        dataclasses.replace(group, runs={seeds: run for seeds, run in group.runs.items() if run.lost_at is None})
+        for group in groups
+    ]
+    return [group for group in kept if group.runs]
+
+
+def condition(run: FinishedRun) -> str:
+    """What a run's time depends on besides its configuration: device, threads, features at hand, execution."""
+    words = run["device_name"]
+    if run["threads"] and GPU not in words:
+        words += f", {run['threads']} thread{'' if run['threads'] == '1' else 's'}"
+    if run["features"] == "reused":
+        words += ", features reused"
+    if run["execution"] in ("naive", "recorded"):
+        words += f", {run['execution']}"
+    return words
 
 
 def _told_apart(runs: Iterable[FinishedRun], column: str) -> list[FinishedRun]:

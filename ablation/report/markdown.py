@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ablation.report.cells import FINDING_COLUMNS, NOTHING, how_text, table_columns
 from ablation.report.claims import ClaimFinding
 from ablation.report.contents import Contents
 from ablation.report.findings import Finding
+from ablation.report.judgement import STATUSES
+from ablation.report.signs import signs
 from ablation.report.table import TableRow
 from ablation.results.task import Task
 from ablation.words import plural
+
+LOST = "LOSS NOT FINITE"
+TABLE_SIGNS = ("±", "(n)", "–", "New", "95 %", "Inside", LOST)
+FINDING_SIGNS = ("95 %", "p", "p, Holm", "p, sign flips", "Could show", "seeds")
 
 CLAIM_COLUMNS: tuple[tuple[str, Callable[[ClaimFinding], str]], ...] = (
     ("Claim", lambda claim: claim.text),
@@ -43,12 +49,20 @@ def explanations(contents: Contents) -> tuple[str, str]:
     on_findings = (
         f"Differences are the second configuration minus the first, in points of {task.headline.title}. From six common"
         f" seeds on the standard error comes from seeds, groups of like {task.examples} and the rest, crossed, with"
-        " Satterthwaite's degrees of freedom; one seed is compared by exact McNemar; two to five seeds give figures and"
-        " no verdict. “p, Holm” is corrected for all questions of the family, unanswered ones included. “Could show” is"
-        " the difference that these data would have found with 80 % probability (one seed: the smallest that is"
-        f" significant). Differences up to {margin:.0f} points count as none that matters."
+        " Satterthwaite's degrees of freedom. Each family is corrected for all its questions, unanswered ones included."
+        f" Differences up to {margin:.0f} points count as none that matters."
     )
     return on_table, on_findings if contents.findings else ""
+
+
+def some_signs(contents: Contents, names: Sequence[str]) -> dict[str, str]:
+    """What these signs mean; that of a broken training only where there was one."""
+    known = signs(contents.task)
+    return {name: known[name] for name in names if name != LOST or any(row.lost for row in contents.rows)}
+
+
+def signs_list(meanings: Mapping[str, str]) -> str:
+    return "\n".join(f"* **{sign}**: {plain(meaning)}" for sign, meaning in meanings.items())
 
 
 def plain(text: str) -> str:
@@ -93,13 +107,15 @@ def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]]) -> 
     parts = ["# Results", contents.disclaimer, *map(plain, contents.answer)]
     parts.append(f"{plural(contents.runs, 'run')}. {likeness_text(contents)}".strip())
     if pictures:
-        parts += ["## Pictures", *(f"![{caption}]({name})\n\n{caption}" for name, caption in pictures)]
+        parts += ["## Pictures", *(f"![{plain(caption)}]({name})\n\n{plain(caption)}" for name, caption in pictures)]
     parts += ["## Table", results_table(contents) if contents.rows else "No results yet.", on_table]
+    parts += [signs_list(some_signs(contents, TABLE_SIGNS))] if contents.rows else []
     if contents.reference_rows:
         parts += ["## The results that ship with this project", table_of(contents.task, contents.reference_rows)]
     if contents.claims:
         claims = [[text(claim) for _, text in CLAIM_COLUMNS] for claim in contents.claims]
         parts += ["## The published claims", markdown_table([title for title, _ in CLAIM_COLUMNS], claims)]
+        parts.append(signs_list(some_signs(contents, STATUSES)))
     for family in contents.families:
         findings = [[text(finding) for _, text in FINDING_COLUMNS] for finding in contents.answered(family)]
         table = markdown_table([title for title, _ in FINDING_COLUMNS], findings)
@@ -107,7 +123,7 @@ def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]]) -> 
         if unanswered := contents.unanswered(family):
             lines = "\n".join(f"* {finding.question.text} {plain(how_text(finding))}" for finding in unanswered)
             parts.append(f"<details><summary>{unanswered_text(unanswered)}</summary>\n\n{lines}\n\n</details>")
-    parts.append(on_findings)
+    parts += [on_findings, signs_list(some_signs(contents, FINDING_SIGNS))] if on_findings else []
     if contents.missing:
         parts += ["## Missing", "\n".join(f"* {what}: `{command}`" for what, command in contents.missing)]
     if contents.left_out:

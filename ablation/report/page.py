@@ -16,13 +16,22 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ablation.report.cells import FINDING_COLUMNS, NOTHING, Column, how_text, percent, table_columns
-from ablation.report.claims import STATUSES, ClaimFinding
+from ablation.report.claims import ClaimFinding
 from ablation.report.compare import Comparison
 from ablation.report.compare_text import difference_line
 from ablation.report.contents import Contents
 from ablation.report.details import anchor_of, details_of, seed_columns
 from ablation.report.findings import Finding
-from ablation.report.markdown import explanations, likeness_text, unanswered_text
+from ablation.report.judgement import STATUSES
+from ablation.report.markdown import (
+    FINDING_SIGNS,
+    TABLE_SIGNS,
+    explanations,
+    likeness_text,
+    some_signs,
+    unanswered_text,
+)
+from ablation.report.signs import signs
 from ablation.report.table import TableRow
 from ablation.words import plural
 
@@ -71,17 +80,20 @@ def report_page(contents: Contents, pictures: Sequence[tuple[str, str, str]], co
         unanswered_text=unanswered_text,
         on_table=on_table,
         on_findings=on_findings,
+        table_signs=some_signs(contents, TABLE_SIGNS),
+        finding_signs=some_signs(contents, FINDING_SIGNS),
+        status_signs=signs(contents.task),
         pictures=[(name, caption, Markup(svg)) for name, caption, svg in pictures],  # drawn here, its texts escaped
     )
 
 
 def comparison_page(comparison: Comparison) -> str:
     """Two rows side by side, as a page of its own."""
-    finding = comparison.finding
+    paired = comparison.paired
     return TEMPLATES.get_template("compare.html").render(
         comparison=comparison,
         difference=difference_line(comparison),
-        how="; ".join([finding.method, *finding.notes]),
+        how="; ".join([paired.method, *paired.notes]),
         percent=percent,
     )
 

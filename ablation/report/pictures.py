@@ -151,9 +151,9 @@ def accuracy_against_time(contents: Contents) -> tuple[Figure, str] | None:
         if label_points(figure, axes, shown, [point[2] for point in points]):
             break
         plt.close(figure)
-    conditions = {point[3] for point in points}
-    where = f"on {next(iter(conditions))}" if len(conditions) == 1 else "a sign for each device and way of running"
-    return figure, f"{_capital(metric.title)} against training time, means over seeds; {where}."
+    several = any(len(row.seeds) > 1 for row in contents.rows)
+    signs = "; a sign for each device and way of running" if len({point[3] for point in points}) > 1 else ""
+    return figure, f"{_capital(metric.title)} against training time{', means over seeds' if several else ''}{signs}."
 
 
 def _draw_times(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 
 from ablation.report.placement import Box, place_labels
 from ablation.report.table import TableRow
@@ -63,7 +64,8 @@ def label_points(figure: Figure, axes: Axes, places: Sequence[tuple[float, float
     figure.draw_without_rendering()  # from here on everything is where it will be
     renderer, unit = figure.canvas.get_renderer(), figure.dpi / 72  # type: ignore[attr-defined]
     at = [tuple(axes.transData.transform(place) / unit) for place in places]
-    labels, sizes = [], []
+    labels: list[Annotation] = []
+    sizes = []
     for place, text in zip(places, texts, strict=True):
         label = axes.annotate(
             textwrap.fill(text, LINE), place, (0, 0), textcoords="offset points", fontsize=FONT_SIZE, linespacing=1.05,

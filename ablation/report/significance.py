@@ -19,7 +19,7 @@ from scipy import special, stats
 
 LEVEL, POWER = 0.95, 0.8
 UPPER_TAIL = 1 - (1 - LEVEL) / 2
-SEEDS_FOR_A_TEST = 6
+SEEDS_FOR_A_TEST, SEEDS_IN_WORDS = 6, "six"
 SEEDS_FOR_SIGN_FLIPS = 10
 MOST_SEEDS_ENUMERATED = 16  # 2^16 sign patterns; beyond that they are drawn
 FEWEST_ONE_SIDED = 6  # exact McNemar: five disagreements, all one way, still give p = 0.0625
@@ -271,3 +271,23 @@ def verdict(interval: tuple[float, float], adjusted_p: float, *, first: str, sec
     if largest <= 100 * margin:
         return f"no difference larger than {largest:.1f} points"
     return f"cannot tell: anything from {low:+.1f} to {high:+.1f} points is possible"
+
+
+def few_seeds(by_seed: Sequence[float], *, first: str, second: str) -> str:
+    """What seeds that are too few for a test say, with the caution that is due.
+
+    Args:
+        by_seed: the difference of each, first minus second, as fractions.
+    """
+    mean, count = 100 * sum(by_seed) / len(by_seed), len(by_seed)
+    seeds = f"{count} seed{'' if count == 1 else 's'}"
+    caution = "so few seeds say little of others"
+    if abs(mean) < 1e-9:
+        return f"{first} and {second} are equal on average of {seeds}; {caution}"
+    above, below, sign = (first, second, 1) if mean > 0 else (second, first, -1)
+    agreeing = sum(sign * difference > 0 for difference in by_seed)
+    return f"{above} is {abs(mean):.1f} points above {below} on average, in {agreeing} of {seeds}; {caution}"
+
+
+def p_words(p: float) -> str:
+    return "<0.001" if p < 0.001 else f"{p:.3f}"

@@ -7,14 +7,14 @@ import io
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ablation.config.flags import typed
 from ablation.report import significance
-from ablation.report.groups import Group
+from ablation.report.groups import Group, condition
 from ablation.results.read import row_settings
 from ablation.results.task import Likeness, Metric, PredictionsError, Task
 
@@ -73,6 +73,7 @@ class TableRow:
         minutes: mean training time per device and per way the features were had.
         devices, versions: of PyTorch: how many runs each.
         published: the row's line of the published table; empty where there is none.
+        lost: seeds whose run had a loss that is not finite, and the step where it was found.
     """
 
     name: str
@@ -86,6 +87,7 @@ class TableRow:
     versions: Mapping[str, int]
     precision: str
     published: Mapping[str, str]
+    lost: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def problems(self) -> list[str]:
@@ -107,9 +109,10 @@ def make_table(task: Task, groups: Iterable[Group], likeness: Likeness | None, *
         beside = {} if demo else published
         flags = task.baselines.get(row) or _flags(task, row, published, demo=demo)
         described = ", ".join(filter(None, [flags, typed(group.first.evaluation)])) if flags else group.name
+        lost = {_seed_name(*seeds): run.lost_at for seeds, run in group.runs.items() if run.lost_at is not None}
         table_row = TableRow(
             name=group.name,
-            description=described,
+            description="; ".join(filter(None, [described, lost_text(lost)])),
             row=row,
             seeds=tuple(_seed_name(*seeds) for seeds in group.runs),
             figures={metric.name: _figures(task, metric, group, own, beside) for metric in task.metrics},
@@ -119,6 +122,7 @@ def make_table(task: Task, groups: Iterable[Group], likeness: Likeness | None, *
             versions=Counter(run["torch_version"] for run in group.runs.values()),
             precision=group.first["precision"],
             published=beside,
+            lost=lost,
         )
         rows.append(table_row)
     return rows
@@ -130,6 +134,12 @@ def _flags(task: Task, row: str, published: Mapping[str, str], *, demo: bool) ->
         return ""
     flags = published["flags"] if published else typed(row_settings(task, int(row)))
     return f"--demo {flags}".strip() if demo else flags or "the defaults"
+
+
+def lost_text(lost: Mapping[str, int]) -> str:
+    """What flags a row with runs whose loss is not finite; empty where there are none."""
+    runs = ", ".join(f"seed {seed} at step {step}" for seed, step in lost.items())
+    return f"LOSS NOT FINITE ({runs})" if runs else ""
 
 
 def _seed_name(seed: int | None, order_seed: int | None) -> str:
@@ -179,15 +189,8 @@ def _unseen(task: Task, group: Group, likeness: Likeness | None) -> dict[str, Sh
 def _minutes(group: Group) -> dict[str, float]:
     minutes: dict[str, list[float]] = {}
     for run in group.runs.values():
-        condition = run["device_name"]
-        if run["threads"] and "NVIDIA" not in condition:
-            condition += f", {run['threads']} thread{'' if run['threads'] == '1' else 's'}"
-        if run["features"] == "reused":
-            condition += ", features reused"
-        if run["execution"] in ("naive", "recorded"):
-            condition += f", {run['execution']}"
-        minutes.setdefault(condition, []).append(run.training_minutes)
-    return {condition: statistics.fmean(values) for condition, values in minutes.items()}
+        minutes.setdefault(condition(run), []).append(run.training_minutes)
+    return {where: statistics.fmean(values) for where, values in minutes.items()}
 
 
 # ---- as a file ------------------------------------------------------------------------------------------------------
@@ -237,7 +240,7 @@ def _record(task: Task, row: TableRow, senses: Sequence[str]) -> dict[str, Any]:
         "devices": counted(row.devices),
         "precision": row.precision,
         "torch_versions": counted(row.versions),
-        "notes": "; ".join(row.problems),
+        "notes": "; ".join(filter(None, [lost_text(row.lost), *row.problems])),
     }
 
 

@@ -1,13 +1,15 @@
-"""The published table, its one home: ``data/published_table.csv``."""
+"""The published table and what is claimed of it, their one home: two files in ``data/``."""
 
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 from ablation.environment import PROJECT, how_to_restore
 from ablation.results.log import ResultsError
 
 PUBLISHED_TABLE = PROJECT / "data" / "published_table.csv"
+PUBLISHED_CLAIMS = PROJECT / "data" / "published_claims.csv"
 
 
 def published_table() -> dict[str, dict[str, str]]:
@@ -16,8 +18,21 @@ def published_table() -> dict[str, dict[str, str]]:
     Raises:
         ResultsError: the table is not there.
     """
+    return {line["row"]: line for line in _lines(PUBLISHED_TABLE)}
+
+
+def published_claims(table: str) -> list[dict[str, str]]:
+    """The lines about one table, under the file's own column names.
+
+    Raises:
+        ResultsError: the file is not there.
+    """
+    return [line for line in _lines(PUBLISHED_CLAIMS) if line["table"] == table]
+
+
+def _lines(path: Path) -> list[dict[str, str]]:
     try:
-        with PUBLISHED_TABLE.open(encoding="utf-8", newline="") as file:
-            return {line["row"]: line for line in csv.DictReader(file)}
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
     except OSError as error:
-        raise ResultsError(f"{PUBLISHED_TABLE}: {error.strerror or error}; {how_to_restore()}") from None
+        raise ResultsError(f"{path}: {error.strerror or error}; {how_to_restore()}") from None

@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ablation.config.experiment import ConfigError, config_hash, variant_settings
@@ -119,6 +120,16 @@ class FinishedRun:
             return pd.read_csv(self.folder / LOSSES_CSV, dtype=float, usecols=LOSS_COLUMNS)
         except (OSError, ValueError):  # the latter also where a column is missing
             return None
+
+    @cached_property
+    def lost_at(self) -> int | None:
+        """The first evaluated step with a loss that is not finite: a run that failed without saying so, as older
+        versions let it. None if there is none, or no losses were kept."""
+        losses = self.losses()
+        if losses is None:
+            return None
+        lost = np.flatnonzero(~np.isfinite(losses[LOSS_COLUMNS].to_numpy()).all(axis=1))
+        return None if len(lost) == 0 else int(np.nan_to_num(losses["step"].iloc[lost[0]]))
 
 
 def as_row(run: FinishedRun) -> FinishedRun:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ablation.data.encode import EncodedMessages
+    from ablation.results.claims import Claim
     from ablation.results.questions import Question
 
 
@@ -202,3 +203,7 @@ class Task(Protocol):
 
     def published(self) -> Mapping[str, Mapping[str, str]]:
         """Published figures by row number, under the names of the metrics."""
+
+    def claims(self) -> Sequence[Claim]:
+        """What is published about its table, beside the figures; none if not said otherwise."""
+        return ()

@@ -25,6 +25,7 @@ from ablation.files.published import DATASET_NAME
 from ablation.listener import Count, Listener
 from ablation.results.published import published_table
 from ablation.results.task import Evaluation, Examples, Measurement, Metric, Task
+from ablation.tasks.spam_claims import spam_claims
 from ablation.tasks.spam_likeness import load_likeness
 from ablation.tasks.spam_predictions import predictions_csv, read_predictions
 from ablation.tasks.spam_questions import DEMO_QUESTIONS, QUESTIONS
@@ -73,6 +74,7 @@ class SpamTask(Task):
     }
 
     published = staticmethod(published_table)
+    claims = staticmethod(spam_claims)
     likeness = staticmethod(load_likeness)
     read_predictions = staticmethod(read_predictions)
 

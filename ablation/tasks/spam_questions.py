@@ -1,7 +1,8 @@
 """The questions that the spam table is asked, declared before any result.
 
-Each compares two configurations on the test split. The pairs with OpenAI's weights are one family and the same pairs
-with random weights another.
+Each compares two configurations on the test split. What a published claim states is held against the runs as a claim
+(:mod:`ablation.tasks.spam_claims`); asked here is what none states, and all of it of what no claim is about: random
+weights, and the demo.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from ablation.config.experiment import RANDOM
 from ablation.config.rows import ROWS
 from ablation.results.questions import BEST_BASELINE, Family, Question
 
-_MARGIN = 0.02  # accuracies that differ by up to two points, six messages of 300, serve a reader equally well
-MAIN = Family("Questions", _MARGIN)
+MARGIN = 0.02  # accuracies that differ by up to two points, six messages of 300, serve a reader equally well
+MAIN = Family("Questions beyond the published claims", MARGIN)
+DEMO = Family("Questions", MARGIN)
 RANDOM_TWINS = Family(
-    "The same questions with random weights", _MARGIN, overrides={"weights": RANDOM}, suffix=", random weights"
+    "The same comparisons with random weights", MARGIN, overrides={"weights": RANDOM}, suffix=", random weights"
 )
 
 _PAIRS = (
@@ -40,15 +42,20 @@ _PAIRS = (
     (BEST_BASELINE, "4", "Is row 4 better than the best cheap baseline?"),
 )
 
+BEYOND_CLAIMS = {("1", "15"), ("1", "16"), (BEST_BASELINE, "1"), (BEST_BASELINE, "4")}
+
 QUESTIONS: tuple[Question, ...] = (
-    *(Question(first, second, text, MAIN) for first, second, text in _PAIRS),
-    Question("1", "18", "Does ignore_index change nothing, as it must?", MAIN, identity=True),
+    *(Question(first, second, text, MAIN) for first, second, text in _PAIRS if (first, second) in BEYOND_CLAIMS),
     # Random is what row 10 is: with random weights rows 1 and 10 are the pair 1 and 5, and rows 5 and 10 are the same.
     *(Question(first, second, text, RANDOM_TWINS) for first, second, text in _PAIRS if "10" not in (first, second)),
 )
 # The demo has one model, so it cannot say anything about size.
 DEMO_QUESTIONS = tuple(
     question
-    for question in QUESTIONS
+    for question in (
+        *(Question(first, second, text, DEMO) for first, second, text in _PAIRS),
+        Question("1", "18", "Does ignore_index change nothing, as it must?", DEMO, identity=True),
+        *(question for question in QUESTIONS if question.family == RANDOM_TWINS),
+    )
     if not any("model_size" in ROWS[int(side)] for side in question.sides if side != BEST_BASELINE)
 )

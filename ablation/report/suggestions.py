@@ -1,0 +1,47 @@
+"""The commands that a report suggests, typed as its reader types them: the same task and the same folder."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablation.config.flags import typed
+from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR
+from ablation.results.questions import Family
+
+DEFAULT_SEEDS = "123-132"  # ten: the fewest with which the sign-flip test can say anything
+
+
+@dataclass(frozen=True)
+class Suggestions:
+    """Commands that add to the results of a folder.
+
+    Attributes:
+        results_dir: None stands for the folder that commands take if none is given.
+        demo: runs are those of the demo.
+    """
+
+    results_dir: Path | None = None
+    demo: bool = False
+
+    def baselines(self, names: Iterable[str] = ()) -> str:
+        """Run these baselines, or all."""
+        rows = ",".join(names)
+        parts = ["python baselines.py", "--demo" if self.demo else "", f"--rows {rows}" if rows else "", self._folder]
+        return " ".join(filter(None, parts))
+
+    def sweep(self, rows: Iterable[str], family: Family) -> str:
+        """Run these rows as a family has them."""
+        flags = " ".join(filter(None, [typed(family.overrides), self._folder]))
+        own = f"python sweep.py {'--demo ' if self.demo else ''}--rows {','.join(rows)} --seeds {DEFAULT_SEEDS}"
+        return f"{own} -- {flags}" if flags else own
+
+    @property
+    def _folder(self) -> str:
+        """The flag of the folder; empty where it is the usual one."""
+        usual = Path(DEMO_RESULTS_DIR if self.demo else RESULTS_DIR)
+        if self.results_dir is None or self.results_dir == usual:
+            return ""
+        return f"--results_dir {shlex.quote(str(self.results_dir))}"
