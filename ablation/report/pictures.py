@@ -48,6 +48,7 @@ STYLE: Any = {
 }
 
 SHARES = (0.25, 99.75)  # percent: 100 % stands where 99.75 % does
+HEIGHTS = (4.0, 5.5, 8.0, 12.0, 20.0)  # inches of the picture with labels: as many as these need
 MOST_TICKS = 16
 SHORTEST = 0.1  # seconds: a logarithmic axis has no 0
 TIMES = (
@@ -143,12 +144,12 @@ def accuracy_against_time(contents: Contents) -> tuple[Figure, str] | None:
     ]
     if not points:
         return None
-    for height in (4.0, 5.5, 8.0, 12.0, 20.0):  # as high as the labels need
+    for height in HEIGHTS:
         figure, grid = _figure(height)
         axes = grid[0, 0]
         shown = _draw_times(axes, points, metric)
         figure.legend(loc="outside upper left", ncols=1)
-        if label_points(figure, axes, shown, [point[2] for point in points]):
+        if label_points(figure, axes, shown, [point[2] for point in points]) or height == HEIGHTS[-1]:
             break
         plt.close(figure)
     several = any(len(row.seeds) > 1 for row in contents.rows)

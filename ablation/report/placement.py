@@ -61,8 +61,9 @@ class Box:
 def place_labels(
     points: Sequence[Point], sizes: Sequence[tuple[float, float]], frame: Box, mark: float
 ) -> list[Box] | None:
-    """A box for the label of each point: the nearest place where it covers no mark and no other label, and where the
-    line from the point to it runs through no other label. Equal input gives equal places.
+    """A box for the label of each point: the nearest place where it covers no mark and no other label. Lines from
+    points to their labels run through no other label, if any of several orders of placing finds such places. Equal
+    input gives equal places.
 
     Args:
         sizes: (width, height) of each label.
@@ -73,20 +74,28 @@ def place_labels(
         The boxes in the order of the points; None if there is no room for one of them.
     """
     marks = [Box.around(point, mark, mark) for point in points]
-    placed: dict[int, Box] = {}
-    for i in sorted(range(len(points)), key=lambda i: (-_neighbours(points, i, max(sizes[i])), i)):
-        for box in _candidates(points[i], sizes[i], frame, mark):
-            if _is_free(i, box, points, marks, placed):
+    for lines_matter in (True, False):
+        for order in _orders(points, sizes):
+            placed: dict[int, Box] = {}
+            for i in order:
+                candidates = _candidates(points[i], sizes[i], frame, mark)
+                free = (box for box in candidates if _is_free(i, box, points, marks, placed, lines_matter=lines_matter))
+                if (box := next(free, None)) is None:
+                    break
                 placed[i] = box
-                break
-        else:
-            return None
-    return [placed[i] for i in range(len(points))]
+            else:
+                return [placed[i] for i in range(len(points))]
+    return None
 
 
-def _neighbours(points: Sequence[Point], i: int, reach: float) -> int:
-    """How many other points are near: whoever stands in a crowd chooses first."""
-    return sum(math.dist(point, points[i]) < reach for point in points) - 1
+def _orders(points: Sequence[Point], sizes: Sequence[tuple[float, float]]) -> Iterator[list[int]]:
+    """Who chooses first: those in a crowd, those at its rim, or from one side to the other."""
+    crowd = {i: sum(math.dist(point, points[i]) < max(sizes[i]) for point in points) for i in range(len(points))}
+    yield sorted(crowd, key=lambda i: (-crowd[i], i))
+    yield sorted(crowd, key=lambda i: (crowd[i], i))
+    for axis in (1, 0):
+        yield sorted(crowd, key=lambda i: (points[i][axis], i))
+        yield sorted(crowd, key=lambda i: (-points[i][axis], i))
 
 
 def _candidates(point: Point, size: tuple[float, float], frame: Box, mark: float) -> Iterator[Box]:
@@ -102,9 +111,13 @@ def _candidates(point: Point, size: tuple[float, float], frame: Box, mark: float
         distance += mark / 2
 
 
-def _is_free(i: int, box: Box, points: Sequence[Point], marks: Sequence[Box], placed: dict[int, Box]) -> bool:
+def _is_free(
+    i: int, box: Box, points: Sequence[Point], marks: Sequence[Box], placed: dict[int, Box], *, lines_matter: bool
+) -> bool:
     if any(box.overlaps(other) for other in (*marks, *placed.values())):
         return False
+    if not lines_matter:
+        return True
     line = points[i], box.nearest(points[i])
     return not any(
         other.is_crossed(*line) or box.is_crossed(points[j], other.nearest(points[j])) for j, other in placed.items()
