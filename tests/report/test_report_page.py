@@ -256,6 +256,7 @@ def test_labels_do_not_overprint_and_letters_are_legible(browser: Browser, page:
         assert r1 <= l2 or r2 <= l1 or b1 <= t2 or b2 <= t1
     heights = browser.evaluate(
         "return [...document.querySelectorAll('figure text')].filter(e => e.checkVisibility() && e.textContent.trim())"
-        ".map(e => [e.getScreenCTM(), parseFloat(getComputedStyle(e).fontSize)]).map(([m, s]) => s * Math.hypot(m.a, m.b))"
+        ".map(e => [e.getScreenCTM(), parseFloat(getComputedStyle(e).fontSize)])"
+        ".map(([matrix, size]) => size * Math.hypot(matrix.a, matrix.b))"
     )
     assert min(heights) >= 8.5  # pixels
