@@ -148,6 +148,6 @@ def _claims(claims: Sequence[ClaimFinding]) -> str:
     if counts[NOT_RUN] == len(claims):
         return f"None of {about} was put to the test by these runs{unable}."
     return (
-        f"Of {about}, {counts[HELD]} held in these runs and {counts[FAILED]} failed; {counts[UNTOLD]} cannot be told (too"
-        f" few runs, or too small a difference), and {counts[NOT_RUN]} were not run{unable}."
+        f"Of {about}, {counts[HELD]} held in these runs and {counts[FAILED]} failed; {counts[UNTOLD]} cannot be told"
+        f" (too few runs, or too small a difference), and {counts[NOT_RUN]} were not run{unable}."
     )

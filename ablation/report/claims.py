@@ -3,7 +3,8 @@
 The rules, declared before any result. All differences are the first side minus the second.
 
 * **Shares** (accuracies, and training minus validation accuracy) are compared over the seeds that both sides have, as
-  all questions are: one seed by exact McNemar, six and more by seeds and examples crossed, two to five not at all. The
+  all questions are: one seed by exact McNemar, six and more by seeds and examples crossed, two to five not at all. In
+  a difference of training and validation accuracy the training examples count as given, and one seed has no test. The
   p values of all claims on shares that this program's rows can tell are one family and corrected by Holm's method,
   whether or not they were run.
 * **A direction** (>, <) is *held* if the corrected test finds it. It *failed* if the corrected test finds the opposite,
@@ -18,6 +19,7 @@ The rules, declared before any result. All differences are the first side minus 
   the ratio excludes 1.
 * **Every figure** is *held* if all shares are equal in every common seed, and *failed* if one is not though both sides
   ran under the same conditions.
+* Sizes that a claim names in words (“by 3.33 points”, “almost three times”) are not judged, only shown beside yours.
 * Whatever is neither held nor failed *cannot be told*. A claim of which a side has no results is *not run*.
 """
 

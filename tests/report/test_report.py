@@ -32,7 +32,7 @@ from ablation.results.task import PredictionsError
 from ablation.tasks import __main__ as tasks_command
 from ablation.tasks.spam import SPAM
 from ablation.tasks.spam_likeness import letters, likeness_of, load_likeness
-from ablation.tasks.spam_questions import MAIN, QUESTIONS, RANDOM_TWINS
+from ablation.tasks.spam_questions import BEYOND_CLAIMS, DEMO, DEMO_QUESTIONS, MAIN, QUESTIONS, RANDOM_TWINS
 from tests.support.made_up_results import made_up_messages, make_results, make_run, publish
 
 PROJECT = Path(report.__file__).parent
@@ -216,26 +216,31 @@ def test_published_test_split_repeats_36_training_messages_54_by_letters(real_da
 def test_runs_on_other_messages_are_variants_compared_with_no_row(tmp_path: Path, data: Path) -> None:
     """Whether their hash knows of it, or they are of a version whose hashes said nothing of data."""
     make_results(tmp_path, data, {1: 0.95}, (1, 2))
-    make_results(tmp_path, data, {2: 0.7}, (1,))
-    make_run(tmp_path, data, row_config(2, seed=2), 0.9, data_digest="c" * 64)
-    make_run(tmp_path, data, row_config(2, seed=3), 0.9, foreign={"data_digest": "c" * 64})
+    make_results(tmp_path, data, {16: 0.7}, (1,))
+    make_run(tmp_path, data, row_config(16, seed=2), 0.9, data_digest="c" * 64)
+    make_run(tmp_path, data, row_config(16, seed=3), 0.9, foreign={"data_digest": "c" * 64})
     make_run(tmp_path, data, row_config(1, seed=2, num_epochs=2), 0.9, foreign={"data_digest": "d" * 64})
     groups, notes = group_runs(read(tmp_path))
     assert notes == []
     assert {group.name: [seed for seed, _ in group.runs] for group in groups} == {
         "1": [1, 2],
-        "2": [1],
-        "2 with data cccccccc": [2, 3],
+        "16": [1],
+        "16 with data cccccccc": [2, 3],
         "1 with --num_epochs 2, data dddddddd": [2],
     }
     gathered = contents(tmp_path, data)
-    assert answer(gathered, "1", "2").seeds == 1
+    assert answer(gathered, "1", "16").seeds == 1
     assert any("2 runs on other messages than the published ones (data digest cccccccc)" in n for n in gathered.notes)
     assert {row.name: row.row for row in gathered.rows} == {
-        "1": "1", "2": "2", "2 with data cccccccc": "", "1 with --num_epochs 2, data dddddddd": ""
+        "1": "1", "16": "16", "16 with data cccccccc": "", "1 with --num_epochs 2, data dddddddd": ""
     }  # fmt: skip
     known = {row.name: bool(row.unseen) for row in gathered.rows}  # which messages are new
-    assert known == {"1": True, "2": True, "2 with data cccccccc": False, "1 with --num_epochs 2, data dddddddd": False}
+    assert known == {
+        "1": True,
+        "16": True,
+        "16 with data cccccccc": False,
+        "1 with --num_epochs 2, data dddddddd": False,
+    }
 
 
 def test_a_baseline_on_other_messages_is_not_the_baseline(tmp_path: Path, data: Path) -> None:
@@ -256,7 +261,7 @@ def test_with_other_messages_alone_there_is_no_row(tmp_path: Path, data: Path) -
         make_run(tmp_path, data, row_config(1, seed=seed), 0.9, data_digest="c" * 64)
     gathered = contents(tmp_path, data)
     assert [(row.name, row.seeds) for row in gathered.rows] == [("1 with data cccccccc", ("0", "1", "2"))]
-    assert answer(gathered, "1", "2").method == "no results of row 1 and row 2"
+    assert answer(gathered, "1", "16").method == "no results of row 1 and row 16"
 
 
 @pytest.mark.parametrize("columns", [["data_digest"], ["weights_digest"], ["weights_digest", "data_digest"]])
@@ -300,7 +305,7 @@ def test_demo_runs_on_different_data_are_not_compared(tmp_path: Path, data: Path
     make_run(tmp_path, data, row_config(2, seed=3, demo=True), 0.9, data_digest="c" * 64)
     gathered = contents(tmp_path, data)
     assert [row.name for row in gathered.rows] == ["1", "2", "2 with data cccccccc"]
-    assert answer(gathered, "1", "2").method == "not compared: the two were trained on different data"
+    assert answer(gathered, "1", "2", DEMO).method == "not compared: the two were trained on different data"
 
 
 def test_messages_of_another_experiment_are_not_used(tmp_path: Path, data: Path) -> None:
@@ -312,10 +317,11 @@ def test_messages_of_another_experiment_are_not_used(tmp_path: Path, data: Path)
 
 def test_rows_from_different_weights_are_not_compared(tmp_path: Path, data: Path) -> None:
     make_results(tmp_path, data, {1: 0.95, 6: 0.9}, (1,))
-    make_run(tmp_path, data, row_config(2, seed=1), 0.7, weights_digest="f" * 64)
+    make_run(tmp_path, data, row_config(16, seed=1), 0.7, weights_digest="f" * 64)
     gathered = contents(tmp_path, data)
-    assert answer(gathered, "1", "2").method == "not compared: the two started from different weights"
-    assert answer(gathered, "1", "6").p is not None  # another size has other weights by nature
+    assert answer(gathered, "1", "16").method == "not compared: the two started from different weights"
+    medium = next(claim for claim in gathered.claims if claim.id == "S7")
+    assert medium.p  # another size has other weights by nature
 
 
 def test_a_repeated_seed_counts_once_and_the_newest_wins(tmp_path: Path, data: Path) -> None:
@@ -464,82 +470,92 @@ def test_every_cell_has_a_text_with_little_and_with_much(tmp_path: Path, data: P
 
 
 def test_the_declared_families() -> None:
-    declared = [(q.first, q.second) for q in QUESTIONS if q.family == MAIN and not q.identity]
+    """The pairs that the table is read for: of random weights, in the demo, and of the rest what no claim states."""
     numbers = "1-2 1-3 1-4 1-5 4-5 1-6 1-7 1-8 1-10 5-10 5-11 9-12 1-13 1-14 1-15 15-16 1-16 1-17 1-19"
-    expected = [tuple(pair.split("-")) for pair in numbers.split()]
-    assert declared == [*expected, (BEST_BASELINE, "1"), (BEST_BASELINE, "4")]
-    assert [(q.first, q.second) for q in QUESTIONS if q.identity] == [("1", "18")]
-    twins = [(q.first, q.second) for q in QUESTIONS if q.family == RANDOM_TWINS]
-    assert twins == [pair for pair in declared if "10" not in pair]
-    keys = [
-        [s if s == BEST_BASELINE else row_key(SPAM, q.family, s) for s in q.sides] for q in QUESTIONS if not q.identity
-    ]
+    pairs = [*(tuple(pair.split("-")) for pair in numbers.split()), (BEST_BASELINE, "1"), (BEST_BASELINE, "4")]
+    asked = {family: [q.sides for q in QUESTIONS if q.family == family] for family in (MAIN, RANDOM_TWINS)}
+    assert asked == {
+        MAIN: [pair for pair in pairs if pair in BEYOND_CLAIMS],
+        RANDOM_TWINS: [pair for pair in pairs if "10" not in pair],
+    }
+    stated = {frozenset(claim.rows) for claim in SPAM.claims() if not claim.why_not}
+    assert {pair for pair in pairs if frozenset(pair) not in stated} == BEYOND_CLAIMS  # one home for each comparison
+    in_demo = [q for q in DEMO_QUESTIONS if q.family == DEMO]
+    sized = {"6", "7", "8", "9", "12"}
+    assert [q.sides for q in in_demo if not q.identity] == [pair for pair in pairs if not sized & set(pair)]
+    assert [q.sides for q in in_demo if q.identity] == [("1", "18")]
+    questions = [q for q in (*QUESTIONS, *in_demo) if not q.identity]
+    keys = [[s if s == BEST_BASELINE else row_key(SPAM, q.family, s) for s in q.sides] for q in questions]
     assert all(first != second for first, second in keys)
-    assert {int(side) for q in QUESTIONS for side in (q.first, q.second) if side != BEST_BASELINE} == set(ROWS)
 
 
 def test_one_seed_is_compared_by_mcnemar(tmp_path: Path, data: Path) -> None:
-    make_results(tmp_path, data, {1: 0.95, 2: 0.75}, (123,))
+    make_results(tmp_path, data, {1: 0.95, 16: 0.75}, (123,))
     first, second = (run.predictions("test").correct for run in read(tmp_path))
-    gathered = answer(contents(tmp_path, data), "1", "2")
+    gathered = answer(contents(tmp_path, data), "1", "16")
     b, c = int((second > first).sum()), int((first > second).sum())
     assert gathered.p == statistics.exact_mcnemar(b, c)
     assert gathered.method == f"exact McNemar, {b} against {c} messages"
-    assert gathered.corrected == pytest.approx(min(1, 21 * statistics.exact_mcnemar(b, c)))
-    assert gathered.verdict.startswith("row 1 is better than row 2 by")
+    assert gathered.corrected == pytest.approx(min(1, 4 * statistics.exact_mcnemar(b, c)))
+    assert gathered.verdict.startswith("row 1 is better than row 16 by")
     assert "another seed may say otherwise" in gathered.notes[0]
 
 
 @pytest.mark.parametrize("seeds", [2, 5])
-def test_two_to_five_seeds_give_figures_and_no_verdict(tmp_path: Path, data: Path, seeds: int) -> None:
-    make_results(tmp_path, data, {1: 0.95, 2: 0.75}, range(seeds))
-    found = answer(contents(tmp_path, data), "1", "2")
-    assert (found.seeds, found.p, found.corrected, found.verdict) == (seeds, None, None, "")
+def test_two_to_five_seeds_give_figures_and_a_cautious_sentence(tmp_path: Path, data: Path, seeds: int) -> None:
+    make_results(tmp_path, data, {1: 0.95, 16: 0.75}, range(seeds))
+    found = answer(contents(tmp_path, data), "1", "16")
+    assert (found.seeds, found.p, found.corrected) == (seeds, None, None)
+    assert found.difference is not None
+    points = f"{-100 * found.difference:.1f} points"
+    assert found.verdict == (
+        f"row 1 is {points} above row 16 on average, in {seeds} of {seeds} seeds; so few seeds say little of others"
+    )
     assert found.difference == pytest.approx(-0.2, abs=0.06)
     assert found.interval is not None
 
 
 def test_six_seeds_give_a_verdict_ten_the_sign_flips(tmp_path: Path, data: Path) -> None:
-    make_results(tmp_path, data, {1: 0.95, 2: 0.75}, range(6))
+    make_results(tmp_path, data, {1: 0.95, 16: 0.75}, range(6))
     gathered = contents(tmp_path, data)
-    found = answer(gathered, "1", "2")
+    found = answer(gathered, "1", "16")
     first, second = (np.array([r.predictions("test").correct for r in g.runs.values()]) for g in gathered.groups)
     assert gathered.likeness is not None
     expected = statistics.paired_comparison(second, first, gathered.likeness.clusters["test"])
     assert found.p is not None
     assert found.p == pytest.approx(expected.p_value())
-    assert found.corrected == pytest.approx(min(1, 21 * found.p))
+    assert found.corrected == pytest.approx(min(1, 4 * found.p))
     assert found.interval == pytest.approx(expected.interval())
     assert found.sign_flip is None
-    assert found.verdict.startswith("row 1 is better than row 2 by")
-    make_results(tmp_path, data, {1: 0.95, 2: 0.75}, range(6, 10))
-    assert answer(contents(tmp_path, data), "1", "2").sign_flip == 2 / 2**10
+    assert found.verdict.startswith("row 1 is better than row 16 by")
+    make_results(tmp_path, data, {1: 0.95, 16: 0.75}, range(6, 10))
+    assert answer(contents(tmp_path, data), "1", "16").sign_flip == 2 / 2**10
 
 
 def test_only_common_seeds_are_compared(tmp_path: Path, data: Path) -> None:
     make_results(tmp_path, data, {1: 0.95}, (1, 2, 3))
-    make_results(tmp_path, data, {2: 0.75}, (3, 4))
-    assert answer(contents(tmp_path, data), "1", "2").seeds == 1
-    make_results(tmp_path, data, {3: 0.75}, (9,))
-    found = answer(contents(tmp_path, data), "1", "3")
+    make_results(tmp_path, data, {16: 0.75}, (3, 4))
+    assert answer(contents(tmp_path, data), "1", "16").seeds == 1
+    make_results(tmp_path, data, {15: 0.75}, (9,))
+    found = answer(contents(tmp_path, data), "1", "15")
     assert (found.seeds, found.method) == (0, "the two have no seed in common")
-    assert found.notes == ("python sweep.py --rows 1,3 --seeds 123-132",)
+    assert found.notes == (f"python sweep.py --rows 1,15 --seeds 123-132 -- --results_dir {tmp_path}",)
 
 
 def test_missing_predictions_say_why_there_is_no_comparison(tmp_path: Path, data: Path) -> None:
-    make_results(tmp_path, data, {1: 0.95, 2: 0.75}, (1,))
+    make_results(tmp_path, data, {1: 0.95, 16: 0.75}, (1,))
     (read(tmp_path)[0].folder / "predictions.csv").unlink()
-    found = answer(contents(tmp_path, data), "1", "2")
+    found = answer(contents(tmp_path, data), "1", "16")
     assert found.method.startswith("not compared: ")
     assert "predictions.csv: missing" in found.method
     assert found.p is None
 
 
 def test_random_twins_are_asked_by_themselves(tmp_path: Path, data: Path) -> None:
-    make_results(tmp_path, data, {1: 0.95, 2: 0.75}, range(6), weights="random")
+    make_results(tmp_path, data, {1: 0.95, 16: 0.75}, range(6), weights="random")
     gathered = contents(tmp_path, data)
-    assert answer(gathered, "1", "2").method == "no results of row 1 and row 2"
-    found = answer(gathered, "1", "2", RANDOM_TWINS)
+    assert answer(gathered, "1", "16").method == "no results of row 1 and row 16"
+    found = answer(gathered, "1", "16", RANDOM_TWINS)
     assert found.p is not None
     assert found.corrected == pytest.approx(min(1, 19 * found.p))
 
@@ -553,10 +569,10 @@ def test_all_layers_with_random_weights_are_row_10(tmp_path: Path, data: Path) -
 def test_ignore_index_is_an_identity_check(tmp_path: Path, data: Path) -> None:
     for seed in (1, 2):
         for row in (1, 18):
-            make_run(tmp_path, data, row_config(row, seed=seed), 0.95)
-    assert "identical to the last bit in 0 of 2" in answer(contents(tmp_path, data), "1", "18").verdict
+            make_run(tmp_path, data, row_config(row, seed=seed, demo=True), 0.95, data_digest=demo_digest())
+    assert "identical to the last bit in 0 of 2" in answer(contents(tmp_path, data), "1", "18", DEMO).verdict
     runs = read(tmp_path)
-    by = {(run.row, run.seeds[0]): run.folder / "predictions.csv" for run in runs}
+    by = {(run["row"], run.seeds[0]): run.folder / "predictions.csv" for run in runs}
     lines = (tmp_path / SPAM.csv_name).read_text().splitlines()
     for seed in (1, 2):
         by["18", seed].write_text(by["1", seed].read_text())
@@ -566,7 +582,7 @@ def test_ignore_index_is_an_identity_check(tmp_path: Path, data: Path) -> None:
         for position in counts:
             rows[2 * seed][position] = rows[2 * seed - 1][position]
     (tmp_path / SPAM.csv_name).write_text("\n".join(map(",".join, rows)) + "\n")
-    found = answer(contents(tmp_path, data), "1", "18")
+    found = answer(contents(tmp_path, data), "1", "18", DEMO)
     assert found.verdict == "identical to the last bit in 2 of 2 common seeds"
     assert found.p is None
 
@@ -588,8 +604,8 @@ def test_the_baseline_best_on_validation_stands_against_each_seed(tmp_path: Path
 
 def test_different_devices_are_noted(tmp_path: Path, data: Path) -> None:
     make_run(tmp_path, data, row_config(1), 0.95, device_name="A")
-    make_run(tmp_path, data, row_config(2), 0.75, device_name="B", torch_version="3")
-    notes = answer(contents(tmp_path, data), "1", "2").notes
+    make_run(tmp_path, data, row_config(16), 0.75, device_name="B", torch_version="3")
+    notes = answer(contents(tmp_path, data), "1", "16").notes
     assert "different devices: A, B" in notes
     assert "different versions of PyTorch: 2.13.0, 3" in notes
 
@@ -606,18 +622,19 @@ def test_no_results_make_a_report_that_says_what_to_run(
 ) -> None:
     assert report.main(["--results_dir", str(tmp_path), "--data_dir", str(data)]) == 0
     out = capsys.readouterr().out
-    assert "python sweep.py --rows 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19 --seeds 123-132\n" in out
-    assert "python baselines.py --rows B1,B2,B3\n" in out
+    rows = ",".join(map(str, range(1, 20)))
+    assert f"python sweep.py --rows {rows} --seeds 123-132 -- --results_dir {tmp_path}\n" in out
+    assert f"python baselines.py --rows B1,B2,B3 --results_dir {tmp_path}\n" in out
     text = (tmp_path / "report" / "report.md").read_text()
     assert "No results yet." in text
     assert (tmp_path / "report" / "report.html").exists()
 
 
 def test_missing_data_is_said_with_the_way_out(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    make_results(tmp_path, data, {1: 0.95, 2: 0.75}, range(6))
+    make_results(tmp_path, data, {1: 0.95, 16: 0.75}, range(6))
     assert report.main(["--results_dir", str(tmp_path), "--data_dir", str(tmp_path / "nowhere")]) == 0
     assert "python gpt_download.py --dataset --data_dir" in capsys.readouterr().out
-    assert answer(contents(tmp_path, tmp_path / "nowhere"), "1", "2").p is not None
+    assert answer(contents(tmp_path, tmp_path / "nowhere"), "1", "16").p is not None
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
