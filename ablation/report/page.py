@@ -48,7 +48,11 @@ SHOWN_APART = ("Question", "Compared", "Verdict", "How, and what to know")
 MISTAKES = 20  # of a row, before the rest is folded
 
 
-def report_page(contents: Contents, pictures: Sequence[tuple[str, str, str]], compare_command: str) -> str:
+def report_page(
+    contents: Contents,
+    pictures: Sequence[tuple[str, str, str]],
+    compare_command: str = "python report.py --compare",
+) -> str:
     """The page.
 
     Args:

@@ -646,7 +646,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.Ca
 def test_outputs_and_the_readme(tmp_path: Path, data: Path) -> None:
     results, readme = tmp_path / "results", tmp_path / "README.md"
     make_results(results, data, {1: 0.95, 2: 0.75, 16: 0.98}, range(6))
-    readme.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nend\n")
+    readme.write_text(f"# Title\n\n{BEGIN}\nstale figures\n{END}\n\nend\n")
     command = ["--results_dir", str(results), "--data_dir", str(data), "--update_readme", "--readme", str(readme)]
     assert report.main(command) == 0
     names = ("accuracies", "accuracy_time", "losses", "seeds")
@@ -657,7 +657,7 @@ def test_outputs_and_the_readme(tmp_path: Path, data: Path) -> None:
     text = readme.read_text()
     assert text.startswith(f"# Title\n\n{BEGIN}\n")
     assert text.endswith(f"{END}\n\nend\n")
-    assert "old" not in text
+    assert "stale figures" not in text
     assert "| 16 | --trainable_token_pos flexible | 6 |" in text
     table = pd.read_csv(results / "report" / "table.csv")
     assert table["configuration"].tolist() == [1, 2, 16]
