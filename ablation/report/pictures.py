@@ -149,7 +149,8 @@ def accuracy_against_time(contents: Contents) -> tuple[Figure, str] | None:
         axes = grid[0, 0]
         shown = _draw_times(axes, points, metric)
         figure.legend(loc="outside upper left", ncols=1)
-        if label_points(figure, axes, shown, [point[2] for point in points]) or height == HEIGHTS[-1]:
+        last = height == HEIGHTS[-1]
+        if label_points(figure, axes, shown, [point[2] for point in points], lines_matter=not last) or last:
             break
         plt.close(figure)
     several = any(len(row.seeds) > 1 for row in contents.rows)

@@ -59,32 +59,36 @@ class Box:
 
 
 def place_labels(
-    points: Sequence[Point], sizes: Sequence[tuple[float, float]], frame: Box, mark: float
+    points: Sequence[Point],
+    sizes: Sequence[tuple[float, float]],
+    frame: Box,
+    mark: float,
+    *,
+    lines_matter: bool = True,
 ) -> list[Box] | None:
-    """A box for the label of each point: the nearest place where it covers no mark and no other label. Lines from
-    points to their labels run through no other label, if any of several orders of placing finds such places. Equal
-    input gives equal places.
+    """A box for the label of each point: the nearest place where it covers no mark and no other label, in the first of
+    several orders of placing that has room for all. Equal input gives equal places.
 
     Args:
         sizes: (width, height) of each label.
         frame: what all labels stay inside.
         mark: width and height of what is drawn at each point.
+        lines_matter: whether lines from points to their labels may run through no other label.
 
     Returns:
         The boxes in the order of the points; None if there is no room for one of them.
     """
     marks = [Box.around(point, mark, mark) for point in points]
-    for lines_matter in (True, False):
-        for order in _orders(points, sizes):
-            placed: dict[int, Box] = {}
-            for i in order:
-                candidates = _candidates(points[i], sizes[i], frame, mark)
-                free = (box for box in candidates if _is_free(i, box, points, marks, placed, lines_matter=lines_matter))
-                if (box := next(free, None)) is None:
-                    break
-                placed[i] = box
-            else:
-                return [placed[i] for i in range(len(points))]
+    for order in _orders(points, sizes):
+        placed: dict[int, Box] = {}
+        for i in order:
+            candidates = _candidates(points[i], sizes[i], frame, mark)
+            free = (box for box in candidates if _is_free(i, box, points, marks, placed, lines_matter=lines_matter))
+            if (box := next(free, None)) is None:
+                break
+            placed[i] = box
+        else:
+            return [placed[i] for i in range(len(points))]
     return None
 
 

@@ -55,8 +55,18 @@ def _flag_in_words(flag: str, value: str) -> str:
     return value.partition(" (")[0].replace("_", " ") if is_name else f"{name} {value}"
 
 
-def label_points(figure: Figure, axes: Axes, places: Sequence[tuple[float, float]], texts: Sequence[str]) -> bool:
+def label_points(
+    figure: Figure,
+    axes: Axes,
+    places: Sequence[tuple[float, float]],
+    texts: Sequence[str],
+    *,
+    lines_matter: bool = True,
+) -> bool:
     """Write each text near its place, in data coordinates, so that no two overprint.
+
+    Args:
+        lines_matter: whether a line to a label may run through no other label.
 
     Returns:
         Whether there was room; if not, nothing is written, and the figure should be drawn larger.
@@ -77,7 +87,7 @@ def label_points(figure: Figure, axes: Axes, places: Sequence[tuple[float, float
         sizes.append((extent.width / unit + GAP, extent.height / unit + GAP))
     area = axes.get_window_extent(renderer)
     frame = Box(area.x0 / unit, area.y0 / unit, area.x1 / unit, area.y1 / unit)
-    boxes = place_labels(at, sizes, frame, MARK)
+    boxes = place_labels(at, sizes, frame, MARK, lines_matter=lines_matter)
     if boxes is None:
         for label in labels:
             label.remove()

@@ -171,12 +171,12 @@ def test_labels_of_a_crowd_overprint_nothing() -> None:
     draw = np.random.default_rng(0)
     points = [(float(x), float(y)) for x, y in draw.normal((150, 100), (25, 12), (18, 2))]
     frame = Box(0, 0, 300, 200)
-    boxes = place_labels(points, [(40.0, 9.0)] * 18, frame, 6)
+    boxes = place_labels(points, [(40.0, 9.0)] * 18, frame, 6, lines_matter=False)
     assert boxes is not None and crossings(boxes) == []
     assert all(frame.holds(box) for box in boxes)
     marks = [Box.around(point, 6, 6) for point in points]
     assert not any(box.overlaps(mark) for box in boxes for mark in marks)
-    assert boxes == place_labels(points, [(40.0, 9.0)] * 18, frame, 6)
+    assert boxes == place_labels(points, [(40.0, 9.0)] * 18, frame, 6, lines_matter=False)
 
 
 def test_lines_to_labels_run_through_no_other_label() -> None:
@@ -202,7 +202,7 @@ def test_the_letters_that_are_drawn_do_not_meet() -> None:
     axes.plot(*zip(*places, strict=True), "o")
     axes.set(xlim=(0.8, 1.2), ylim=(94, 100))
     texts = [f"{i} last two blocks, random" for i in range(20)]
-    assert label_points(figure, axes, places, texts)
+    assert label_points(figure, axes, places, texts, lines_matter=False)
     drawn = [text for text in axes.texts if text.get_text()]
     extents = [text.get_window_extent() for text in drawn]
     assert len(drawn) == 20
