@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,9 +65,7 @@ def test_a_report_in_a_clone_without_the_messages_changes_no_tracked_file(tmp_pa
     for words in (["init", "-q"], ["add", "-A"]):
         subprocess.run(["git", *words], cwd=tmp_path, check=True)
     for arguments in ([], ["--results_dir", "results/reference"]):
-        done = subprocess.run(
-            [shutil.which("python") or "python3", "report.py", *arguments], cwd=tmp_path, capture_output=True, text=True
-        )
+        done = subprocess.run([sys.executable, "report.py", *arguments], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         changed = subprocess.run(
             ["git", "diff", "--name-only"], cwd=tmp_path, capture_output=True, text=True, check=True

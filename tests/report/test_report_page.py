@@ -53,9 +53,12 @@ class Browser:
     def open(self, page: Path) -> None:
         self._call("POST", "/url", {"url": page.as_uri()})
 
-    def resize(self, width: int, height: int = 900, *, dark: bool = False) -> None:
+    def resize(self, width: int, height: int = 900, *, dark: bool = False, medium: str = "") -> None:
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        scheme = {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]}
+        scheme = {
+            "media": medium,
+            "features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}],
+        }
         for command, parameters in (
             ("Emulation.setDeviceMetricsOverride", size),
             ("Emulation.setEmulatedMedia", scheme),
@@ -239,6 +242,9 @@ def test_on_paper_everything_is_unfolded(browser: Browser, page: Path) -> None:
     folded = "document.querySelectorAll('details:not([open])').length"
     before = browser.evaluate(f"return {folded}")
     assert browser.evaluate(f"dispatchEvent(new Event('beforeprint')); return {folded}") == 0 < before
+    browser.resize(794, medium="print")  # A4 at 96 dots an inch
+    assert browser.evaluate("return document.documentElement.scrollWidth") <= 794
+    browser.resize(794)
     assert browser.evaluate(f"dispatchEvent(new Event('afterprint')); return {folded}") == before
 
 
