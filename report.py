@@ -1,12 +1,14 @@
-"""Make the report from what the results hold: answer, pictures, table, questions. Trains nothing, opens no connection.
+"""Make the report from what the results hold: answer, pictures, table, claims and
+questions. Trains nothing, opens no connection.
 
-    python report.py                                     # of results/, into results/report
-    python report.py --demo                              # of results/demo
-    python report.py --with_reference                    # the results that ship in a table of their own beside yours
-    python report.py --compare 1 16                      # two rows side by side, on the screen and as a page
-    python report.py --results_dir results/reference     # the results that ship, by themselves
+    python report.py                                  # of results/
+    python report.py --demo                           # of results/demo
+    python report.py --with_reference                 # beside those that ship
+    python report.py --compare 1 16                   # two rows side by side
+    python report.py --results_dir results/reference  # those that ship alone
 
-Writes report.html, report.md, table.csv and the pictures into ``report/`` below the results.
+Writes report.html, report.md, table.csv and the pictures into ``report/`` below
+the results.
 """
 
 from __future__ import annotations

@@ -105,7 +105,9 @@ def _figure(task: Task, best: Best, subject: str) -> str:
         return text
     low, high = (f"{metric.scale * bound:.1f}" for bound in figures.interval)
     chance = f"which {task.examples} were drawn" if seeds == 1 else f"seeds and of which {task.examples} were drawn"
-    return f"{text} Allowing for the chance of {chance}, it may truly be anything from {low} to {high} %."
+    return (
+        f"{text} Allowing for the chance of {chance}, it may truly be anything from {low} to {high} % (95 % interval)."
+    )
 
 
 def _gets(task: Task, metric: Metric, mean: float, best: Best) -> str:

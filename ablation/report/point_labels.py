@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import textwrap
 from collections.abc import Sequence
@@ -92,13 +93,17 @@ def label_points(
         for label in labels:
             label.remove()
         return False
-    for label, (x, y), box in zip(labels, at, boxes, strict=True):
-        across, along = (box.left + box.right) / 2 - x, (box.bottom + box.top) / 2 - y
-        label.set_position((across, along))
-        edge_x, edge_y = box.nearest((x, y))
-        if (edge_x - x) ** 2 + (edge_y - y) ** 2 > NEAR**2:
-            axes.annotate(
-                "", label.xy, (edge_x - x, edge_y - y), textcoords="offset points",
-                arrowprops={"arrowstyle": "-", "lw": 0.6, "color": "#8a8f98", "shrinkA": 0, "shrinkB": 3},
-            ).set_in_layout(False)  # fmt: skip
+    for label, place, box in zip(labels, at, boxes, strict=True):
+        _move(axes, label, place, box)
     return True
+
+
+def _move(axes: Axes, label: Annotation, place: tuple[float, float], box: Box) -> None:
+    """Put a label into its box, with a line from its point if that is not near; all in points of the page."""
+    x, y = place
+    label.set_position(((box.left + box.right) / 2 - x, (box.bottom + box.top) / 2 - y))
+    edge = box.nearest(place)
+    if math.dist(place, edge) > NEAR:
+        line = {"arrowstyle": "-", "lw": 0.6, "color": "#8a8f98", "shrinkA": 0, "shrinkB": 3}
+        offset = edge[0] - x, edge[1] - y
+        axes.annotate("", label.xy, offset, textcoords="offset points", arrowprops=line).set_in_layout(False)

@@ -42,6 +42,6 @@ class Suggestions:
     def _folder(self) -> str:
         """The flag of the folder; empty where it is the usual one."""
         usual = Path(DEMO_RESULTS_DIR if self.demo else RESULTS_DIR)
-        if self.results_dir is None or self.results_dir == usual:
+        if self.results_dir is None or self.results_dir.resolve() == usual.resolve():
             return ""
         return f"--results_dir {shlex.quote(str(self.results_dir))}"

@@ -362,7 +362,7 @@ def test_the_answer_says_in_words_what_the_runs_say(gathered: Contents) -> None:
         f"The best configuration by validation accuracy is row {chosen.name} ({chosen.description}): it answers"
         f" {100 * figures.mean:.2f} % of the 300 test messages correctly on average over 6 runs that differ in their"
         " random seed alone. Allowing for the chance of seeds and of which messages were drawn, it may truly be"
-        f" anything from {low} to {high} %."
+        f" anything from {low} to {high} % (95 % interval)."
     )
     assert baseline.startswith("No baseline was run beside it; python baselines.py --results_dir ")
     counts = {status: sum(found.status == status for found in gathered.claims) for status in STATUSES}

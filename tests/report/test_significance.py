@@ -215,6 +215,19 @@ def test_verdicts(interval: tuple[float, float], p: float, expected: str) -> Non
     assert s.verdict(interval, p, first="row 2", second="row 1", margin=0.02) == expected
 
 
+@pytest.mark.parametrize(
+    ("by_seed", "expected"),
+    [
+        ((0.02, 0.03, 0.01), "row 2 is 2.0 points above row 1 on average, in 3 of 3 seeds"),
+        ((-0.05, 0.01), "row 1 is 2.0 points above row 2 on average, in 1 of 2 seeds"),
+        ((0.01, -0.01), "row 2 and row 1 are equal on average of 2 seeds"),
+        ((0.004,), "row 2 is 0.4 points above row 1 on average, in 1 of 1 seed"),
+    ],
+)
+def test_few_seeds_get_a_cautious_sentence(by_seed: tuple[float, ...], expected: str) -> None:
+    assert s.few_seeds(by_seed, first="row 2", second="row 1") == f"{expected}; so few seeds say little of others"
+
+
 # ---- by simulation ---------------------------------------------------------------------------------------------------
 
 DRAWS, MESSAGES = 2000, 300
@@ -274,6 +287,22 @@ def test_intervals_cover_and_false_alarms_are_rare(noise: str, seeds: int) -> No
             assert np.mean(comparison.p_value() <= 0.05) <= 0.07, accuracies
         low, high = s.accuracy_interval(second, clusters)
         assert 0.92 <= np.mean((low <= accuracies[1]) & (accuracies[1] <= high)) <= 0.98, accuracies
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spread", [0.003, 0.02])
+@pytest.mark.parametrize("noise", ["both", "a little of seeds", "both, duplicates as in the test split"])
+def test_a_share_that_each_seed_has_of_its_own_keeps_the_level(noise: str, spread: float) -> None:
+    """Training minus validation accuracy: one figure per seed, less what is right of each message."""
+    draw = np.random.default_rng([14, *noise.encode()])
+    training = draw.normal(0.98, spread, (2, DRAWS, 6, 1))
+    first, second = (
+        share - runs for share, runs in zip(training, draw_runs(6, (0.97, 0.97), noise, draw), strict=True)
+    )
+    comparison = s.paired_comparison(first, second, NOISE[noise][1])
+    low, high = comparison.interval()
+    assert 0.92 <= np.mean((low <= 0) & (high >= 0)) <= 0.98
+    assert np.mean(comparison.p_value() <= 0.05) <= 0.07
 
 
 @pytest.mark.slow
