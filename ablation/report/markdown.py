@@ -49,15 +49,8 @@ def explanations(contents: Contents) -> tuple[str, str]:
     on_findings = (
         f"Differences are the second configuration minus the first, in points of {task.headline.title}. From six common"
         f" seeds on the standard error comes from seeds, groups of like {task.examples} and the rest, crossed, with"
-<<<<<<< HEAD
         " Satterthwaite's degrees of freedom. Each family is corrected for all its questions, unanswered ones included."
         f" Differences up to {margin:.0f} points count as none that matters."
-=======
-        " Satterthwaite's degrees of freedom; one seed is compared by exact McNemar; two to five seeds give figures and"
-        " a cautious sentence. “p, Holm” is corrected for all questions of the family, unanswered ones included."
-        " “Could show” is the difference that these data would have found with 80 % probability (one seed: the smallest"
-        f" that is significant). Differences up to {margin:.0f} points count as none that matters."
->>>>>>> i15-claims
     )
     return on_table, on_findings if contents.findings else ""
 

@@ -37,17 +37,13 @@ def test_a_task_of_its_own_is_reported_in_its_own_words(tmp_path: Path) -> None:
     for row, seed in itertools.product(task.rows, (1, 2)):
         config = ToyConfig(**task.rows[row], seed=seed, device="cpu", results_dir=str(tmp_path))
         save_result(task, run_experiment(task, config))
-<<<<<<< HEAD
-    lines = make_report(task, Request(tmp_path, tmp_path))
-=======
     best, baseline = gather(task, tmp_path, tmp_path).answer
     assert (
         best.startswith("The best configuration by errors per sentence is row ")
         and "has errors per sentence of 0." in best
     )
     assert baseline.startswith("No baseline was run beside it")
-    lines = make_report(task, tmp_path, tmp_path, None)
->>>>>>> i15-claims
+    lines = make_report(task, Request(tmp_path, tmp_path))
     assert lines[-1].startswith("8 runs, 4 configurations")
     table = pd.read_csv(tmp_path / "report" / "table.csv")
     names = [f"{row} with --judged_on {split}" for row in (1, 2) for split in ("test", "validation")]
