@@ -32,7 +32,9 @@ def shown(metric: Metric, value: float, digits: int = 2) -> str:
 
 
 def percent(probability: float) -> str:
-    """``98.4 %``; what is not certain is not said to be."""
+    """``98.4 %``; what is not certain is not said to be, and what is no number is not shown."""
+    if math.isnan(probability):
+        return NOTHING
     if 0.9995 <= probability < 1:
         return "> 99.9 %"
     return "< 0.1 %" if 0 < probability < 0.0005 else f"{100 * probability:.1f} %"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from ablation.report.cells import p_text, points
+from ablation.report.cells import p_text, percent, points
 from ablation.report.compare import Change, Comparison
 from ablation.words import plural
 
@@ -61,7 +61,7 @@ def _change_line(change: Change, comparison: Comparison, width: int) -> str:
     """``  spam  0/6 → 6/6   5 % → 98 %  Text …``; what a terminal would take for a command is left out."""
     seeds = comparison.paired.seeds
     counts = f"{change.right[0]}/{seeds} → {change.right[1]}/{seeds}  " if seeds > 1 else ""
-    chances = f"{100 * change.probability[0]:3.0f} % → {100 * change.probability[1]:3.0f} %"
+    chances = " → ".join(f"{percent(probability):>8}" for probability in change.probability)
     widest = max(len(other.label) for other in (*comparison.won, *comparison.lost))
     start = f"  {counts}{change.label:<{widest}} {chances}  "
     text = "".join(c if c.isprintable() else " " for c in change.text) or f"number {change.index} of the split"

@@ -146,12 +146,18 @@ def class_figures(answers: Sequence[Predictions], names: Sequence[str]) -> list[
     ]
 
 
+def _has_curve(answers: Sequence[Predictions]) -> bool:
+    """Whether every class has an example and all logits are numbers, which those of a run that broke down are not."""
+    every = len(np.unique(answers[0].labels)) == answers[0].logits.shape[1]
+    return every and all(np.isfinite(one.logits).all() for one in answers)
+
+
 def roc_areas(answers: Sequence[Predictions]) -> tuple[float, ...]:
-    """The area under the ROC curve of each run; none where a class has no example."""
+    """The area under the ROC curve of each run; none where there is no curve."""
     from sklearn.metrics import roc_auc_score
 
     count = answers[0].logits.shape[1]
-    if len(np.unique(answers[0].labels)) < count:
+    if not _has_curve(answers):
         return ()
     areas = []
     for one in answers:
@@ -167,7 +173,7 @@ def roc_chart(answers: Sequence[Predictions], seeds: Sequence[str], names: Seque
     """The ROC curves of two classes, one per run, the last class being the one to find; None for more classes."""
     from sklearn.metrics import roc_curve
 
-    if len(names) != 2 or len(np.unique(answers[0].labels)) < 2:
+    if len(names) != 2 or not _has_curve(answers):
         return None
     curves: list[tuple[str, Points]] = [("chance", [(0.0, 0.0), (1.0, 1.0)])]
     for one in answers:

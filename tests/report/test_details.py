@@ -12,6 +12,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from ablation.config.rows import row_config
+from ablation.report.cells import percent
 from ablation.report.charts import line_chart
 from ablation.report.contents import Contents, gather
 from ablation.report.details import (
@@ -92,6 +93,20 @@ def test_mistakes_are_ordered_by_how_many_runs_made_them() -> None:
     odds = np.exp(1.0)
     assert found[1].probability == pytest.approx(odds / (1 + odds))
     assert [m.text for m in mistakes_of([FOUR], ("ham", "spam"), [])] == ["", ""]
+
+
+def test_a_run_that_broke_down_has_no_curve_and_no_probability() -> None:
+    broken = answers([0, 1, 1], [[np.nan, np.nan]] * 3)
+    assert roc_areas([broken]) == () and roc_chart([broken], ("1",), ("ham", "spam")) is None
+    assert confusion([broken]).tolist() == [[1, 0], [2, 0]]
+    found = mistakes_of([broken], ("ham", "spam"), ["a", "b", "c"])
+    assert [(mistake.text, percent(mistake.probability)) for mistake in found] == [("b", "–"), ("c", "–")]
+
+
+def test_a_probability_is_not_said_to_be_certain_unless_it_is() -> None:
+    assert list(map(percent, (1.0, 0.99996, 0.984, 0.0004, 0.0))) == [
+        "100.0 %", "> 99.9 %", "98.4 %", "< 0.1 %", "0.0 %",
+    ]  # fmt: skip
 
 
 def test_a_loss_that_is_not_finite_is_left_out_of_its_curve() -> None:
