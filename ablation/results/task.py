@@ -93,11 +93,13 @@ class PredictionsError(Exception):
 
 @dataclass(frozen=True)
 class Predictions:
-    """What one run said of one split: ``labels`` (N,), ``logits`` (N, C), and ``correct`` (N,), 1 where it is right."""
+    """What one run said of one split: ``labels`` (N,), ``logits`` (N, C), ``correct`` (N,), 1 where it is right, and
+    the ``names`` of the C classes."""
 
     labels: NDArray[np.int64]
     logits: NDArray[np.float64]
     correct: NDArray[np.int64]
+    names: tuple[str, ...] = ("ham", "spam")
 
 
 @dataclass(frozen=True)
@@ -108,11 +110,13 @@ class Likeness:
         digest: of the examples, as rows record it.
         clusters: per split (N,), equal numbers for examples that are nearly copies of one another.
         in_training: per sense of the word, (N,) whether an example of the last split stands in training too.
+        texts: per split (N,), the examples themselves, where they are texts.
     """
 
     digest: str
     clusters: Mapping[str, NDArray[np.int64]]
     in_training: Mapping[str, NDArray[np.bool_]]
+    texts: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
 
 class Task(Protocol):

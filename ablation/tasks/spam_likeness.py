@@ -29,6 +29,7 @@ def likeness_of(splits: dict[str, pd.DataFrame]) -> Likeness:
             "verbatim": texts["test"].isin(set(texts["train"])).to_numpy(),
             "letters": bare["test"].isin(set(bare["train"])).to_numpy(),
         },
+        texts={name: own.tolist() for name, own in texts.items()},
     )
 
 

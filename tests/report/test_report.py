@@ -22,7 +22,8 @@ from ablation.report.cells import device_text, minutes_text, table_columns
 from ablation.report.contents import Contents, gather
 from ablation.report.findings import Finding, answer_all, best_baseline, row_key
 from ablation.report.groups import group_runs, nearest_row
-from ablation.report.markdown import report_markdown, update_readme
+from ablation.report.markdown import report_markdown
+from ablation.report.results_blocks import update_document
 from ablation.report.table import TableRow
 from ablation.results.log import REBUILD_COMMAND
 from ablation.results.questions import BEST_BASELINE, Family
@@ -645,7 +646,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.Ca
 def test_outputs_and_the_readme(tmp_path: Path, data: Path) -> None:
     results, readme = tmp_path / "results", tmp_path / "README.md"
     make_results(results, data, {1: 0.95, 2: 0.75, 16: 0.98}, range(6))
-    readme.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nend\n")
+    readme.write_text(f"# Title\n\n{BEGIN}\nstale figures\n{END}\n\nend\n")
     command = ["--results_dir", str(results), "--data_dir", str(data), "--update_readme", "--readme", str(readme)]
     assert report.main(command) == 0
     names = ("accuracies", "accuracy_time", "losses", "seeds")
@@ -656,7 +657,7 @@ def test_outputs_and_the_readme(tmp_path: Path, data: Path) -> None:
     text = readme.read_text()
     assert text.startswith(f"# Title\n\n{BEGIN}\n")
     assert text.endswith(f"{END}\n\nend\n")
-    assert "old" not in text
+    assert "stale figures" not in text
     assert "| 16 | --trainable_token_pos flexible | 6 |" in text
     table = pd.read_csv(results / "report" / "table.csv")
     assert table["configuration"].tolist() == [1, 2, 16]
@@ -671,7 +672,7 @@ def test_a_readme_without_markers_is_left_alone(tmp_path: Path, text: str) -> No
     readme = tmp_path / "README.md"
     readme.write_text(text)
     with pytest.raises(ValueError, match="once each and in this order"):
-        update_readme(readme, "block")
+        update_document(readme, {"results": "block"})
     assert readme.read_text() == text
 
 

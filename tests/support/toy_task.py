@@ -97,7 +97,7 @@ class ToyTask(Task):
         lines = (folder / "predictions.csv").read_text().splitlines()[1:]
         own = [line.split(",")[1:4] for line in lines if line.startswith(f"{split},")]
         labels, logits = np.array([int(line[0]) for line in own]), np.array([line[1:] for line in own], dtype=float)
-        return Predictions(labels, logits, (logits.argmax(1) == labels).astype(np.int64))
+        return Predictions(labels, logits, (logits.argmax(1) == labels).astype(np.int64), ("even", "odd"))
 
     def data_digest(self, config: ToyConfig) -> str | None:
         return self.published_data_digest
