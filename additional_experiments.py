@@ -47,7 +47,7 @@ def experiment(config: ExperimentConfig, options: Mapping[str, Any]) -> None:
     with closing(Console(quiet=quiet)) as console:
         result = run_experiment(SPAM, config, console)
     with interrupts_held("the run had ended before, and its row is in the results"):
-        summary = Summary.of(SPAM, config, save_result(SPAM, result), result.answers.majority)
+        summary = Summary.of(SPAM, result.config, save_result(SPAM, result), result.answers.majority)
         console.message("")
         tell(summary.describe())
         if not quiet:
