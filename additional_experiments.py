@@ -2,45 +2,56 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail, interrupt_on_signals, interrupts_held, say
+from ablation.commands import (
+    FINISHED,
+    INTERRUPTED,
+    WRONG_COMMAND,
+    fail,
+    interrupt_on_signals,
+    interrupts_held,
+    say,
+    tell,
+    terminal_width,
+    warn,
+)
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.flags import EXPERIMENTS
-from ablation.environment import python_command, require_packages
+from ablation.environment import require_packages
 
 
-def experiment(config: ExperimentConfig, *, force: bool) -> None:
-    """Run, append the row, show it."""
-    from ablation.results.log import RUNS_FOLDER
+def experiment(config: ExperimentConfig, options: Mapping[str, Any]) -> None:
+    """Run, append the row, show it, and say what to do next."""
     from ablation.results.run_folder import save_result
-    from ablation.results.runs import complete
-    from ablation.run.console import Console, summary
-    from ablation.run.dry_run import next_command
+    from ablation.results.runs import check_writable, complete
+    from ablation.run.console import Console
     from ablation.run.experiment import run_experiment
     from ablation.run.inputs import resolve_device
     from ablation.run.memory import check_memory
+    from ablation.run.next_steps import next_steps, show_steps
+    from ablation.run.summary import Summary
     from ablation.tasks.spam import SPAM
 
-    device = resolve_device(config)
-    if not force:
+    device, quiet = resolve_device(config), options.get("quiet", False)
+    if not options.get("force"):
         check_memory(config, device)
     results_dir = Path(config.results_dir)
     for repaired in complete(results_dir, SPAM):  # what is wrong with the results is better known before training
-        say(f"warning: {repaired}", sys.stderr)
-    result = run_experiment(SPAM, config, Console())
+        warn(repaired)
+    check_writable(results_dir, SPAM)
+    with closing(Console(quiet=quiet)) as console:
+        result = run_experiment(SPAM, config, console)
     with interrupts_held("the run had ended before, and its row is in the results"):
-        rows = save_result(SPAM, result)
-        say(summary(SPAM, rows, results_dir / SPAM.csv_name))
-        if config.save_model:
-            folder = shlex.quote(str(results_dir / RUNS_FOLDER / rows[0]["run_id"]))
-            say(f'model kept; to use it: {python_command()} classify.py --model {folder} "a message"')
-        if config.demo:
-            say(next_command(SPAM, config))
+        summary = Summary.of(SPAM, result.config, save_result(SPAM, result), result.answers.majority)
+        console.message("")
+        tell(summary.describe())
+        if not quiet:
+            say(show_steps(next_steps(summary), terminal_width(sys.stdout)))
 
 
 def run(config: ExperimentConfig, options: Mapping[str, Any]) -> int:
@@ -58,9 +69,9 @@ def run(config: ExperimentConfig, options: Mapping[str, Any]) -> int:
         if options.get("list_rows"):
             say(row_list(SPAM, config))
         elif options.get("dry_run"):
-            say(describe(SPAM, config))
+            tell(describe(SPAM, config))
         else:
-            experiment(config, force=options.get("force", False))
+            experiment(config, options)
     except EXPECTED_FAILURES as error:
         return fail([str(error)])
     return FINISHED
@@ -76,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
     from ablation.run.recorded import recording_remarks
 
     for warning in [*warnings, *recording_remarks(config)]:
-        say(f"warning: {warning}", sys.stderr)
+        warn(warning)
     interrupt_on_signals()
     try:
         return run(config, options)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablation.baselines.words import BASELINES
 from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail, say
-from ablation.config.experiment import DEMO_RESULTS_DIR, RESULTS_DIR
+from ablation.config.experiment import DEMO_RESULTS_DIR, RESULTS_DIR, ConfigError
 from ablation.config.flags import Parser
 from ablation.environment import require_packages
 
@@ -88,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     from ablation.data.spam import DataError, load_splits
     from ablation.files.download import DownloadError
     from ablation.results.log import ResultsError
-    from ablation.results.runs import complete
+    from ablation.results.runs import check_writable, complete
     from ablation.tasks.spam import SPAM
 
     results_dir = options.results_dir or Path(DEMO_RESULTS_DIR if options.demo else RESULTS_DIR)
@@ -97,6 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
             say(DISCLAIMER)
         for repaired in complete(results_dir, SPAM):
             say(f"warning: {repaired}", sys.stderr)
+        check_writable(results_dir, SPAM)
         splits = load_splits(
             options.data_dir, demo=options.demo, offline=options.offline, trust_new_hash=options.trust_new_hash
         )
@@ -108,6 +109,8 @@ def main(arguments: list[str] | None = None) -> int:
             )
     except KeyboardInterrupt:
         return fail(["interrupted; finished baselines are in the results"], INTERRUPTED)
+    except ConfigError as error:
+        return fail(error.problems, WRONG_COMMAND)
     except (DataError, DownloadError, ResultsError) as error:
         return fail([str(error)])
     say(f"rows appended to {results_dir / SPAM.csv_name}")

@@ -1,10 +1,14 @@
-"""What every command shares: exit statuses, one line per error, and an end by a signal like one by Ctrl-C."""
+"""What every command shares: exit statuses, one line per error, lines that fit the terminal, and an end by a signal
+like one by Ctrl-C."""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn, TextIO
@@ -15,8 +19,44 @@ FINISHED, FAILED, WRONG_COMMAND, INTERRUPTED = 0, 1, 2, 130
 def fail(lines: Iterable[str], status: int = FAILED) -> int:
     """Print each line as an error, and return the exit status."""
     for line in lines:
-        say(f"error: {line}", sys.stderr)
+        tell(f"error: {line}", sys.stderr)
     return status
+
+
+def warn(line: str) -> None:
+    """Print a line as a warning."""
+    tell(f"warning: {line}", sys.stderr)
+
+
+def tell(text: str, stream: TextIO | None = None) -> None:
+    """:func:`say`; on a terminal folded to its width (see :func:`fold`). Elsewhere a line stays a line."""
+    stream = stream or sys.stdout
+    width = terminal_width(stream)
+    say(text if width is None else fold(text, width), stream)
+
+
+def terminal_width(stream: TextIO | None) -> int | None:
+    """The columns of the terminal that a stream writes to; None if it does not."""
+    return shutil.get_terminal_size().columns if stream is not None and stream.isatty() else None
+
+
+def fold(text: str, width: int) -> str:
+    """The text in lines of at most ``width`` characters, cut between words: a word or path that is longer stands alone.
+
+    What belongs to a line is indented; where the line has columns (two spaces or more between them), to the second one.
+    Lines that are indented themselves, such as commands to copy, stay as they are.
+    """
+    return "\n".join(_fold_line(line, width) for line in text.split("\n"))
+
+
+def _fold_line(line: str, width: int) -> str:
+    if len(line) <= width or line.startswith(" "):
+        return line
+    column = re.match(r"\S.*?\s{2,}", line)
+    indent = column.end() if column and column.end() < width // 2 else 2
+    return textwrap.fill(
+        line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def say(text: str, stream: TextIO | None = None) -> None:

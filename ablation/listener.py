@@ -34,7 +34,7 @@ class Listener:
         """Something worth a line has happened or begins."""
 
     def work_started(self, what: str, amount: int, unit: str) -> None:
-        """A piece of work of known size begins."""
+        """A piece of work of known size begins; the unit is a word such as ``messages``."""
 
     def work_advanced(self, amount: int) -> None:
         """So much more of it is done."""

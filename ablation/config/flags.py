@@ -19,7 +19,7 @@ from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR, CommonSettin
 from ablation.environment import python_command
 
 READ_FROM = ("data_dir", "models_dir")  # folders that a run reads, and fetches what is missing into
-COMMAND_OPTIONS = ("row", "dry_run", "force", "list_rows")
+COMMAND_OPTIONS = ("row", "dry_run", "force", "list_rows", "quiet")
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class CommandLine:
         )
         parser.add_argument("--force", action="store_true", help="try even if the memory looks too small")
         parser.add_argument("--list_rows", action="store_true", help="show the rows and their published figures")
+        parser.add_argument("--quiet", action="store_true", help="print the result and nothing else, but for warnings")
         for name, field in fields_of(self.config_class).items():
             help_text = field.metadata["help"].replace("%", "%%")
             if isinstance(field.default, bool):

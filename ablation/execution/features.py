@@ -151,11 +151,13 @@ class PrefixFeatures:
 
     def _run(self, batches: list[Batch], listener: Listener) -> None:
         """Take messages through the frozen blocks, chunk by chunk, and keep what is wanted of them."""
+        messages = sum(len(run.messages) for run in _runs([batches]))
+        listener.work_started("frozen prefix", messages, "messages")
         positions = sum(batch.end - batch.start for batch in batches)
-        listener.work_started("frozen prefix", positions * self._setup.plan.prefix_blocks, "position×block")
+        done = _MessagesDone(listener, messages, positions * self._setup.plan.prefix_blocks)
         for chunk in self._chunks(batches):
             states = self._workspace(chunk)
-            run_frozen_blocks(self._setup, self.messages.tokens, chunk, states, listener.work_advanced)
+            run_frozen_blocks(self._setup, self.messages.tokens, chunk, states, done.advance)
             if self._entry is not None:
                 self._entry.append(states)
             self._derive(chunk, states)
@@ -235,6 +237,24 @@ class PrefixFeatures:
     def states(self, rows: Tensor) -> Tensor:
         """(B, width, D) states that stand in these rows, given on the device."""
         return self._table[rows]
+
+
+class _MessagesDone:
+    """Tells of the frozen pass in messages. It goes block by block, so a message counts by its share of what is done.
+
+    Args:
+        messages: of the pass.
+        work: positions of the pass times blocks.
+    """
+
+    def __init__(self, listener: Listener, messages: int, work: int) -> None:
+        self._listener, self._messages, self._work, self._done = listener, messages, work, 0
+
+    def advance(self, positions: int) -> None:
+        """So many positions have gone through one more block."""
+        before = self._done * self._messages // self._work
+        self._done += positions
+        self._listener.work_advanced(self._done * self._messages // self._work - before)
 
 
 def _runs(stages: list[list[Batch]]) -> Iterator[PackedRun]:

@@ -58,11 +58,13 @@ class Answers:
     Attributes:
         counts: per split, over one last pass.
         logits, labels: per split but training, (N, C) and (N,) on the CPU, in the split's order.
+        majority: per split, what the label that most training examples have would get as the answer to all.
     """
 
     counts: Mapping[str, Count]
     logits: Mapping[str, Tensor]
     labels: Mapping[str, Tensor]
+    majority: Mapping[str, Count]
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from ablation.config.settings import ConfigError
 from ablation.results.log import (
     RUN_JSON,
     RUNS_FOLDER,
@@ -99,6 +101,30 @@ def task_of(record: Mapping[str, Any]) -> Any:
 
 def _by_time(record: Mapping[str, Any]) -> tuple[str, str]:
     return record["timestamp_utc"], record[HEADER_COLUMN]
+
+
+# ---- before training ----------------------------------------------------------------------------------------------
+
+
+def check_writable(results_dir: Path, task: Task) -> None:
+    """Find out by trying whether a run of the task can be kept below this folder. Nothing is left behind, and no file
+    is changed that another process may be using: what is tried is tried in a folder of its own.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    try:
+        for folder in (results_dir.absolute(), results_dir.absolute() / RUNS_FOLDER):
+            there = next(path for path in (folder, *folder.parents) if path.exists())
+            with TemporaryDirectory(dir=there, prefix=".trial-", ignore_cleanup_errors=True) as own:
+                below = Path(own, folder.relative_to(there))  # its names, too, may be what cannot be
+                below.mkdir(parents=True, exist_ok=True)
+                (below / RUN_JSON).write_bytes(b"{}")
+        if (csv := results_dir / task.csv_name).exists():
+            csv.open("ab").close()
+    except OSError as error:
+        problem = f"--results_dir {results_dir}: cannot be written to ({error.strerror or error}); give another folder"
+        raise ConfigError([problem]) from None
 
 
 # ---- rows that are missing -------------------------------------------------------------------------------------------

@@ -1,43 +1,45 @@
-"""What a person sees of a run: lines, and a progress bar where the output is a terminal."""
+"""What a person sees of a run that is going on: lines, and a progress bar where the output is a terminal."""
 
 from __future__ import annotations
 
 import sys
-import textwrap
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
-from ablation.commands import say
-from ablation.data.demo import DISCLAIMER
+from ablation.commands import tell
 from ablation.listener import Count, Listener, StepLosses
-from ablation.results.runs import as_record
-from ablation.results.task import Metric, Task
+
+# As tqdm has it, but never seconds per message: one rate can be compared with another.
+BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
 
 
 class Console(Listener):
-    """Prints what happens; bars go to standard error and only to a terminal, lines to standard output."""
+    """Prints what happens; bars go to standard error and only to a terminal, lines to standard output.
 
-    def __init__(self) -> None:
+    Args:
+        quiet: print nothing.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
         self._bar: tqdm | None = None
 
     def message(self, line: str) -> None:
+        if self._quiet:
+            return
         with tqdm.external_write_mode(file=sys.stdout):
-            say(line)
+            tell(line)
 
     def work_started(self, what: str, amount: int, unit: str) -> None:
-        self._bar = tqdm(total=amount, desc=what, unit=unit, unit_scale=amount > 100_000, leave=False, disable=None)
+        hidden = True if self._quiet else None  # None: where there is no terminal
+        self._bar = tqdm(total=amount, desc=what, unit=f" {unit}", leave=False, disable=hidden, bar_format=BAR)
 
     def work_advanced(self, amount: int) -> None:
         if self._bar is not None:
             self._bar.update(amount)
 
     def work_ended(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        self.close()
 
     def evaluated(self, losses: StepLosses) -> None:
         self.message(
@@ -47,40 +49,12 @@ class Console(Listener):
 
     def epoch_ended(self, epoch: int, train: Count, validation: Count) -> None:
         self.message(
-            f"Ep {epoch} done: training accuracy {train.accuracy:.2%}, validation accuracy {validation.accuracy:.2%}"
-            f" (over {train.total} and {validation.total} messages)"
+            f"Ep {epoch} done: training accuracy {train.accuracy:.2%}, validation {validation.accuracy:.2%}"
+            f" (of {train.total} and {validation.total})"
         )
 
-
-def summary(task: Task, rows: Sequence[Mapping[str, Any]], results_csv: Path) -> str:
-    """The rows of a run as appended, as a person reads them, published figures beside them where there are any."""
-    first, record = rows[0], as_record(rows)
-    evaluations = record.pop("evaluations", [{}])
-    wrap = textwrap.TextWrapper(110, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
-    is_published = bool(first["row"]) and not first["demo"]
-    published = task.published().get(str(first["row"])) if is_published else None
-    appended = "row" if len(rows) == 1 else f"{len(rows)} rows"
-    lines = [f"{appended} appended to {results_csv}:", wrap.fill(_settings(record))]
-    for row, evaluation in zip(rows, evaluations, strict=True):
-        own = _settings({name: evaluation[name] for name in task.evaluation_columns if name in evaluation})
-        lines += ["", f"{own:24}{'this run':>18}" + (f"{'published':>12}" if published else "")]
-        lines += [_metric_line(metric, row, published) for metric in task.metrics]
-    line = f"{'training time':24}{first['training_minutes']:>16.2f} min"
-    lines.append(
-        line + (f"{float(published['training_minutes']):>8.2f} min ({published['device']})" if published else "")
-    )
-    if first["demo"]:
-        lines.append(DISCLAIMER)
-    return "\n".join(lines)
-
-
-def _settings(values: Mapping[str, Any]) -> str:
-    return " ".join(f"{name}={'' if value is None else value}" for name, value in values.items())
-
-
-def _metric_line(metric: Metric, row: Mapping[str, Any], published: Mapping[str, str] | None) -> str:
-    if metric.split is None:
-        return f"{metric.title:24}{row[metric.name]:>18.4f}" + (f"{published[metric.name]:>12}" if published else "")
-    counts = f"({row[f'{metric.split}_correct']}/{row[f'{metric.split}_total']})"
-    line = f"{metric.title:24}{row[metric.name]:>8.2%} {counts:>11}"
-    return line + (f"{float(published[metric.name]):>10.2f} %" if published else "")
+    def close(self) -> None:
+        """Take away the bar of work that ended, or never will."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -68,8 +68,8 @@ def _plan(config: ExperimentConfig) -> list[str]:
     return [make_plan(config).describe().replace("plan: ", "plan                  ", 1)]
 
 
-def next_command(task: Task, config: ExperimentConfig) -> str:
-    """What to try after a demo run: the same with GPT-2 and the real messages, and what that will download."""
+def next_command(task: Task, config: ExperimentConfig) -> tuple[str, float]:
+    """What to try after a demo run: the same with GPT-2 and the real messages, and how many MB that will download."""
     settings = {name: value for name, value in identity(config).items() if name != "demo"}
     row, defaults = find_row(task.rows, config), type(config)()
     if row is not None:
@@ -82,14 +82,8 @@ def next_command(task: Task, config: ExperimentConfig) -> str:
     folders = [f"--{name} {shlex.quote(getattr(config, name))}" for name in ("models_dir", "data_dir")
                if getattr(config, name) != getattr(defaults, name)]  # fmt: skip
     command = " ".join([python_command(), task.command, typed(settings), *folders])
-    sizes = {kind: sum(file.size or 0 for _, file in files) / 1e6 for kind, files in files_to_fetch(real).items()}
-    parts = ", ".join(f"{kind} {size:.1f} MB" for kind, size in sizes.items())
-    return "\n".join(
-        [
-            f"next, with GPT-2 and the SMS Spam Collection: {' '.join(command.split())}",
-            f"to download, once: {parts or 'nothing'}",
-        ]
-    )
+    wanted = [file for files in files_to_fetch(real).values() for _, file in files]
+    return " ".join(command.split()), sum(file.size or 0 for file in wanted) / 1e6
 
 
 def _downloads(config: ExperimentConfig) -> list[str]:

@@ -27,10 +27,11 @@ from ablation.execution.naive import NaiveExecution
 from ablation.execution.planned import PlannedExecution
 from ablation.execution.setup import Setup, make_setup
 from ablation.files.needed import check_files
-from ablation.listener import Listener
+from ablation.listener import Count, Listener
 from ablation.process_state import process_state_kept
 from ablation.results.result import Answers, ExperimentResult, Facts, Timings
 from ablation.results.task import Task
+from ablation.run.finite import FiniteGuard
 from ablation.run.inputs import RunError, current, has_published_weights, open_weights, resolve_device
 from ablation.run.memory import GIGABYTE, feature_memory
 from ablation.run.recorded import RecordedUpdater
@@ -106,7 +107,7 @@ def run_experiment(task: Task, config: ExperimentConfig, listener: Listener | No
 
     Raises:
         ConfigError: the device or precision is not to be had here.
-        RunError: out of memory, no room for features, or steps that cannot be recorded.
+        RunError: out of memory, no room for features, steps that cannot be recorded, or a loss that is not finite.
         DataError, WeightsError, DownloadError: the data or the weights cannot be had or used.
     """
     listener = listener or Listener()
@@ -164,16 +165,17 @@ def _train_and_evaluate(
     device: torch.device,
     listener: Listener,
 ) -> ExperimentResult:
-    execution = prepared.execution
+    execution, guard = prepared.execution, FiniteGuard(config)
     loaders = make_loaders(prepared.splits, config.batch_size)
     with watch.part("training"):
         with watch.part("features"):
             execution.prepare(TRAINING_STAGE, listener)
-        history = train(task, execution, loaders, config, listener, new_updater=UPDATERS[config.execution])
+        new_updater = UPDATERS[config.execution]
+        history = train(task, execution, loaders, config, listener, new_updater=new_updater, guard=guard)
     listener.message(f"training time: {watch.parts['training'] / 60:.2f} minutes")
     with watch.part("features"):
         execution.prepare(EVALUATION_STAGE, listener)
-    answers = final_answers(task, execution, loaders)
+    answers = final_answers(task, execution, loaders, majority_label(prepared.splits), guard)
     seconds = watch.parts
     features = seconds["features"] if execution.features != "none" else 0.0
     return ExperimentResult(
@@ -190,16 +192,33 @@ def _train_and_evaluate(
     )
 
 
-def final_answers(task: Task, execution: Execution, loaders: dict[str, DataLoader]) -> Answers:
-    """One more pass over every split, in the task's order; each draws from the global generator."""
-    counts, logits, labels = {}, {}, {}
+def majority_label(splits: dict[str, EncodedMessages]) -> int:
+    """The label that most training messages have; of two the first."""
+    counts = torch.bincount(splits["train"].labels).tolist()
+    return counts.index(max(counts))
+
+
+def final_answers(
+    task: Task, execution: Execution, loaders: dict[str, DataLoader], most: int, guard: FiniteGuard
+) -> Answers:
+    """One more pass over every split, in the task's order; each draws from the global generator.
+
+    Args:
+        most: the label that most training messages have.
+
+    Raises:
+        RunError: the logits are not finite.
+    """
+    counts, logits, labels, majority = {}, {}, {}, {}
     for split in task.splits:
         indices, split_logits = predict(execution, split, loaders[split])
+        guard.check_logits(split, split_logits)
         split_labels = execution.labels(split, indices)
         counts[split] = task.correct(split_logits, split_labels)
+        majority[split] = Count(int((split_labels == most).sum()), len(split_labels))
         if split != "train":  # which is shuffled
             logits[split], labels[split] = split_logits.cpu(), split_labels.cpu()
-    return Answers(counts, logits, labels)
+    return Answers(counts, logits, labels, majority)
 
 
 # ---- failures --------------------------------------------------------------------------------------------------------

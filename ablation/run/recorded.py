@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -22,7 +22,7 @@ from ablation.execution.plan import make_plan
 from ablation.execution.planned import PlannedExecution
 from ablation.results.task import Task
 from ablation.run.inputs import RunError
-from ablation.run.training import Updater, loss_of_batches
+from ablation.run.training import Updater, backward
 
 COMPUTED_FIRST = 3  # steps of a shape before it is recorded: what libraries set up at first use is no part of a step
 
@@ -80,6 +80,20 @@ class CudaGraphs:
         return graph.replay
 
 
+@dataclass(frozen=True)
+class _Recorded:
+    """A recorded step.
+
+    Attributes:
+        places: where it reads what differs between steps.
+        losses: the one vector that it writes its batches' losses to.
+    """
+
+    places: dict[str, Tensor]
+    replay: Callable[[], None]
+    losses: list[Tensor]
+
+
 class RecordedUpdater(Updater):
     """What :class:`Updater` does, from recordings as far as shapes allow; up to rounding where the planned execution
     would cut the batches between two updates into several.
@@ -101,28 +115,30 @@ class RecordedUpdater(Updater):
         self._planned = execution
         self._recorder = new_recorder() if execution.has_one_length("train") else None
         self._computed: Counter[int] = Counter()  # per number of messages, how many steps
-        self._recorded: dict[int, tuple[dict[str, Tensor], Callable[[], None]]] = {}
+        self._recorded: dict[int, _Recorded] = {}
 
-    def __call__(self, batches: list[Tensor]) -> None:
+    def __call__(self, batches: list[Tensor]) -> list[Tensor]:
         if self._recorder is None:
-            super().__call__(batches)
-            return
+            return super().__call__(batches)
         indices = torch.cat(batches)
         inputs = {**self._planned.inputs("train", indices), "labels": self._planned.labels("train", indices)}
         count = len(indices)
         if self._computed[count] < COMPUTED_FIRST:
             self._computed[count] += 1
             with self._recorder.aside():
-                self._compute(inputs)
-            return
+                return [self._compute(inputs)]
         if count not in self._recorded:
-            places = {name: value.clone() for name, value in inputs.items()}
-            with self._capturable():
-                self._recorded[count] = places, self._recorder.record(partial(self._compute, places))
-        places, replay = self._recorded[count]
-        for name, place in places.items():
+            self._recorded[count] = self._record(self._recorder, inputs)
+        step = self._recorded[count]
+        for name, place in step.places.items():
             place.copy_(inputs[name])
-        replay()
+        step.replay()
+        return [step.losses[0].clone()]  # the next replay writes its own there
+
+    def _record(self, recorder: Recorder, inputs: dict[str, Tensor]) -> _Recorded:
+        places, losses = {name: value.clone() for name, value in inputs.items()}, list[Tensor]()
+        with self._capturable():
+            return _Recorded(places, recorder.record(lambda: losses.append(self._compute(places))), losses)
 
     @contextmanager
     def _capturable(self) -> Iterator[None]:
@@ -133,9 +149,10 @@ class RecordedUpdater(Updater):
         for group in self._optimizer.param_groups:
             group["capturable"] = False
 
-    def _compute(self, inputs: dict[str, Tensor]) -> None:
+    def _compute(self, inputs: dict[str, Tensor]) -> Tensor:
         size = self._config.batch_size
         logits, labels = self._planned.suffix(inputs).split(size), inputs["labels"].split(size)
-        loss_of_batches(self._task, logits, labels, self._config).backward()
+        losses = backward(self._task, logits, labels, self._config)
         self._optimizer.step()
         self._optimizer.zero_grad()
+        return losses

@@ -7,6 +7,7 @@ generator, one or two per pass over a loader, is the published script's and deci
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -20,8 +21,9 @@ from ablation.execution.base import Execution
 from ablation.listener import Count, Listener, StepLosses
 from ablation.results.result import History
 from ablation.results.task import Task
+from ablation.run.finite import FiniteGuard
 
-EVALUATED = ("train", "validation")  # while training, in this order: each pass draws from the global generator
+EVALUATED = ("train", "validation")  # while training, in this order
 
 
 def make_optimizer(parameters: list[torch.nn.Parameter], config: ExperimentConfig) -> torch.optim.Optimizer:
@@ -33,12 +35,11 @@ def make_optimizer(parameters: list[torch.nn.Parameter], config: ExperimentConfi
         return adamw()
 
 
-def loss_of_batches(
-    task: Task, logits: Iterable[Tensor], labels: Iterable[Tensor], config: ExperimentConfig
-) -> Tensor:
-    """The sum of the batches' losses, each divided by ``accumulation_steps``."""
-    losses = [task.loss(*pair, config) for pair in zip(logits, labels, strict=True)]
-    return torch.stack(losses).sum() / config.accumulation_steps
+def backward(task: Task, logits: Iterable[Tensor], labels: Iterable[Tensor], config: ExperimentConfig) -> Tensor:
+    """Add the gradients of some batches' losses, each divided by ``accumulation_steps``; returns the losses (k,)."""
+    losses = torch.stack([task.loss(*pair, config) for pair in zip(logits, labels, strict=True)])
+    (losses.sum() / config.accumulation_steps).backward()
+    return losses.detach()
 
 
 @torch.inference_mode()
@@ -61,12 +62,39 @@ def predict(
     return torch.cat(batches), torch.cat(execution.logits(split, batches))
 
 
-def count_correct(
-    task: Task, execution: Execution, split: str, loader: DataLoader, max_batches: int | None = None
-) -> Count:
-    """How many of the examples of those batches are answered correctly."""
-    indices, logits = predict(execution, split, loader, max_batches)
-    return task.correct(logits, execution.labels(split, indices))
+@dataclass(frozen=True)
+class Evaluator:
+    """The evaluations of a run under training; each pass draws from the global generator, the training split first."""
+
+    task: Task
+    execution: Execution
+    loaders: dict[str, DataLoader]
+    config: ExperimentConfig
+    guard: FiniteGuard
+
+    def losses(self, epoch: int, step: int) -> StepLosses:
+        """Of the first ``eval_iter`` batches of each split, after a step.
+
+        Raises:
+            RunError: one of them, or one before, is not finite.
+        """
+        self.guard.read()  # evaluating waits for the device anyway
+        found = [mean_loss(self.task, self.execution, split, self.loaders[split], self.config) for split in EVALUATED]
+        return self.guard.checked(StepLosses(epoch, step, *found))
+
+    def counts(self) -> tuple[Count, Count]:
+        """Right answers among the first ``eval_iter`` batches of each split.
+
+        Raises:
+            RunError: the logits are not finite, or a loss before was not.
+        """
+        train, validation = map(self._count, EVALUATED)
+        return train, validation
+
+    def _count(self, split: str) -> Count:
+        indices, logits = predict(self.execution, split, self.loaders[split], self.config.eval_iter)
+        self.guard.check_logits(split, logits)
+        return self.task.correct(logits, self.execution.labels(split, indices))
 
 
 class Updater:
@@ -77,14 +105,19 @@ class Updater:
     ) -> None:
         self._task, self._execution, self._optimizer, self._config = task, execution, optimizer, config
 
-    def __call__(self, batches: list[Tensor]) -> None:
-        """Add up the gradients of some batches (B,) of training examples, and let the optimizer step."""
-        execution = self._execution
+    def __call__(self, batches: list[Tensor]) -> list[Tensor]:
+        """Add up the gradients of some batches (B,) of training examples, and let the optimizer step.
+
+        Returns:
+            The losses of the batches in their order, as vectors on the device; nothing has waited for them.
+        """
+        execution, losses = self._execution, []
         for group in [batches] if execution.joins_batches else [[batch] for batch in batches]:
             labels = [execution.labels("train", batch) for batch in group]
-            loss_of_batches(self._task, execution.logits("train", group), labels, self._config).backward()
+            losses.append(backward(self._task, execution.logits("train", group), labels, self._config))
         self._optimizer.step()
         self._optimizer.zero_grad()
+        return losses
 
 
 def train(
@@ -95,39 +128,42 @@ def train(
     listener: Listener,
     new_optimizer: Callable[[list[torch.nn.Parameter], ExperimentConfig], torch.optim.Optimizer] = make_optimizer,
     new_updater: Callable[[Task, Any, torch.optim.Optimizer, ExperimentConfig], Updater] = Updater,
+    guard: FiniteGuard | None = None,
 ) -> History:
     """Train for the configured epochs or exactly ``max_steps`` batches, evaluating as the published script does.
 
     Steps count batches from 0 over all epochs. The optimizer steps on every ``accumulation_steps``-th batch of an epoch
     and on its last. The gradients of the batches between two updates are computed when the second is due, because the
     parameters do not change in between.
+
+    Raises:
+        RunError: a loss or a logit is not finite.
     """
     torch.manual_seed(config.effective_order_seed)
     update = new_updater(task, execution, new_optimizer(execution.trainable_parameters(), config), config)
+    evaluator = Evaluator(task, execution, loaders, config, guard or FiniteGuard(config))
     history, batches_per_epoch = History(), len(loaders["train"])
     total_steps = min(config.num_epochs * batches_per_epoch, config.max_steps or float("inf"))
-    listener.work_started("training", int(total_steps), "batch")
+    listener.work_started("training", int(total_steps), "batches")
     for epoch in range(config.num_epochs):
         waiting: list[Tensor] = []
         for number, batch in enumerate(loaders["train"], start=1):
             is_last = number == batches_per_epoch or history.steps + 1 == total_steps
             waiting.append(batch)
             if is_last or number % config.accumulation_steps == 0:
-                update(waiting)
+                evaluator.guard.note(update(waiting))
                 waiting = []
                 history.updates += 1
             history.examples_seen += len(batch)
             listener.work_advanced(1)
             if history.steps % config.eval_freq == 0:
-                losses = [mean_loss(task, execution, split, loaders[split], config) for split in EVALUATED]
-                history.evaluations.append(StepLosses(epoch + 1, history.steps, *losses))
+                history.evaluations.append(evaluator.losses(epoch + 1, history.steps))
                 listener.evaluated(history.evaluations[-1])
             history.steps += 1
             if is_last:
                 break
-        counts = [count_correct(task, execution, split, loaders[split], config.eval_iter) for split in EVALUATED]
-        history.epoch_counts.append((counts[0], counts[1]))
-        listener.epoch_ended(epoch + 1, *counts)
+        history.epoch_counts.append(evaluator.counts())
+        listener.epoch_ended(epoch + 1, *history.epoch_counts[-1])
         if history.steps == total_steps:
             break
     listener.work_ended()

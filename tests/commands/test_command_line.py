@@ -9,7 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,15 @@ from ablation.commands import interrupt_on_signals, interrupts_held
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.flags import EXPERIMENTS
 from ablation.data.demo import DISCLAIMER, SHORT_DISCLAIMER, WEIGHTS
-from ablation.environment import PACKAGES
+from ablation.environment import PACKAGES, python_command
 from ablation.files.needed import check_files
 from ablation.files.published import vocabulary_files
 from ablation.results import log
+from ablation.results.runs import check_writable
 from ablation.run.dry_run import next_command
 from ablation.tasks import __main__ as tasks_command
 from ablation.tasks.spam import SPAM
+from tests.support.terminal import a_terminal
 from tests.support.tiny import few_demo_messages
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -90,9 +92,13 @@ def test_a_demo_run_from_end_to_end(tmp_path: Path, environment: dict[str, str])
     output = done.stdout.decode()
     assert output.count(DISCLAIMER) == 2  # at the beginning, and beside the figures
     assert "published" not in output.replace(DISCLAIMER, "")
-    last = output[output.index("next, with GPT-2") :].splitlines()
-    assert last[0].endswith("python additional_experiments.py --row 2")
-    assert last[1:] == ["to download, once: weights 548.1 MB, messages 0.2 MB, vocabulary 1.5 MB"]
+    _, *steps = output[output.index("next:\n") :].splitlines()
+    assert [step.split("  ", 2)[1].strip() for step in steps] == ["all results", "with GPT-2 (550 MB)", "what to beat"]
+    assert [step.partition("python ")[2] for step in steps] == [
+        "report.py --results_dir results/demo",
+        "additional_experiments.py --row 2",
+        "baselines.py --demo --results_dir results/demo",
+    ]
 
     (row,) = rows(tmp_path / "results" / "demo")
     assert (row["row"], row["demo"], row["model_size"]) == ("2", "True", "gpt2-small (124M)")
@@ -105,6 +111,35 @@ def test_a_demo_run_from_end_to_end(tmp_path: Path, environment: dict[str, str])
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["demo"]
 
 
+def test_a_quiet_run_prints_its_result_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ablation.data.spam.read_demo_messages", few_demo_messages)
+    command = [*QUICK, "--quiet", "--lora_rank", "4", "--results_dir", str(tmp_path)]
+    assert additional_experiments.main(command) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("result: demo, variant ") and said.out.splitlines()[-1].startswith("full record: ")
+    assert said.err.startswith("warning: --lora_rank has no effect ")  # what is wrong is no chatter
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_nothing_is_wider_than_the_terminal(
+    columns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for commands and paths, which have lines of their own."""
+    monkeypatch.setattr("ablation.data.spam.read_demo_messages", few_demo_messages)
+    monkeypatch.chdir(tmp_path)
+    run = [*QUICK, "--no_padding", "--batch_size", "1", "--lora_rank", "4", "--save_model"]
+    offline = ["--offline", "--models_dir", str(tmp_path), "--data_dir", str(tmp_path)]
+    for command, status in ((run, 0), (["--row", "5", "--dry_run"], 0), (offline, 1)):
+        with a_terminal(columns) as terminal:
+            assert additional_experiments.main(command) == status
+        lines = re.split("[\r\n]", terminal.getvalue())
+        assert max(map(len, lines)) > columns // 2
+        wide = [line.strip() for line in lines if len(line) > columns]
+        assert all(" " not in line or line.startswith(f"{python_command()} ") for line in wide), wide
+
+
 def test_two_runs_two_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -115,7 +150,7 @@ def test_two_runs_two_rows(
     assert (first["seed"], second["seed"]) == ("123", "124")
     assert first["row"] == second["row"] == ""  # its own --context_length and --max_steps
     assert first["config_hash"] != second["config_hash"]
-    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next, ")]
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  with GPT-2")]
     own = "--context_length 16 --eval_iter 1 --max_steps 2"
     assert [line.partition("additional_experiments.py ")[2] for line in said] == [own, f"{own} --seed 124"]
     for line in said:  # it can be typed
@@ -127,7 +162,7 @@ def test_a_kept_model_names_the_command_that_uses_it(
 ) -> None:
     monkeypatch.setattr("ablation.data.spam.read_demo_messages", few_demo_messages)
     assert additional_experiments.main([*QUICK, "--save_model", "--results_dir", str(tmp_path)]) == 0
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("model kept")]
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  ask the model")]
     command = shlex.split(line.partition("classify.py ")[2])
     assert classify.main(command) == 0
     assert capsys.readouterr().out.startswith(("ham", "spam"))
@@ -147,11 +182,11 @@ def test_a_kept_model_names_the_command_that_uses_it(
     ids=str,
 )  # fmt: skip
 def test_what_comes_next_is_the_same_experiment(flags: dict[str, Any], expected: str) -> None:
-    first, second = next_command(SPAM, ExperimentConfig(demo=True, models_dir="nowhere", **flags)).splitlines()
-    assert first.partition("additional_experiments.py ")[2].replace(" --models_dir nowhere", "") == expected or (
-        expected == "" and first.endswith("additional_experiments.py --models_dir nowhere")
+    command, megabytes = next_command(SPAM, ExperimentConfig(demo=True, models_dir="nowhere", **flags))
+    assert command.partition("additional_experiments.py ")[2].replace(" --models_dir nowhere", "") == expected or (
+        expected == "" and command.endswith("additional_experiments.py --models_dir nowhere")
     )
-    assert ("weights" in second) == ("weights" not in flags or expected == "")
+    assert (megabytes > 500) == ("weights" not in flags or expected == "")  # its weights; of random ones there are none
 
 
 def test_an_offline_run_names_all_it_lacks_at_once(
@@ -353,6 +388,38 @@ def test_a_results_folder_that_cannot_be_written_is_refused_before_training(
     for folder in (closed, closed / "results"):
         with pytest.raises(ConfigError, match=rf"--results_dir {folder}: {closed} cannot be written to"):
             EXPERIMENTS.configure({"demo": True, "results_dir": str(folder)})
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder where nobody may write")
+@pytest.mark.parametrize("main", [additional_experiments.main, baselines.main])
+def test_a_folder_that_takes_nothing_is_found_before_training(
+    main: Callable[[list[str]], int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For root the system calls it one that can be written to; only who tries knows."""
+    monkeypatch.setattr("os.access", lambda path, mode: True)
+    monkeypatch.setattr("ablation.data.spam.read_demo_messages", None)
+    assert main(["--demo", "--results_dir", "/proc/x"]) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"error: --results_dir /proc/x: cannot be written to \(.+\); give another folder", error)
+
+
+def test_to_try_a_folder_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_writable(tmp_path / "new" / "results", SPAM)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr("ablation.data.spam.read_demo_messages", few_demo_messages)
+    assert additional_experiments.main([*QUICK, "--quiet", "--results_dir", str(tmp_path)]) == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    check_writable(tmp_path, SPAM)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert sum(path.is_dir() for path in tmp_path.rglob("*")) == 2  # runs, and the run
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "results"])
+def test_what_else_keeps_a_run_from_being_kept(name: str, tmp_path: Path) -> None:
+    """A name that is too long; a folder in place of the rows' file."""
+    (tmp_path / "results" / SPAM.csv_name).mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"--results_dir \S+: cannot be written to \(.*\); give another folder"):
+        check_writable(tmp_path / name, SPAM)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from ablation.results.log import RUN_JSON, RUNS_FOLDER, ResultsError
 from ablation.results.read import read_results
 from ablation.results.run_folder import save_result
 from ablation.results.runs import rebuild
-from ablation.run.console import summary
 from ablation.run.dry_run import describe
 from ablation.run.experiment import run_experiment
+from ablation.run.summary import Summary
 from ablation.sweep.plan import plan_runs
 from ablation.tasks import __main__ as tasks_command
 from ablation.tasks.registry import TASKS
@@ -92,12 +93,14 @@ def test_its_results_are_rebuilt_beside_those_of_other_tasks(
 
 def test_a_person_sees_its_metrics(tmp_path: Path) -> None:
     config = toy_config(tmp_path)
-    found = save_result(TOY, run_experiment(TOY, config))
-    text = summary(TOY, found, tmp_path / TOY.csv_name)
-    assert text.startswith(f"2 rows appended to {tmp_path / TOY.csv_name}:")
+    result = run_experiment(TOY, config)
+    found = save_result(TOY, result)
+    text = Summary.of(TOY, config, found, result.answers.majority).describe()
+    assert f"\n2 rows appended to {tmp_path / TOY.csv_name}\n" in text
+    assert text.count("standing: the only configuration") == 2  # among those judged on the same
     for row in found:
         assert f"judged_on={row['judged_on']}" in text
-        assert f"errors per sentence{row['errors']:>23.4f}" in text
+        assert re.search(rf"^  errors per sentence +{row['errors']:.4f}$", text, re.MULTILINE)
     assert "test accuracy" not in text and "published" not in text
     assert "differs from row 1" in describe(TOY, config)
 

@@ -1,0 +1,50 @@
+"""What to do after a run: at most three commands, each as it can be typed, with the user's own folders."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ablation.config.experiment import RESULTS_DIR
+from ablation.environment import python_command
+from ablation.run.dry_run import next_command
+from ablation.run.summary import Summary
+
+MOST = 3
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to do, in a few words, and the command that does it."""
+
+    what: str
+    command: str
+
+
+def next_steps(summary: Summary) -> list[Step]:
+    """What a finished run suggests, the nearest first."""
+    task, config = summary.task, summary.config
+    results = "" if config.results_dir == RESULTS_DIR else f" --results_dir {shlex.quote(config.results_dir)}"
+    steps = [Step("all results", f"{python_command()} report.py{results}")]
+    if config.save_model:
+        folder = shlex.quote(str(summary.folder))
+        steps.append(Step("ask the model", f'{python_command()} classify.py --model {folder} "a message"'))
+    if config.demo:
+        command, megabytes = next_command(task, config)
+        steps.append(Step(f"with GPT-2 ({megabytes:.0f} MB)" if megabytes else "with GPT-2", command))
+    if task.baselines and not summary.baselines:
+        data = "" if config.data_dir == type(config)().data_dir else f" --data_dir {shlex.quote(config.data_dir)}"
+        flags = " --demo" if config.demo else data
+        steps.append(Step("what to beat", f"{python_command()} baselines.py{flags}{results}"))
+    return steps[:MOST]
+
+
+def show_steps(steps: Sequence[Step], width: int | None) -> str:
+    """A line per step; where that would be wider than ``width``, the command stands on a line of its own."""
+    longest = max(len(step.what) for step in steps)
+    lines = ["next:"]
+    for step in steps:
+        line = f"  {step.what:{longest}}  {step.command}"
+        lines += [line] if width is None or len(line) <= width else [f"  {step.what}", f"  {step.command}"]
+    return "\n".join(lines)

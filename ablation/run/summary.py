@@ -1,0 +1,196 @@
+"""What a finished run comes to, as a person reads it: its figures, what they are compared with, and where they stand.
+
+The run's whole record is in its folder; here is what somebody who has just waited for it wants to know first.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ablation.config.experiment import ExperimentConfig, variant_settings
+from ablation.config.flags import typed
+from ablation.data.demo import DISCLAIMER
+from ablation.listener import Count
+from ablation.results.log import RUN_JSON, RUNS_FOLDER
+from ablation.results.read import FinishedRun, as_row, read_results
+from ablation.results.task import Metric, Task
+from ablation.words import duration
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a run's figures are compared with.
+
+    Attributes:
+        title: over their column.
+        cells: the figures, by the name of the metric.
+        time: how long that took; empty if it is not known.
+        note: in words, what they are of.
+    """
+
+    title: str
+    cells: Mapping[str, str]
+    time: str = ""
+    note: str = ""
+
+
+NOTHING = Beside("", {})
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A finished run, its rows as appended, and the results that it is now one of.
+
+    Attributes:
+        majority: per split, what answering always alike would get.
+        others: the runs of the results on the same examples; this run is one of them.
+    """
+
+    task: Task
+    config: ExperimentConfig
+    rows: Sequence[Mapping[str, Any]]
+    majority: Mapping[str, Count]
+    others: Sequence[FinishedRun]
+
+    @classmethod
+    def of(
+        cls, task: Task, config: ExperimentConfig, rows: Sequence[Mapping[str, Any]], majority: Mapping[str, Count]
+    ) -> Summary:
+        """Look at the results folder of the configuration."""
+        try:
+            found, _ = read_results(Path(config.results_dir), task)
+        except OSError:  # the run is kept, whoever may read it
+            found = []
+        alike = [run for run in found if run["data_digest"] == rows[0]["data_digest"]]
+        return cls(task, config, rows, majority, alike)
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.config.results_dir) / RUNS_FOLDER / str(self.rows[0]["run_id"])
+
+    @property
+    def baselines(self) -> list[FinishedRun]:
+        return [run for run in self.others if run.is_baseline]
+
+    def describe(self) -> str:
+        """As lines for a person."""
+        beside, lines = self._beside(), [f"result: {self._name()}"]
+        for row in self.rows:
+            lines += [self._table(row, beside), *self._standing(row)]
+        csv = Path(self.config.results_dir) / self.task.csv_name
+        appended = "row" if len(self.rows) == 1 else f"{len(self.rows)} rows"
+        return "\n".join(
+            [
+                *lines,
+                *([beside.note] if beside.note else []),
+                *([DISCLAIMER] if self.config.demo else []),
+                f"{appended} appended to {csv}",
+                f"full record: {self.folder / RUN_JSON}",
+            ]
+        )
+
+    def _name(self) -> str:
+        """Which experiment it was."""
+        row, seed = self.rows[0]["row"], f"seed {self.config.seed}"
+        settings = {name: value for name, value in variant_settings(self.config).items() if name != "demo"}
+        if self.config.order_seed is not None:
+            seed += f" (order {self.config.order_seed})"
+        name = f"row {row}" if row else f"variant {typed(settings) or 'by its weights or messages'}"
+        return f"{'demo, ' if self.config.demo else ''}{name}, {seed}"
+
+    # ---- what it is compared with ------------------------------------------------------------------------------------
+
+    def _beside(self) -> Beside:
+        """The published row, where the run is one; else the best of the baselines in the results; else the simplest of
+        them all."""
+        row = self.rows[0]["row"]
+        published = self.task.published().get(str(row)) if row and not self.config.demo else None
+        if published is not None:
+            cells = {metric.name: f"{published[metric.name]} %" for metric in self.task.metrics if metric.split}
+            return Beside("published", cells, f"{published['training_minutes']} min ({published['device']})")
+        if self.baselines:
+            return self._best_baseline()
+        cells = {
+            metric.name: _percent(self.majority[metric.split])
+            for metric in self.task.metrics
+            if metric.split is not None and metric.split in self.majority
+        }
+        note = "majority: the label that most training examples have, given as the answer to all"
+        return Beside("majority", cells, note=note) if cells else NOTHING
+
+    def _best_baseline(self) -> Beside:
+        """The one that is best on the split that chooses."""
+        choosing = next(
+            (metric for metric in self.task.metrics if metric.split == self.task.splits[-2]), self.task.headline
+        )
+        best = max(self.baselines, key=lambda run: _goodness(choosing, run.values[choosing.name]))
+        cells = {metric.name: _value(metric, best.values[metric.name]) for metric in self.task.metrics}
+        what = self.task.baselines.get(best["row"], "")
+        note = f"{best['row']}: {what}; of the cheap baselines in these results the best on {choosing.split}"
+        return Beside(best["row"], cells, duration(60 * best.training_minutes), note)
+
+    # ---- the figures -------------------------------------------------------------------------------------------------
+
+    def _table(self, row: Mapping[str, Any], beside: Beside) -> str:
+        settings = " ".join(f"{name}={row[name]}" for name in self.task.evaluation_columns)
+        lines = [(settings, "this run", "", beside.title)]
+        for metric in self.task.metrics:
+            counts = ""
+            if metric.split is not None:
+                counts = f"{row[f'{metric.split}_correct']:,} of {row[f'{metric.split}_total']:,}"
+            lines.append((metric.title, _value(metric, row[metric.name]), counts, beside.cells.get(metric.name, "")))
+        lines.append(("training time", duration(60 * row["training_minutes"]), "", beside.time))
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        return "\n".join(
+            f"  {name:{widths[0]}}{own:>{widths[1] + 3}}{count:>{widths[2] + 3}}{other:>{widths[3] + 3}}".rstrip()
+            for name, own, count, other in lines
+        )
+
+    # ---- where it stands ---------------------------------------------------------------------------------------------
+
+    def _standing(self, row: Mapping[str, Any]) -> list[str]:
+        """The run's place among the configurations on the same examples, seeds averaged; baselines do not count."""
+        metric = self.task.headline
+        evaluation = {name: str(row[name]) for name in self.task.evaluation_columns}
+        values: dict[str, list[FinishedRun]] = {}
+        for run in self.others:
+            if not run.is_baseline and run.evaluation == evaluation:
+                values.setdefault(run.key, []).append(run)
+        own = next((runs for runs in values.values() if any(r["run_id"] == row["run_id"] for r in runs)), None)
+        if own is None:  # somebody took it away
+            return []
+        if len(values) == 1:
+            return ["standing: the only configuration in these results so far"]
+        means = {id(runs): _goodness(metric, statistics.fmean(r.values[metric.name] for r in runs))
+                 for runs in values.values()}  # fmt: skip
+        better = sum(mean > means[id(own)] for mean in means.values())
+        best = max(values.values(), key=lambda runs: means[id(runs)])
+        text = f"standing: place {better + 1} of {len(values)} configurations in these results by {metric.title}"
+        if any(len(runs) > 1 for runs in values.values()):
+            text += ", the mean over seeds"
+        if better:
+            text += f"; first is {_name_of(best[0])} with {_value(metric, abs(means[id(best)]))}"
+        return [text]
+
+
+def _goodness(metric: Metric, value: float) -> float:
+    """Larger for the better one."""
+    return value if metric.more_is_better else -value
+
+
+def _percent(count: Count) -> str:
+    return f"{100 * count.accuracy:.2f} %"
+
+
+def _value(metric: Metric, value: float) -> str:
+    """A share in percent, anything else as it is."""
+    return f"{metric.scale * value:.2f} %" if metric.split is not None else f"{value:.4f}"
+
+
+def _name_of(run: FinishedRun) -> str:
+    as_published = as_row(run)
+    return f"row {as_published.row}" if as_published.row else f"variant {typed(as_published.settings)}"
