@@ -14,8 +14,9 @@ from ablation.config.flags import EXPERIMENTS
 from ablation.environment import python_command, require_packages
 
 
-def experiment(config: ExperimentConfig, *, force: bool) -> None:
+def experiment(config: ExperimentConfig, *, force: bool, progress_file: str | None) -> None:
     """Run, append the row, show it."""
+    from ablation.listener import Listeners
     from ablation.results.log import RUNS_FOLDER
     from ablation.results.run_folder import save_result
     from ablation.results.runs import complete
@@ -24,6 +25,7 @@ def experiment(config: ExperimentConfig, *, force: bool) -> None:
     from ablation.run.experiment import run_experiment
     from ablation.run.inputs import resolve_device
     from ablation.run.memory import check_memory
+    from ablation.run.progress_file import progress_told
     from ablation.tasks.spam import SPAM
 
     device = resolve_device(config)
@@ -32,7 +34,8 @@ def experiment(config: ExperimentConfig, *, force: bool) -> None:
     results_dir = Path(config.results_dir)
     for repaired in complete(results_dir, SPAM):  # what is wrong with the results is better known before training
         say(f"warning: {repaired}", sys.stderr)
-    result = run_experiment(SPAM, config, Console())
+    with progress_told(progress_file) as told:
+        result = run_experiment(SPAM, config, Listeners(Console(), told))
     with interrupts_held("the run had ended before, and its row is in the results"):
         rows = save_result(SPAM, result)
         say(summary(SPAM, rows, results_dir / SPAM.csv_name))
@@ -57,7 +60,7 @@ def run(config: ExperimentConfig, options: Mapping[str, Any]) -> int:
         if options.get("dry_run"):
             say(describe(SPAM, config))
         else:
-            experiment(config, force=options.get("force", False))
+            experiment(config, force=options.get("force", False), progress_file=options.get("progress_file"))
     except EXPECTED_FAILURES as error:
         return fail([str(error)])
     return FINISHED

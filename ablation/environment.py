@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import subprocess
 import sys
 from functools import cache
@@ -38,6 +39,13 @@ def python_command() -> str:
     if sys.prefix != sys.base_prefix and Path(sys.executable).is_relative_to(Path.cwd()):
         return str(Path(sys.executable).relative_to(Path.cwd()))
     return "python"
+
+
+def report_command(results_dir: str, data_dir: str) -> str:
+    """The command that reports on these results, as a person types it."""
+    places = {"results_dir": (results_dir, "results"), "data_dir": (data_dir, "data")}
+    flags = [part for name, (own, usual) in places.items() if own != usual for part in (f"--{name}", own)]
+    return f"{python_command()} {shlex.join(['report.py', *flags])}"
 
 
 def how_to_restore(otherwise: str = "restore it") -> str:

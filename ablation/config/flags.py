@@ -16,7 +16,8 @@ from ablation.config.experiment import ExperimentConfig
 from ablation.config.rows import ROWS
 from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR, CommonSettings, ConfigError, fields_of
 
-COMMAND_OPTIONS = ("row", "dry_run", "force")
+COMMAND_OPTIONS = ("row", "dry_run", "force", "progress_file")
+FORCE = "try even if the memory looks too small"
 
 
 class Parser(argparse.ArgumentParser):
@@ -56,17 +57,25 @@ class CommandLine:
         parser.add_argument(
             "--dry_run", action="store_true", help="say what would be done and downloaded; load nothing"
         )
-        parser.add_argument("--force", action="store_true", help="try even if the memory looks too small")
+        parser.add_argument("--force", action="store_true", help=FORCE)
+        parser.add_argument("--progress_file", help=argparse.SUPPRESS)  # a sweep's: where to say how far the run is
+        self.add_settings(parser)
+        return parser
+
+    def add_settings(self, parser: argparse._ActionsContainer, without: Iterable[str] = ()) -> None:
+        """The flags that are settings; none of them has a value where it was not given."""
         for name, field in fields_of(self.config_class).items():
             help_text = field.metadata["help"].replace("%", "%%")
+            given: dict[str, Any] = {"default": argparse.SUPPRESS}
             if isinstance(field.default, bool):
-                parser.add_argument(f"--{name}", action="store_true", help=help_text)
+                given |= {"action": "store_true", "help": help_text}
             else:
                 default = "" if field.default is None else f" (default: {field.default})"
                 choices = field.metadata["choices"]
                 metavar = f"{{{','.join(choices)}}}" if choices else "VALUE"
-                parser.add_argument(f"--{name}", metavar=metavar, help=help_text + default)
-        return parser
+                given |= {"metavar": metavar, "help": help_text + default}
+            if name not in without:
+                parser.add_argument(f"--{name}", **given)
 
     def read(self, arguments: Sequence[str] | None = None) -> tuple[Any, list[str], dict[str, Any]]:
         """The configuration that a command line means, remarks on it, and the command's own options.

@@ -28,7 +28,7 @@ from ablation.execution.layout import Batch, PackedRun, chunks, lay_out
 from ablation.execution.plan import Start
 from ablation.execution.setup import Setup
 from ablation.execution.single_query import is_plain, normalise
-from ablation.listener import Listener
+from ablation.listener import FROZEN_PASS, Listener
 from ablation.model.readout import read
 
 ALGORITHM = 2  # raised whenever the frozen prefix is computed in another way, so that older entries are left alone
@@ -152,7 +152,7 @@ class PrefixFeatures:
     def _run(self, batches: list[Batch], listener: Listener) -> None:
         """Take messages through the frozen blocks, chunk by chunk, and keep what is wanted of them."""
         positions = sum(batch.end - batch.start for batch in batches)
-        listener.work_started("frozen prefix", positions * self._setup.plan.prefix_blocks, "position×block")
+        listener.work_started(FROZEN_PASS, positions * self._setup.plan.prefix_blocks, "position×block")
         for chunk in self._chunks(batches):
             states = self._workspace(chunk)
             run_frozen_blocks(self._setup, self.messages.tokens, chunk, states, listener.work_advanced)

@@ -49,6 +49,12 @@ def resolve_device(config: ExperimentConfig) -> torch.device:
     return torch.device(name)
 
 
+def thread_count(config: ExperimentConfig) -> int | None:
+    """The CPU threads that a run sets itself; None where PyTorch chooses."""
+    # The miniature's matrices are too small to share: a second thread would mostly wait, and slow down the first.
+    return 1 if config.threads is None and config.model_in_use == NANO else config.threads
+
+
 def open_tokenizer(config: ExperimentConfig) -> tiktoken.Encoding:
     """The encoding of the model in use; fetches its vocabulary if that is missing."""
     if config.model_in_use == NANO:

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from ablation.config.experiment import ExperimentConfig
 from ablation.execution.base import Execution
-from ablation.listener import Count, Listener, StepLosses
+from ablation.listener import TRAINING, Count, Listener, StepLosses
 from ablation.results.result import History
 from ablation.results.task import Task
 
@@ -106,7 +106,7 @@ def train(
     update = new_updater(task, execution, new_optimizer(execution.trainable_parameters(), config), config)
     history, batches_per_epoch = History(), len(loaders["train"])
     total_steps = min(config.num_epochs * batches_per_epoch, config.max_steps or float("inf"))
-    listener.work_started("training", int(total_steps), "batch")
+    listener.work_started(TRAINING, int(total_steps), "batch")
     for epoch in range(config.num_epochs):
         waiting: list[Tensor] = []
         for number, batch in enumerate(loaders["train"], start=1):
