@@ -65,7 +65,9 @@ def estimate_seconds(
     computing = [
         _number(run, "feature_seconds")
         for run in runs
-        if run["features"] == _COMPUTED and run.settings.get(DATA_DIGEST) == data and _group_of(task, run) == group
+        if run["features"] == _COMPUTED
+        and run.settings.get(DATA_DIGEST) == data
+        and _group_of(task, run, config.seed) == group
     ]
     return statistics.median(bare) + statistics.median(computing) if computing else None
 
@@ -76,7 +78,7 @@ def has_kept_features(task: Task, config: ExperimentConfig, finished_runs: Itera
     if group is None or folder is None or not any(Path(folder).glob("*")):
         return False
     return any(
-        run["feature_cache"] == folder and run["features"] in (_REUSED, _COMPUTED) and _group_of(task, run) == group
+        run["feature_cache"] == folder and run["features"] != "none" and _group_of(task, run, run.seeds[0]) == group
         for run in finished_runs
         if not run.is_baseline
     )
@@ -98,13 +100,14 @@ def _work(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in _TAKES_NO_TIME}
 
 
-def _config_of(task: Task, run: FinishedRun) -> ExperimentConfig:
+def _config_of(task: Task, run: FinishedRun, seed: int | None) -> Any:
     settings = {name: value for name, value in run.settings.items() if name not in (WEIGHTS_DIGEST, DATA_DIGEST)}
-    return task.config_class(**settings, seed=run.seeds[0], execution=run["execution"])  # type: ignore[return-value]
+    return task.config_class(**settings, **({} if seed is None else {"seed": seed}), execution=run["execution"])
 
 
-def _group_of(task: Task, run: FinishedRun) -> object:
-    return make_plan(_config_of(task, run)).feature_group
+def _group_of(task: Task, run: FinishedRun, seed: int | None) -> object:
+    """What its features would be shared by, had it had this seed (which with random weights makes others)."""
+    return make_plan(_config_of(task, run, seed)).feature_group
 
 
 # ---- what they tell -------------------------------------------------------------------------------------------------
@@ -120,7 +123,7 @@ def _seconds_without_features(task: Task, config: ExperimentConfig, run: Finishe
         return None
     features = _number(run, "feature_seconds")
     seconds = 60 * _number(run, "total_minutes") - features
-    theirs = _config_of(task, run)
+    theirs = _config_of(task, run, config.seed)
     if (theirs.num_epochs, theirs.max_steps) == (config.num_epochs, config.max_steps):
         return max(seconds, 0.0)
     steps = _Steps.of(run, task.splits)

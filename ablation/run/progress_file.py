@@ -1,4 +1,4 @@
-"""How far a run is, for whoever started it: a small file, written anew now and then, gone when the run has ended."""
+"""How far a run is, for whoever started it: a small file, written anew now and then."""
 
 from __future__ import annotations
 
@@ -73,15 +73,17 @@ class ProgressFile(Listener):
 
 @contextlib.contextmanager
 def progress_told(path: str | None) -> Iterator[Listener]:
-    """A listener that keeps the file, if there is to be one; it is gone afterwards."""
+    """A listener that keeps the file, if there is to be one; a run that breaks off takes it away. (Of one that goes
+    well it stays, since its results are still to be written; whoever asked for it removes it.)"""
     if path is None:
         yield Listener()
         return
     try:
         yield ProgressFile(Path(path))
-    finally:
+    except BaseException:
         with contextlib.suppress(OSError):
             Path(path).unlink(missing_ok=True)
+        raise
 
 
 def read_progress(path: Path) -> RunProgress | None:

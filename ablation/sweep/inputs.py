@@ -67,8 +67,8 @@ def _problems(task: Task, runs: Sequence[PlannedRun]) -> list[str]:
             (("data", config.demo), partial(task.load, config, Listener())),
         ]
         if config.weights != RANDOM:
-            key = "weights", config.model_in_use, config.weights_path
-            inputs.append((key, partial(open_weights, config, Listener())))
+            base = "weights", config.model_in_use, config.weights_path
+            inputs.append((base, partial(open_weights, config, Listener())))
         for key, opened in inputs:
             if key not in looked_at:
                 looked_at.add(key)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -73,10 +74,10 @@ class Screen:
         self._total, self._jobs, self._quiet = len(to_run), jobs, quiet
         self._failures: dict[str, PlannedRun] = {}  # by what they said, the first that did
         self._said: dict[str, float] = {}  # by hash, the second of a run at which a plain line told of it
-        lines = min(jobs, len(to_run)) + 1
-        self._lines = [
-            tqdm(bar_format="{desc}", position=n, leave=False, disable=True if quiet else None) for n in range(lines)
-        ]
+        lines = min(jobs, len(to_run), max(shutil.get_terminal_size().lines - 3, 1)) + 1
+        # As many rows as there are lines: a terminal may not say how many it has.
+        bar = partial(tqdm, bar_format="{desc}", nrows=lines + 1, leave=False, disable=True if quiet else None)
+        self._lines = [bar(position=number) for number in range(lines)]
         self._is_live = not quiet and not self._lines[-1].disable
         self.watch([])
 
@@ -87,7 +88,8 @@ class Screen:
             width = shutil.get_terminal_size().columns - 1
             texts = [self._with_log(self._describe(run), run.log, width) for run in running]
             texts += [""] * (len(self._lines) - 1 - len(texts))
-            for line, text in zip(self._lines, [*texts, self._describe_sweep(running)], strict=True):
+            texts[len(self._lines) - 1 :] = [self._describe_sweep(running)]
+            for line, text in zip(self._lines, texts, strict=True):
                 line.set_description_str(fitted(text, width))
         elif not self._quiet:
             for run in running:

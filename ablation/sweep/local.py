@@ -130,6 +130,7 @@ class LocalEngine:
             return Outcome(run, Status.SKIPPED, "another sweep is running it")
         if (headline := self._headline(run)) is not None:  # another sweep did it since this one began
             path.unlink(missing_ok=True)
+            progress_of(run, self.results.folder).unlink(missing_ok=True)
             log.close()
             return Outcome(run, Status.DONE_BEFORE, headline=headline)
         log.truncate(0)
