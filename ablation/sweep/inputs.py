@@ -23,7 +23,8 @@ def check_inputs(task: Task, runs: Sequence[PlannedRun], *, forced: bool) -> lis
     Raises:
         ConfigError: the device asked for is not there.
     """
-    asked = [run for run in runs if forced or _fits(run.config)]
+    first = {run.row: run for run in reversed(runs)}  # seeds change nothing
+    asked = [run for run in first.values() if forced or _fits(run.config)]
     return _lacking(asked) or list(dict.fromkeys(_problems(task, asked)))
 
 

@@ -27,54 +27,13 @@ from ablation.results.read import read_results
 from ablation.results.task import Metric
 from ablation.run import estimate, inputs, memory
 from ablation.sweep import child, failures, machine, plan, progress, state
-from ablation.sweep import inputs as sweep_inputs
 from ablation.sweep.engines import ENGINES
 from ablation.sweep.plan import Outcome, Status
-from ablation.tasks import spam
 from ablation.tasks.spam import SPAM
 from tests.support.made_up_results import made_up_messages, make_results, make_run
 
 PROJECT = Path(sweep.__file__).parent
 CSV_NAME = SPAM.csv_name
-
-# Stands in for additional_experiments.py: behaves as tests/…/behaviour says, by seed, and appends a row like it.
-RUNNER = '''
-import os, sys, time
-sys.path.insert(0, {project!r})
-from datetime import UTC, datetime
-from pathlib import Path
-from ablation.config.flags import EXPERIMENTS
-from ablation.listener import Count
-from ablation.results.log import append_rows
-from ablation.results.run_folder import config_fields, evaluation_fields
-from ablation.tasks.spam import SPAM
-
-config, _, _ = EXPERIMENTS.read(sys.argv[1:])
-folder = Path({folder!r})
-with (folder / "started").open("a") as file:
-    file.write(f"{{config.seed}} {{os.getpid()}} {{config.threads}} {{config.feature_cache}}\\n")
-behaviour = folder / f"behaviour-{{config.seed}}"
-if behaviour.exists():
-    exec(behaviour.read_text())
-(evaluation,) = SPAM.evaluate({{split: Count(9, 10) for split in ("train", "validation", "test")}})
-digests = {{"data_digest": "d" * 64, "weights_digest": "e" * 64}}
-row = {{**config_fields(SPAM, config, datetime.now(UTC)), **evaluation_fields(evaluation), **digests}}
-row["training_minutes"] = 1
-append_rows(Path(config.results_dir) / SPAM.csv_name, SPAM.columns, [row])
-'''
-
-
-@pytest.fixture
-def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder where ``behaviour-<seed>`` holds what a run with that seed does first; ``started`` lists the runs."""
-    folder = tmp_path / "stand_in"
-    folder.mkdir()
-    runner = folder / "runner.py"
-    runner.write_text(RUNNER.format(project=str(PROJECT), folder=str(folder)))
-    monkeypatch.setattr(spam.SpamTask, "command", str(runner))
-    monkeypatch.setattr(sweep_inputs, "check_inputs", lambda *_, **__: [])  # it reads none
-    return folder
-
 
 def command(results: Path, seeds: str, *own: str, rows: str = "1", flags: tuple[str, ...] = ()) -> list[str]:
     runner = ["--force", "--results_dir", str(results), "--data_dir", "nowhere", "--models_dir", "nowhere", *flags]
@@ -391,7 +350,8 @@ def start(tmp_path: Path, stand_in: Path, *arguments: str) -> subprocess.Popen[b
     program = (
         "import sys; sys.path.insert(0, sys.argv[1]); import sweep;"
         "from ablation.tasks.spam import SpamTask; SpamTask.command = sys.argv[2];"
-        "from ablation.sweep import inputs; inputs.check_inputs = lambda *_, **__: []; sys.exit(sweep.main(sys.argv[3:]))"
+        "from ablation.sweep import inputs; inputs.check_inputs = lambda *_, **__: [];"
+        "sys.exit(sweep.main(sys.argv[3:]))"
     )
     return subprocess.Popen(
         [sys.executable, "-c", program, str(PROJECT), str(stand_in / "runner.py"), *arguments],
