@@ -24,11 +24,12 @@ Estimates = Mapping[str, float | None]  # seconds by hash of a run; None where n
 
 
 def left_of(run: UnderWay, estimate: float | None) -> float | None:
-    """Seconds that a run still takes: what earlier runs tell, and at least what its own pace does."""
-    known = [] if estimate is None else [estimate - run.seconds]
-    if run.progress is not None and run.progress.seconds_left is not None:
-        known.append(run.progress.seconds_left)
-    return max(0.0, *known) if known else None
+    """Seconds that a run still takes: what earlier runs tell, and at least what its own pace does. Without such runs
+    that pace tells only while it trains: before, nobody knows how long that will take."""
+    pace = run.progress.seconds_left if run.progress is not None else None
+    if estimate is not None:
+        return max(estimate - run.seconds, pace or 0.0, 0.0)
+    return pace if run.progress is not None and run.progress.work == TRAINING else None
 
 
 def describe_progress(progress: RunProgress | None) -> str:
@@ -75,8 +76,9 @@ class Screen:
         self._failures: dict[str, PlannedRun] = {}  # by what they said, the first that did
         self._said: dict[str, float] = {}  # by hash, the second of a run at which a plain line told of it
         lines = min(jobs, len(to_run), max(shutil.get_terminal_size().lines - 3, 1)) + 1
-        # As many rows as there are lines: a terminal may not say how many it has.
-        bar = partial(tqdm, bar_format="{desc}", nrows=lines + 1, leave=False, disable=True if quiet else None)
+        # Rows for all lines, and columns for what is fitted here: of a terminal that says no size, tqdm assumes none.
+        size = {"nrows": lines + 1, "ncols": 1000}
+        bar = partial(tqdm, bar_format="{desc}", **size, leave=False, disable=True if quiet else None)
         self._lines = [bar(position=number) for number in range(lines)]
         self._is_live = not quiet and not self._lines[-1].disable
         self.watch([])
@@ -127,8 +129,7 @@ class Screen:
         return whole if len(whole) <= width else text
 
     def _describe_sweep(self, running: Sequence[UnderWay]) -> str:
-        estimates = [left_of(run, self._estimates.get(run.run.hash)) for run in running]
-        begun = {run.run.hash for run in running}
-        estimates += [self._estimates.get(key) for key in self._left if key not in begun]
+        begun = {run.run.hash: left_of(run, self._estimates.get(run.run.hash)) for run in running}
+        estimates = [begun[key] if key in begun else self._estimates.get(key) for key in self._left]
         ended = self._total - len(self._left)
         return f"sweep: {ended} of {self._total} ended, time left: {time_of(estimates, self._jobs)}"

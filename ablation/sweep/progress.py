@@ -22,7 +22,8 @@ def time_of(estimates: Iterable[float | None], jobs: int) -> str:
     known = [seconds for seconds in estimates if seconds is not None]
     if len(known) < len(estimates) and not sum(known):
         return "unknown"
-    text, unknown = f"about {duration(sum(known) / jobs)}", len(estimates) - len(known)
+    seconds = max(sum(known) / jobs, *known) if known else 0.0  # the longest is done by one of them
+    text, unknown = f"about {duration(seconds)}", len(estimates) - len(known)
     return text + (f" and {plural(unknown, 'run')} of unknown length" if unknown else "")
 
 

@@ -17,7 +17,7 @@ def test_missing_inputs_are_named_once_and_nothing_is_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert sweep.main("--rows all --seeds 123-128 --offline --force --results_dir x".split()) == 1
+    assert sweep.main(["--rows", "all", "--seeds", "123-128", "--offline", "--force", "--results_dir", "x"]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == len(set(lines)) == 7  # four sizes of weights, the messages, two files of vocabulary
     assert all(line.startswith("error: --offline, but ") and "python gpt_download.py" in line for line in lines)

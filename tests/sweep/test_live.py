@@ -86,6 +86,7 @@ def test_what_nothing_can_tell_is_unknown(terminal: Terminal) -> None:
 def test_a_run_lasts_at_least_as_long_as_its_own_pace_says() -> None:
     run = UnderWay(RUNS[0], LOG, 40.0, TRAINS)
     assert left_of(run, None) == pytest.approx(53)  # 530 steps at ten a second
+    assert left_of(UnderWay(RUNS[0], LOG, 40.0, FREEZES), None) is None
     assert left_of(run, 41.0) == pytest.approx(53)
     assert left_of(run, 140.0) == 100
     assert left_of(UnderWay(RUNS[0], LOG, 40.0, None), 10.0) == 0
