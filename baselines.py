@@ -113,6 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
         known = [] if options.again else read_results(results_dir, SPAM)[0]
         for name in names:
             kept = kept_baseline(known, identity(name, BASELINES[name], demo=options.demo), splits)
+            row: Mapping[str, Any]
             if kept is None:
                 row = run_baseline(SPAM, name, splits, results_dir, demo=options.demo)
                 said = f"{60 * row['training_minutes']:.1f} s"

@@ -55,13 +55,20 @@ def estimate_seconds(
     bare = [seconds for run in alike if (seconds := _seconds_without_features(task, config, run)) is not None]
     if not bare:
         return None
+    if reuses:
+        reading = [_number(run, "feature_seconds") for run in alike if run["features"] == _REUSED]
+        return statistics.median(bare) + (statistics.median(reading) if reading else 0.0)
+    features = _seconds_to_compute_features(task, config, runs, foreign.get(DATA_DIGEST))
+    return None if features is None else statistics.median(bare) + features
+
+
+def _seconds_to_compute_features(
+    task: Task, config: ExperimentConfig, runs: Iterable[FinishedRun], data: str | None
+) -> float | None:
+    """What the runs that computed this configuration's features on these messages took for it; 0 if it has none."""
     group = make_plan(config).feature_group
     if group is None:
-        return statistics.median(bare)
-    if reuses:
-        kept = [_number(run, "feature_seconds") for run in alike if run["features"] == _REUSED]
-        return statistics.median(bare) + (statistics.median(kept) if kept else 0.0)
-    data = foreign.get(DATA_DIGEST)
+        return 0.0
     computing = [
         _number(run, "feature_seconds")
         for run in runs
@@ -69,7 +76,7 @@ def estimate_seconds(
         and run.settings.get(DATA_DIGEST) == data
         and _group_of(task, run, config.seed) == group
     ]
-    return statistics.median(bare) + statistics.median(computing) if computing else None
+    return statistics.median(computing) if computing else None
 
 
 def has_kept_features(task: Task, config: ExperimentConfig, finished_runs: Iterable[FinishedRun]) -> bool:
@@ -102,7 +109,9 @@ def _work(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _config_of(task: Task, run: FinishedRun, seed: int | None) -> Any:
     settings = {name: value for name, value in run.settings.items() if name not in (WEIGHTS_DIGEST, DATA_DIGEST)}
-    return task.config_class(**settings, **({} if seed is None else {"seed": seed}), execution=run["execution"])
+    if seed is not None:
+        settings["seed"] = seed
+    return task.config_class(**settings, execution=run["execution"])
 
 
 def _group_of(task: Task, run: FinishedRun, seed: int | None) -> object:

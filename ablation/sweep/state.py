@@ -112,7 +112,7 @@ class Results:
 
     def inputs_of(self, run: PlannedRun) -> str:
         """A digest of what a run goes from, as it is now."""
-        return inputs_of(run, self.task.data_digest(run.config), self.digests.weights(run.config))
+        return inputs_of(run, self.digests.data or self.task.data_digest(run.config), self.digests.weights(run.config))
 
 
 @dataclass(frozen=True)

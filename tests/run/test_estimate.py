@@ -54,7 +54,7 @@ def test_features_are_reckoned_by_themselves(tmp_path: Path, data: Path) -> None
 
 
 def test_more_steps_take_longer(tmp_path: Path, data: Path) -> None:
-    changes = {"features": "none", "feature_seconds": 0, "training_minutes": 2.0, "total_minutes": 2.5}
+    changes: dict[str, Any] = {"features": "none", "feature_seconds": 0, "training_minutes": 2.0, "total_minutes": 2.5}
     make_run(tmp_path, data, row_config(5, seed=1, num_epochs=2), 0.9, **changes)
     assert seconds(tmp_path, 5, num_epochs=4) == pytest.approx(270)
     (run,) = read_results(tmp_path, SPAM)[0]
