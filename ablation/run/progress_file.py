@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ablation.listener import TRAINING, Listener, StepLosses
 
-INTERVAL = 0.5  # seconds between two writings
+INTERVAL = 1.0  # seconds between two writings
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,16 @@ class ProgressFile(Listener):
     """Keeps the file up to date; what cannot be written is left out, since no run depends on it."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._now, self._began, self._written = path, RunProgress(), time.monotonic(), 0.0
+        self._path, self._now = path, RunProgress()
+        self._done, self._began, self._written = 0, time.monotonic(), 0.0
 
     def work_started(self, what: str, amount: int, unit: str) -> None:
-        self._began = time.monotonic()
-        self._now = replace(self._now, work=what, done=0, amount=amount)
+        self._done, self._began = 0, time.monotonic()
+        self._now = replace(self._now, work=what, amount=amount)
         self._write()
 
     def work_advanced(self, amount: int) -> None:
-        self._now = replace(self._now, done=self._now.done + amount)
+        self._done += amount
         if time.monotonic() - self._written >= INTERVAL:
             self._write()
 
@@ -64,7 +65,7 @@ class ProgressFile(Listener):
 
     def _write(self) -> None:
         self._written = time.monotonic()
-        now = replace(self._now, seconds=self._written - self._began)
+        now = replace(self._now, done=self._done, seconds=self._written - self._began)
         unfinished = self._path.with_suffix(".tmp")
         with contextlib.suppress(OSError):
             unfinished.write_text(json.dumps(asdict(now)), encoding="utf-8")
