@@ -24,7 +24,7 @@ def check_inputs(task: Task, runs: Sequence[PlannedRun], *, forced: bool) -> lis
         ConfigError: the device asked for is not there.
     """
     first = {run.row: run for run in reversed(runs)}  # seeds change nothing
-    asked = [run for run in first.values() if forced or _fits(run.config)]
+    asked = [run for run in reversed(first.values()) if forced or _fits(run.config)]
     return _lacking(asked) or list(dict.fromkeys(_problems(task, asked)))
 
 
@@ -38,17 +38,17 @@ def _fits(config: ExperimentConfig) -> bool:
 
 
 def _lacking(runs: Sequence[PlannedRun]) -> list[str]:
-    """What runs that may not fetch anything lack, file by file, and who needs it."""
+    """What runs that may not fetch anything lack, and which rows need it."""
     rows: dict[tuple[str, str, str], set[int]] = {}
     for run in runs:
         for kind, files in files_to_fetch(run.config).items() if run.config.offline else ():
-            for path, _ in files:
-                rows.setdefault((kind, str(path), how_to_fetch(run.config, (kind,))), set()).add(run.row)
+            key = kind, str(files[0][0].parent), how_to_fetch(run.config, (kind,))
+            rows.setdefault(key, set()).add(run.row)
     everybody = {run.row for run in runs}
     return [
-        f"--offline, but {path} is missing ({kind}, for {'all rows' if own == everybody else _rows(own)});"
-        f" on a connected machine: {command}"
-        for (kind, path, command), own in rows.items()
+        f"--offline, and no {kind} in {folder} (for {'all rows' if own == everybody else _rows(own)});"
+        f" on a connected machine: {command}, and copy it there"
+        for (kind, folder, command), own in rows.items()
     ]
 
 

@@ -19,10 +19,10 @@ def test_missing_inputs_are_named_once_and_nothing_is_run(
     monkeypatch.chdir(tmp_path)
     assert sweep.main(["--rows", "all", "--seeds", "123-128", "--offline", "--force", "--results_dir", "x"]) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == len(set(lines)) == 7  # four sizes of weights, the messages, two files of vocabulary
-    assert all(line.startswith("error: --offline, but ") and "python gpt_download.py" in line for line in lines)
-    assert "(messages, for all rows); on a connected machine: python gpt_download.py --dataset" in "\n".join(lines)
-    assert "(weights, for rows 8-9,12)" in "\n".join(lines)
+    assert len(lines) == len(set(lines)) == 6  # four sizes of weights, the messages, the vocabulary
+    assert all(line.startswith("error: --offline, and no ") and "python gpt_download.py" in line for line in lines)
+    assert "no messages in data (for all rows); on a connected machine: python gpt_download.py --dataset" in "\n".join(lines)
+    assert "no weights in models/gpt2-xl (for rows 8-9,12)" in "\n".join(lines)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -43,7 +43,7 @@ def test_runs_that_will_be_skipped_are_not_asked(tmp_path: Path, monkeypatch: py
     runs, _ = plan_runs(SPAM.command_line, [1, 8], [1, 2], flags)
     monkeypatch.setattr(inputs, "_fits", lambda config: "xl" not in config.model_size)
     assert not any("xl" in line for line in inputs.check_inputs(SPAM, runs, forced=False))
-    assert any("for row 8" in line for line in inputs.check_inputs(SPAM, runs, forced=True))
+    assert any("(for row 8)" in line for line in inputs.check_inputs(SPAM, runs, forced=True))
 
 
 def test_a_failure_sticks_for_the_same_inputs_alone_and_equal_ones_are_told_once(
