@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,29 @@ from ablation.data.demo import DISCLAIMER, SHORT_DISCLAIMER
 from ablation.data.spam import data_digest
 from ablation.environment import device_name, git_commit, peak_memory_mb
 from ablation.listener import Count
+from ablation.results.read import FinishedRun
 from ablation.results.run_folder import PREDICTIONS_CSV, RunRecord, evaluation_fields, with_note
 from ablation.results.task import Task
 
 if TYPE_CHECKING:
     from ablation.baselines.words import Splits
+
+
+def identity(name: str, baseline: Baseline, *, demo: bool) -> dict[str, Any]:
+    """What a baseline's row is, whatever it was fitted on."""
+    return {"row": name, **baseline.settings, **({"demo": True} if demo else {})}
+
+
+def settings_hash(settings: Mapping[str, Any]) -> str:
+    """The ``config_hash`` of a baseline's row: SHA-256 (hex)."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def kept_baseline(runs: Iterable[FinishedRun], settings: Mapping[str, Any], splits: Splits) -> FinishedRun | None:
+    """The newest of these results that is this baseline, fitted on these messages; None if there is none."""
+    wanted = settings_hash(settings), data_digest(splits)
+    same = [run for run in runs if (run["config_hash"], run["data_digest"]) == wanted]
+    return same[-1] if same else None
 
 
 def describe_baseline(
@@ -33,7 +51,7 @@ def describe_baseline(
     """
     import sklearn
 
-    settings = {"row": name, **baseline.settings, **({"demo": True} if demo else {})}
+    settings = identity(name, baseline, demo=demo)
     known = _known_fields(task, settings, fitted, splits, seconds)
     further: dict[str, Any] = {
         "baseline": {
@@ -57,7 +75,7 @@ def _known_fields(
     """What there is of a row. Columns that mean nothing here (model size, seed, learning rate, …) are missing, and so
     empty in the CSV."""
     at, minutes = datetime.now(UTC), round(seconds / 60, 4)
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    digest = settings_hash(settings)
     right = {split: said == (splits[split]["Label"] == 1).to_numpy() for split, said in fitted.predictions.items()}
     counts = {split: Count(int(values.sum()), len(values)) for split, values in right.items()}
     return {

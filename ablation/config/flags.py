@@ -19,7 +19,8 @@ from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR, CommonSettin
 from ablation.environment import python_command
 
 READ_FROM = ("data_dir", "models_dir")  # folders that a run reads, and fetches what is missing into
-COMMAND_OPTIONS = ("row", "dry_run", "force", "list_rows", "quiet")
+COMMAND_OPTIONS = ("row", "dry_run", "force", "list_rows", "quiet", "progress_file")
+FORCE = "try even if the memory looks too small"
 
 
 @dataclass(frozen=True)
@@ -52,19 +53,27 @@ class CommandLine:
         parser.add_argument(
             "--dry_run", action="store_true", help="say what would be done and downloaded; load nothing"
         )
-        parser.add_argument("--force", action="store_true", help="try even if the memory looks too small")
+        parser.add_argument("--force", action="store_true", help=FORCE)
         parser.add_argument("--list_rows", action="store_true", help="show the rows and their published figures")
         parser.add_argument("--quiet", action="store_true", help="print the result and nothing else, but for warnings")
+        parser.add_argument("--progress_file", help=argparse.SUPPRESS)  # a sweep's: where to say how far the run is
+        self.add_settings(parser)
+        return parser
+
+    def add_settings(self, parser: argparse._ActionsContainer, without: Iterable[str] = ()) -> None:
+        """The flags that are settings; none of them has a value where it was not given."""
         for name, field in fields_of(self.config_class).items():
             help_text = field.metadata["help"].replace("%", "%%")
+            given: dict[str, Any] = {"default": argparse.SUPPRESS}
             if isinstance(field.default, bool):
-                parser.add_argument(f"--{name}", action="store_true", help=help_text)
+                given |= {"action": "store_true", "help": help_text}
             else:
                 default = "" if field.default is None else f" (default: {field.default})"
                 choices = field.metadata["choices"]
                 among = f"; one of {', '.join(choices)}" if choices else ""
-                parser.add_argument(f"--{name}", metavar="VALUE", help=help_text + among + default)
-        return parser
+                given |= {"metavar": "VALUE", "help": help_text + among + default}
+            if name not in without:
+                parser.add_argument(f"--{name}", **given)
 
     def read(self, arguments: Sequence[str] | None = None) -> tuple[Any, list[str], dict[str, Any]]:
         """The configuration that a command line means, remarks on it, and the command's own options.

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 # What to type here -> words that mean it elsewhere. Of several that fit, the first that the command has is named.
 MEANINGS: dict[str, str] = {
     "--learning_rate": "lr step_size",
+    "--quiet": "q silent no_progress",
     "--num_epochs": "epochs epoch n_epochs train_epochs num_train_epochs max_epochs",
     "--max_steps": "steps iterations iters num_steps max_iters",
     "--batch_size": "bs batch train_batch_size micro_batch_size per_device_train_batch_size",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from ablation.config.experiment import (
     RESULTS_DIR,
@@ -22,9 +24,12 @@ from ablation.execution.plan import make_plan
 from ablation.files.needed import files_to_fetch
 from ablation.model.classifier import assemble
 from ablation.process_state import process_state_kept
+from ablation.results.read import read_results
 from ablation.results.task import Task
+from ablation.run.estimate import estimate_seconds, has_kept_features
 from ablation.run.inputs import foreign_digests, resolve_device
 from ablation.run.memory import GIGABYTE, estimate_memory
+from ablation.words import duration
 
 
 def describe(task: Task, config: ExperimentConfig) -> str:
@@ -53,6 +58,7 @@ def describe(task: Task, config: ExperimentConfig) -> str:
             f"memory                {memory.needed / GIGABYTE:.2f} GB for weights, gradients and moments;"
             f" {memory.free / GIGABYTE:.1f} GB free"
             + ("; would be refused without --force" if memory.needed > memory.free else ""),
+            f"time                  {_time(task, config, foreign)}",
             f"configuration hash    {config_hash(config, foreign)}",
             f"results               {config.results_dir}",
             *_downloads(config),
@@ -66,6 +72,17 @@ def _plan(config: ExperimentConfig) -> list[str]:
     if config.execution == "naive":
         return []
     return [make_plan(config).describe().replace("plan: ", "plan                  ", 1)]
+
+
+def _time(task: Task, config: ExperimentConfig, foreign: Mapping[str, str]) -> str:
+    """How long the run will take, if finished ones in the same results can tell."""
+    try:
+        finished = read_results(Path(config.results_dir), task)[0]
+    except OSError:
+        finished = []
+    reuses = has_kept_features(task, config, finished)
+    seconds = estimate_seconds(task, config, finished, foreign=foreign, reuses=reuses)
+    return "unknown: no run like this one has finished here yet" if seconds is None else f"about {duration(seconds)}"
 
 
 def next_command(task: Task, config: ExperimentConfig) -> tuple[str, float]:

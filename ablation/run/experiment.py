@@ -32,7 +32,14 @@ from ablation.process_state import process_state_kept
 from ablation.results.result import Answers, ExperimentResult, Facts, Timings
 from ablation.results.task import Task
 from ablation.run.finite import FiniteGuard
-from ablation.run.inputs import RunError, current, has_published_weights, open_weights, resolve_device
+from ablation.run.inputs import (
+    RunError,
+    current,
+    has_published_weights,
+    open_weights,
+    resolve_device,
+    thread_count,
+)
 from ablation.run.memory import GIGABYTE, feature_memory
 from ablation.run.recorded import RecordedUpdater
 from ablation.run.training import Updater, predict, train
@@ -123,9 +130,7 @@ def run_experiment(task: Task, config: ExperimentConfig, listener: Listener | No
 
 
 def _set_up_process(config: ExperimentConfig) -> None:
-    # The miniature's matrices are too small to share: a second thread would mostly wait, and slow down the first.
-    threads = 1 if config.threads is None and config.model_in_use == NANO else config.threads
-    if threads is not None:
+    if (threads := thread_count(config)) is not None:
         torch.set_num_threads(threads)
     keep_freed_memory()
     torch.backends.cuda.matmul.allow_tf32 = config.precision == "tf32"

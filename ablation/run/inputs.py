@@ -61,6 +61,12 @@ def current(device: torch.device) -> AbstractContextManager[object]:
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
+def thread_count(config: ExperimentConfig) -> int | None:
+    """The CPU threads that a run sets itself; None where PyTorch chooses."""
+    # The miniature's matrices are too small to share: a second thread would mostly wait, and slow down the first.
+    return 1 if config.threads is None and config.model_in_use == NANO else config.threads
+
+
 def open_tokenizer(config: ExperimentConfig) -> tiktoken.Encoding:
     """The encoding of the model in use; fetches its vocabulary if that is missing."""
     if config.model_in_use == NANO:

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from ablation.config.experiment import ExperimentConfig
 from ablation.execution.base import Execution
-from ablation.listener import Count, Listener, StepLosses
+from ablation.listener import TRAINING, Count, Listener, StepLosses
 from ablation.results.result import History
 from ablation.results.task import Task
 from ablation.run.finite import FiniteGuard
@@ -144,7 +144,7 @@ def train(
     evaluator = Evaluator(task, execution, loaders, config, guard or FiniteGuard(config))
     history, batches_per_epoch = History(), len(loaders["train"])
     total_steps = min(config.num_epochs * batches_per_epoch, config.max_steps or float("inf"))
-    listener.work_started("training", int(total_steps), "batches")
+    listener.work_started(TRAINING, int(total_steps), "batches")
     for epoch in range(config.num_epochs):
         waiting: list[Tensor] = []
         for number, batch in enumerate(loaders["train"], start=1):
