@@ -26,7 +26,6 @@ from ablation.commands import FAILED, FINISHED, INTERRUPTED, WRONG_COMMAND, fail
 from ablation.config.experiment import DEVICES, RANDOM, ExperimentConfig
 from ablation.config.flags import Parser, weights_path_problems
 from ablation.config.shapes import NANO
-from ablation.data.labels import LABELS
 from ablation.data.lines import InputLine, groups, read_lines
 from ablation.environment import require_packages
 
@@ -117,7 +116,7 @@ def open_saved(saved: SavedRun, options: argparse.Namespace) -> TrainedClassifie
 
     config = run_config(saved, options)
     device = resolve_device(config)
-    return TrainedClassifier(saved, joined_model(saved, options), open_tokenizer(config), device, tuple(LABELS))
+    return TrainedClassifier(saved, joined_model(saved, options), open_tokenizer(config), device, saved.config.label_names)
 
 
 def run_config(saved: SavedRun, options: argparse.Namespace) -> ExperimentConfig:
@@ -277,7 +276,7 @@ def use_model(options: argparse.Namespace) -> int:
     import torch
 
     from ablation.allocator import keep_freed_memory
-    from ablation.data.demo import DISCLAIMER
+    from ablation.data.demo import disclaimer
     from ablation.run.trained_classifier import read_saved_run
 
     saved = read_saved_run(options.model)
@@ -286,7 +285,7 @@ def use_model(options: argparse.Namespace) -> int:
         torch.set_num_threads(threads)
     keep_freed_memory()
     if saved.config.demo:
-        print(DISCLAIMER, file=sys.stderr)
+        print(disclaimer(saved.config.own_data).long, file=sys.stderr)
     if options.merge_lora is not None:
         write_checkpoint(saved, options)
         return FINISHED

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablation.config.own_data import records_own_data
 from ablation.config.shapes import NANO
-from ablation.data.demo import DISCLAIMER
+from ablation.data.demo import disclaimer
 from ablation.report.findings import Finding, answer_all, baselines_command, row_key, sweep_command, with_commands
 from ablation.report.groups import Group, group_runs
 from ablation.report.significance import SEEDS_FOR_A_TEST
@@ -68,7 +69,8 @@ def gather(task: Task, results_dir: Path, data_dir: Path) -> Contents:
     """
     runs, problems = read_results(results_dir, task)
     demo = bool(runs) and all("demo" in run.settings for run in runs)
-    likeness, reason = task.likeness(data_dir, demo=demo)
+    own = bool(runs) and all(records_own_data(run.fields) for run in runs)
+    likeness, reason = task.likeness(data_dir, demo=demo, recorded=runs[-1].fields if own else {})
     if demo:
         runs = [as_row(run) for run in runs]
     groups, notes = group_runs(runs)
@@ -96,7 +98,7 @@ def gather(task: Task, results_dir: Path, data_dir: Path) -> Contents:
     findings = [with_commands(finding, demo=demo) for finding in answer_all(task, groups, likeness, questions)]
     return Contents(
         task, groups, rows, findings, likeness, problems, notes,
-        _missing(task, groups, questions, demo=demo), DISCLAIMER if demo else "",
+        _missing(task, groups, questions, demo=demo), disclaimer(own).long if demo else "",
     )  # fmt: skip
 
 

@@ -11,7 +11,8 @@ from typing import Any
 from tqdm import tqdm
 
 from ablation.commands import say
-from ablation.data.demo import DISCLAIMER
+from ablation.config.own_data import records_own_data
+from ablation.data.demo import disclaimer
 from ablation.listener import Count, Listener, StepLosses
 from ablation.results.runs import as_record
 from ablation.results.task import Metric, Task
@@ -70,7 +71,7 @@ def summary(task: Task, rows: Sequence[Mapping[str, Any]], results_csv: Path) ->
         line + (f"{float(published['training_minutes']):>8.2f} min ({published['device']})" if published else "")
     )
     if first["demo"]:
-        lines.append(DISCLAIMER)
+        lines.append(disclaimer(records_own_data(first)).long)
     return "\n".join(lines)
 
 
