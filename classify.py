@@ -116,7 +116,8 @@ def open_saved(saved: SavedRun, options: argparse.Namespace) -> TrainedClassifie
 
     config = run_config(saved, options)
     device = resolve_device(config)
-    return TrainedClassifier(saved, joined_model(saved, options), open_tokenizer(config), device, saved.config.label_names)
+    names = saved.config.label_names
+    return TrainedClassifier(saved, joined_model(saved, options), open_tokenizer(config), device, names)
 
 
 def run_config(saved: SavedRun, options: argparse.Namespace) -> ExperimentConfig:

@@ -70,8 +70,8 @@ class OwnDataSettings:
 
     def own_data_settings(self) -> dict[str, Any]:
         """What was given of these settings, by name."""
-        fields = dataclasses.fields(OwnDataSettings)
-        return {field.name: value for field in fields if (value := getattr(self, field.name)) != field.default}
+        given = ((name, getattr(self, name)) for name in OWN_DATA_FIELDS)
+        return {name: value for name, value in given if value != OWN_DATA_FIELDS[name].default}
 
     def own_data_problems(self) -> list[str]:
         """What is wrong with these settings together, one line per problem."""
@@ -94,6 +94,9 @@ class OwnDataSettings:
         return problems
 
 
+OWN_DATA_FIELDS = {field.name: field for field in dataclasses.fields(OwnDataSettings)}
+
+
 def records_own_data(row: Mapping[str, Any]) -> bool:
     """Whether the row of a run, by column name, is of own data; rows of older versions are not."""
     return bool(row.get("data_file") or row.get("train_file"))
@@ -105,6 +108,5 @@ def recorded_own_data(row: Mapping[str, str]) -> OwnDataSettings:
     Raises:
         ValueError: they are none that a run could have.
     """
-    fields = {field.name: field for field in dataclasses.fields(OwnDataSettings)}
-    return OwnDataSettings(**{name: field.metadata["parse"](row[name]) for name, field in fields.items()
-                              if row.get(name)})  # fmt: skip
+    given = {name: row[name] for name in OWN_DATA_FIELDS if row.get(name)}
+    return OwnDataSettings(**{name: OWN_DATA_FIELDS[name].metadata["parse"](text) for name, text in given.items()})

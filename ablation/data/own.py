@@ -87,10 +87,10 @@ def read_file(path: Path, label_column: str | None = None, text_column: str | No
     """The examples of a file, each with the line that it begins in.
 
     Values are separated by tabs in a ``.tsv``, by commas (or semicolons, if the first line has no comma) in a
-    ``.csv``, in other files by the first of tab, comma and semicolon that the first line has. Between tabs a quotation mark is a character like others, so a line is an example; otherwise a value with a
-    separator, a quotation mark or a line break stands in quotation marks (RFC 4180). The first line is a header if
-    columns are named, or if it has the columns ``label`` and ``text``; a file without one has label and text, in this
-    order. Blank lines are passed over.
+    ``.csv``, in other files by the first of tab, comma and semicolon that the first line has. Between tabs a quotation
+    mark is a character like others, so a line is an example; otherwise a value with a separator, a quotation mark or a
+    line break stands in quotation marks (RFC 4180). The first line is a header if columns are named, or if it has the
+    columns ``label`` and ``text``; a file without one has label and text, in this order. Blank lines are passed over.
 
     Raises:
         DataError: naming the file, the line and the way out.
@@ -131,8 +131,11 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         line = error.object[: error.start].count(b"\n") + 1
         raise DataError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from None
     separator = _separator(path, text.lstrip().partition("\n")[0])
-    quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, quoting=quoting, strict=True)
+    lines = io.StringIO(text, newline="")
+    if separator == "\t":
+        reader = csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE, strict=True)
+    else:
+        reader = csv.reader(lines, delimiter=separator, strict=True)
     while True:
         line = reader.line_num + 1
         try:
@@ -190,9 +193,7 @@ def _example(path: Path, line: int, row: list[str], label_at: int, text_at: int)
 # ---- classes and splits ----------------------------------------------------------------------------------------------
 
 
-def _class_names(
-    settings: OwnDataSettings, files: dict[str, Path], found: dict[str, list[Example]]
-) -> tuple[str, ...]:
+def _class_names(settings: OwnDataSettings, files: dict[str, Path], found: dict[str, list[Example]]) -> tuple[str, ...]:
     """The classes in order: as given, or those of the training messages, sorted.
 
     Raises:

@@ -95,10 +95,13 @@ def gather(task: Task, results_dir: Path, data_dir: Path) -> Contents:
     for row in rows:
         notes += [f"{row.name}: no interval over {task.examples}: {problem}" for problem in row.problems]
     questions = task.demo_questions if demo else task.questions
+    if own:
+        questions = ()
+        notes.append(f"the questions are about the published {task.examples}, so runs on your own are asked none")
     findings = [with_commands(finding, demo=demo) for finding in answer_all(task, groups, likeness, questions)]
     return Contents(
         task, groups, rows, findings, likeness, problems, notes,
-        _missing(task, groups, questions, demo=demo), disclaimer(own).long if demo else "",
+        [] if own else _missing(task, groups, questions, demo=demo), disclaimer(own).long if demo else "",
     )  # fmt: skip
 
 

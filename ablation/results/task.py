@@ -196,9 +196,7 @@ class Task(Protocol):
     def evaluate(self, counts: Mapping[str, Count]) -> tuple[Evaluation, ...]:
         """The rows of a run, from its final counts per split."""
 
-    def predictions_csv(
-        self, logits: Mapping[str, Tensor], labels: Mapping[str, Tensor], names: Sequence[str]
-    ) -> str:
+    def predictions_csv(self, logits: Mapping[str, Tensor], labels: Mapping[str, Tensor], names: Sequence[str]) -> str:
         """What a run's folder keeps of the answers to the examples of each split, in the split's order.
 
         Args:
@@ -215,9 +213,7 @@ class Task(Protocol):
     def data_digest(self, config: Any) -> str | None:
         """The digest that a run of this configuration would record, if its data are at hand; fetches nothing."""
 
-    def likeness(
-        self, data_dir: Path, *, demo: bool, recorded: Mapping[str, str] = {}
-    ) -> tuple[Likeness | None, str]:
+    def likeness(self, data_dir: Path, *, demo: bool, recorded: Mapping[str, str] = {}) -> tuple[Likeness | None, str]:
         """Which examples are alike; or None, and what to do about it.
 
         Args:

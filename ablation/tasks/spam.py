@@ -128,9 +128,7 @@ class SpamTask(Task):
         found = ((metric, counts[str(metric.split)]) for metric in self.metrics)
         return (Evaluation(tuple(Measurement(metric, count.accuracy, count) for metric, count in found)),)
 
-    def predictions_csv(
-        self, logits: Mapping[str, Tensor], labels: Mapping[str, Tensor], names: Sequence[str]
-    ) -> str:
+    def predictions_csv(self, logits: Mapping[str, Tensor], labels: Mapping[str, Tensor], names: Sequence[str]) -> str:
         return predictions_csv(
             {split: values.tolist() for split, values in logits.items()},
             {split: values.tolist() for split, values in labels.items()},

@@ -98,7 +98,7 @@ def test_hash_covers_what_defines_the_experiment_and_nothing_else(field: datacla
     if field.name in ("labels", "text_column", "label_column"):
         base = {"data_file": "own.csv"}
     if field.name in (files := ("train_file", "validation_file", "test_file")):
-        base = {file: "own.csv" for file in files}
+        base = dict.fromkeys(files, "own.csv")
     changed = ExperimentConfig(**{**base, field.name: other_value(field)})
     same_hash = config_hash(changed) == config_hash(ExperimentConfig(**base))
     assert same_hash == (not field.metadata["identity"])
