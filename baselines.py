@@ -42,7 +42,9 @@ def parse_rows(text: str) -> list[str]:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = Parser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(
+        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     rows = ", ".join(f"{name} {baseline.description}" for name, baseline in BASELINES.items())
     parser.add_argument("--rows", default=",".join(BASELINES), metavar="NAMES", help=f"{rows} (default: all)")
     parser.add_argument("--data_dir", metavar="FOLDER", help="folder of the messages (default: data)")

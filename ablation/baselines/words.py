@@ -25,8 +25,8 @@ class Fitted:
     """What a baseline says of every message, and what there is to know of how it came to that.
 
     Attributes:
-        scores: per split, of two classes (N,) the logit of the second (spam), that of the first being 0; of more classes
-            (N, C) the logit of each.
+        scores: per split, of two classes (N,) the logit of the second (spam), that of the first being 0; of more
+            classes (N, C) the logit of each.
         parameters: how many were fitted.
         chosen: what was chosen on the validation split.
     """
