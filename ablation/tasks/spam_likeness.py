@@ -48,11 +48,7 @@ def load_likeness(
     Other messages than the published ones are taken too: whether they are those of the results, their digest tells.
     """
     if records_own_data(recorded):
-        try:
-            examples = load_own_examples(recorded_own_data(recorded))
-            return likeness_of(examples.splits, examples.digest), ""
-        except (DataError, ValueError) as error:
-            return None, f"{error} (paths are as the run was given them, from the folder that it ran in)"
+        return _own_likeness(recorded)
     path = data_dir / DATASET_NAME
     if not demo and not path.exists():
         return None, f"{path} is missing: python gpt_download.py --dataset --data_dir {data_dir} fetches it"
@@ -61,3 +57,14 @@ def load_likeness(
         return likeness_of(split_messages(messages)), ""
     except DataError as error:
         return None, str(error)
+
+
+def _own_likeness(recorded: Mapping[str, str]) -> tuple[Likeness | None, str]:
+    files = recorded.get("data_file") or recorded.get("train_file")
+    try:
+        examples = load_own_examples(recorded_own_data(recorded))
+    except (DataError, ValueError) as error:
+        return None, f"{error} (a path is as the run was given it, from the folder that it ran in)"
+    if examples.digest != recorded["data_digest"]:
+        return None, f"{files}: its messages are no longer those of the newest run"
+    return likeness_of(examples.splits, examples.digest), ""

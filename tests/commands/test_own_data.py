@@ -9,6 +9,7 @@ import re
 import shutil
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from ablation.model.classifier import assemble, build_classifier
 from ablation.report.contents import gather
 from ablation.results.log import append_rows
 from ablation.results.read import read_results
+from ablation.results.run_folder import config_fields
 from ablation.results.runs import rebuild
 from ablation.tasks.registry import TASKS
 from ablation.tasks.spam import COLUMNS as RESULT_COLUMNS
@@ -111,6 +113,7 @@ def test_the_record_names_the_labels_and_makes_the_rows_anew(made: Made, tmp_pat
     record = json.loads((made.folder / "run.json").read_text())
     assert tuple(record["labels"]) == LABELS
     assert record["note"] == OWN_DISCLAIMER
+    assert config_fields(SPAM, ExperimentConfig(), datetime.now(UTC))["labels"] == ["ham", "spam"]  # of any other run
     copy = tmp_path / "results"
     shutil.copytree(made.results, copy)
     rebuild(copy, TASKS)
@@ -185,6 +188,12 @@ def test_the_report_says_where_it_looked_for_messages_that_are_gone(made: Made, 
     contents = gather(SPAM, copy, tmp_path)
     assert contents.likeness is None
     assert any("gone/mail.csv: cannot be read" in note for note in contents.notes)
+    changed = tmp_path / "mail.csv"
+    changed.write_text(made.mail.read_text().replace("refund", "return"))
+    (copy / SPAM.csv_name).write_text(table.replace(str(made.mail), str(changed)))
+    contents = gather(SPAM, copy, tmp_path)
+    assert contents.likeness is None
+    assert any("mail.csv: its messages are no longer those" in note for note in contents.notes)
 
 
 # ---- results of older versions ---------------------------------------------------------------------------------------
