@@ -171,7 +171,7 @@ def test_each_label_is_cut_at_seventy_and_eighty_percent(tmp_path: Path) -> None
 
 def test_three_files_are_taken_as_they_are(tmp_path: Path) -> None:
     parts = {"train": ROWS[:9], "validation": ROWS[9:12], "test": ROWS[12:18]}
-    files = {f"{name}_file": mail(tmp_path / f"{name}.csv", rows) for name, rows in parts.items()}
+    files: dict[str, Any] = {f"{name}_file": mail(tmp_path / f"{name}.csv", rows) for name, rows in parts.items()}
     examples = load_own_examples(OwnDataSettings(**files))
     assert tuple(examples.splits) == SPLITS
     assert {name: split["Text"].tolist() for name, split in examples.splits.items()} == {
