@@ -275,7 +275,7 @@ def use(options: argparse.Namespace) -> int:
     import torch
 
     from ablation.allocator import keep_freed_memory
-    from ablation.data.demo import DISCLAIMER
+    from ablation.data.demo import disclaimer
     from ablation.run.open_classifier import config_here
     from ablation.run.trained_classifier import read_saved_run
 
@@ -285,7 +285,8 @@ def use(options: argparse.Namespace) -> int:
         torch.set_num_threads(threads)
     keep_freed_memory()
     if saved.config.demo:
-        say(fill(DISCLAIMER, shutil.get_terminal_size().columns) if sys.stderr.isatty() else DISCLAIMER, sys.stderr)
+        note = disclaimer(saved.config.own_data).long
+        say(fill(note, shutil.get_terminal_size().columns) if sys.stderr.isatty() else note, sys.stderr)
     names = ("device", "models_dir", "offline", "weights_path")
     config = config_here(saved, **{name: getattr(options, name) for name in names})
     if options.merge_lora is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ablation.config.effects import why_no_effect
+from ablation.config.own_data import OwnDataSettings
 from ablation.config.settings import (
     DEMO_RESULTS_DIR,
     PRETRAINED,
@@ -28,13 +29,12 @@ __all__ = ["DEMO_RESULTS_DIR", "PRETRAINED", "RANDOM", "RESULTS_DIR", "TRAINABLE
 
 TOKEN_POSITIONS = ("first", "last", "flexible")
 LONGEST_TRAINING_EXAMPLE, MODEL_CONTEXT_LENGTH = "longest_training_example", "model_context_length"
-NUM_CLASSES = 2  # ham, spam
 
 
 def _ignore_index(text: str) -> int:
     value = integer(-(2**31))(text)
     if value in (0, 1):
-        raise ValueError("0 and 1 are the labels ham and spam, which must count; leave the flag out, or give -100")
+        raise ValueError("0 and 1 are labels (ham and spam), which must count; leave the flag out, or give -100")
     return value
 
 
@@ -51,9 +51,9 @@ def _context_length(text: str) -> str | int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExperimentConfig(CommonSettings):
-    """One experiment: what all experiments have, and how messages are read. The defaults are row 1 of the published
-    table."""
+class ExperimentConfig(OwnDataSettings, CommonSettings):
+    """One experiment: what all experiments have, whose messages, and how they are read. The defaults are row 1 of the
+    published table."""
 
     TASK: ClassVar = ""
     # The order that flags and results had before their fields were grouped, without the options of a run.
@@ -100,7 +100,12 @@ class ExperimentConfig(CommonSettings):
                 f"--context_length {self.context_length}: the model has {self.shape.context_length} positions;"
                 f" give 1 to {self.shape.context_length}"
             )
-        return [*problems, *super().problems()]
+        if 0 <= self.ignore_index < len(self.label_names):
+            label = self.label_names[self.ignore_index]
+            problems.append(
+                f"--ignore_index {self.ignore_index}: is the label {label}, which must count; leave the flag out"
+            )
+        return [*problems, *self.own_data_problems(), *super().problems()]
 
 
 FIELDS = fields_of(ExperimentConfig)

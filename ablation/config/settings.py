@@ -186,6 +186,11 @@ class CommonSettings(RunOptions, TrainingSettings, MethodSettings, ModelSettings
         if problems:
             raise ConfigError(problems)
 
+    @property
+    def own_data(self) -> bool:
+        """Whether the examples are the user's own; they are where a task takes such."""
+        return False
+
     def problems(self) -> list[str]:
         """What is wrong with values that are each fine by themselves, one line per problem."""
         problems: list[str] = []

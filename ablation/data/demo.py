@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,24 @@ DISCLAIMER = (
     "demo: messages and weights are this project's own miniature, not GPT-2 and not the SMS Spam Collection;"
     " its figures stand beside no published ones"
 )
+SHORT_OWN_DISCLAIMER = "demo: a miniature of its own on messages of yours; not GPT-2"
+OWN_DISCLAIMER = (
+    "demo: the weights are this project's own miniature, not GPT-2, and the messages are yours;"
+    " figures stand beside no published ones"
+)
+
+
+@dataclass(frozen=True)
+class Disclaimer:
+    """What must be said wherever the demo's figures stand; ``short`` has no comma."""
+
+    long: str
+    short: str
+
+
+def disclaimer(own_data: bool) -> Disclaimer:
+    """Of the demo's model on its own messages, or on the user's."""
+    return Disclaimer(OWN_DISCLAIMER, SHORT_OWN_DISCLAIMER) if own_data else Disclaimer(DISCLAIMER, SHORT_DISCLAIMER)
 
 
 def read_demo_messages(path: Path = MESSAGES) -> pd.DataFrame:

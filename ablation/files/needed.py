@@ -24,7 +24,7 @@ def files_to_fetch(config: ExperimentConfig) -> dict[str, list[tuple[Path, Wante
     if fetches_weights and not published.has_checkpoint(size, models_dir):
         folder = published.weights_folder(size, models_dir, "huggingface")
         needed["weights"] = folder, (published.safetensors_file(size),)
-    if not config.demo and not is_there(data_dir / published.DATASET_NAME):
+    if not config.demo and not config.own_data and not is_there(data_dir / published.DATASET_NAME):
         needed["messages"] = data_dir, (published.DATASET_ARCHIVE,)
     if size != NANO:
         needed["vocabulary"] = published.vocabulary_folder(models_dir), published.vocabulary_files()

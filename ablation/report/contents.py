@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablation.config.flags import typed
+from ablation.config.own_data import records_own_data
 from ablation.config.shapes import NANO
-from ablation.data.demo import DISCLAIMER
+from ablation.data.demo import disclaimer
 from ablation.report.answer import plain_answer
 from ablation.report.claims import ClaimFinding, answer_claims
 from ablation.report.findings import Finding, answer_all, row_key, with_commands
@@ -83,7 +84,8 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
     """
     runs, problems = read_results(results_dir, task)
     demo = bool(runs) and all("demo" in run.settings for run in runs)
-    likeness, reason = task.likeness(data_dir, demo=demo)
+    own = bool(runs) and all(records_own_data(run.fields) for run in runs)
+    likeness, reason = task.likeness(data_dir, demo=demo, recorded=runs[-1].fields if own else {})
     if demo:
         runs = [as_row(run) for run in runs]
     groups, notes = group_runs(runs)
@@ -98,6 +100,9 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
     sound, suggest = sound_groups(groups), Suggestions(results_dir, demo)
     questions = task.demo_questions if demo else task.questions
     declared = () if demo else task.claims()
+    if own:
+        questions = declared = ()
+        notes.append(f"claims and questions are about the published {task.examples}: runs on your own are asked none")
     findings = [with_commands(finding, suggest) for finding in answer_all(task, sound, likeness, questions)]
     claims = answer_claims(task, sound, likeness, declared, suggest)
     sound_rows = make_table(task, sound, likeness, demo=demo) if any(row.lost for row in rows) else rows
@@ -108,7 +113,7 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
         notes += remarks
     return Contents(
         task, groups, rows, findings, likeness, problems, notes,
-        _missing(task, sound, questions, declared, suggest), DISCLAIMER if demo else "",
+        _missing(task, sound, questions, declared, suggest), disclaimer(own).long if demo else "",
         plain_answer(task, lines, likeness, claims, suggest), claims, reference_rows,
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ from typing import Any
 from ablation.config.experiment import config_hash, identity
 from ablation.config.rows import find_row
 from ablation.config.settings import CommonSettings, fields_of
-from ablation.data.demo import DISCLAIMER, SHORT_DISCLAIMER
+from ablation.data.demo import disclaimer
 from ablation.files.storage import replace_file
 from ablation.listener import Count, StepLosses
 from ablation.results.log import RUN_JSON, RUNS_FOLDER, ResultsError, encodable, one_writer_at_a_time
@@ -76,12 +76,13 @@ def describe_result(task: Task, result: ExperimentResult) -> RunRecord:
         rows.append({column: known[column] for column in task.columns})
     files: dict[str, str | bytes] = {
         LOSSES_CSV: losses_csv(result.history.evaluations),
-        PREDICTIONS_CSV: task.predictions_csv(result.answers.logits, result.answers.labels),
+        PREDICTIONS_CSV: task.predictions_csv(result.answers.logits, result.answers.labels, task.labels(config)),
     }
     further: dict[str, Any] = {}
     if config.demo:
-        further["note"] = DISCLAIMER
-        files = {name: with_note(str(table), SHORT_DISCLAIMER) for name, table in files.items()}
+        note = disclaimer(config.own_data)
+        further["note"] = note.long
+        files = {name: with_note(str(table), note.short) for name, table in files.items()}
     if config.save_model:
         trained = trained_parameters_file(result)
         files[TRAINED_PARAMETERS], further[TRAINED_DIGEST] = trained, hashlib.sha256(trained).hexdigest()
@@ -102,6 +103,7 @@ def config_fields(
         "timestamp_utc": at.isoformat(timespec="seconds"),
         "row": row,
         **{name: getattr(config, name) for name in fields_of(type(config))},
+        **({"labels": list(labels)} if (labels := task.labels(config)) else {}),
         "config_hash": digest,
     }
 
@@ -139,7 +141,7 @@ def trained_parameters_file(result: ExperimentResult) -> bytes:
     from safetensors.torch import save
 
     use = {
-        "config": json.dumps(identity(result.config)),
+        "config": json.dumps({**identity(result.config), **result.config.own_data_settings()}),
         "weights_digest": result.facts.weights_digest,
         "effective_context_length": json.dumps(result.facts.effective_context_length),
     }

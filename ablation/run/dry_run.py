@@ -18,7 +18,7 @@ from ablation.config.experiment import (
 from ablation.config.flags import typed
 from ablation.config.rows import find_row
 from ablation.config.shapes import NANO
-from ablation.data.demo import DISCLAIMER
+from ablation.data.demo import disclaimer
 from ablation.environment import python_command
 from ablation.execution.plan import make_plan
 from ablation.files.needed import files_to_fetch
@@ -37,8 +37,9 @@ def describe(task: Task, config: ExperimentConfig) -> str:
 
     Raises:
         ConfigError: the device asked for is not there.
+        DataError: own data cannot be used.
     """
-    device = resolve_device(config)
+    device, config = resolve_device(config), task.settled(config)
     with process_state_kept():  # the new layers are drawn
         total, trainable = assemble(config, config.shape).count_parameters()
     memory, shape, foreign = estimate_memory(config, device), config.shape, foreign_digests(task, config)
@@ -60,9 +61,10 @@ def describe(task: Task, config: ExperimentConfig) -> str:
             + ("; would be refused without --force" if memory.needed > memory.free else ""),
             f"time                  {_time(task, config, foreign)}",
             f"configuration hash    {config_hash(config, foreign)}",
+            *([f"labels                {', '.join(task.labels(config))}"] if config.own_data else []),
             f"results               {config.results_dir}",
             *_downloads(config),
-            *([DISCLAIMER] if config.demo else []),
+            *([disclaimer(config.own_data).long] if config.demo else []),
         ]
     )
 
@@ -95,10 +97,13 @@ def next_command(task: Task, config: ExperimentConfig) -> tuple[str, float]:
     try:
         real = replace(config, demo=False, results_dir=RESULTS_DIR, model_size=size, weights_path=None)
     except ConfigError:  # a shape for the miniature alone
-        real, settings = type(config)(models_dir=config.models_dir, data_dir=config.data_dir), {}
-    folders = [f"--{name} {shlex.quote(getattr(config, name))}" for name in ("models_dir", "data_dir")
-               if getattr(config, name) != getattr(defaults, name)]  # fmt: skip
-    command = " ".join([python_command(), task.command, typed(settings), *folders])
+        kept = {"models_dir": config.models_dir, "data_dir": config.data_dir, **config.own_data_settings()}
+        real, settings = type(config)(**kept), {}
+    paths = {name: getattr(config, name) for name in ("models_dir", "data_dir")
+             if getattr(config, name) != getattr(defaults, name)}  # fmt: skip
+    paths |= config.own_data_settings()
+    flags = [f"--{name} {shlex.quote(str(value))}" for name, value in paths.items()]
+    command = " ".join([python_command(), task.command, typed(settings), *flags])
     wanted = [file for files in files_to_fetch(real).values() for _, file in files]
     return " ".join(command.split()), sum(file.size or 0 for file in wanted) / 1e6
 

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from ablation.allocator import keep_freed_memory
 from ablation.config.experiment import ExperimentConfig
 from ablation.config.shapes import NANO
-from ablation.data.demo import DISCLAIMER
+from ablation.data.demo import disclaimer
 from ablation.data.encode import EncodedMessages, make_loaders
 from ablation.environment import environment_stamp, git_commit, peak_memory_mb
 from ablation.execution.base import Execution
@@ -117,7 +117,7 @@ def run_experiment(task: Task, config: ExperimentConfig, listener: Listener | No
         RunError: out of memory, no room for features, steps that cannot be recorded, or a loss that is not finite.
         DataError, WeightsError, DownloadError: the data or the weights cannot be had or used.
     """
-    listener = listener or Listener()
+    listener, config = listener or Listener(), task.settled(config)
     device = resolve_device(config)
     watch = Stopwatch(device)
     git_commit()  # remembered from here on: what the row names is the code that ran, not what is checked out at the end
@@ -143,7 +143,7 @@ def prepare(
     held any longer."""
     check_files(config)
     if config.demo:
-        listener.message(DISCLAIMER)
+        listener.message(disclaimer(config.own_data).long)
     examples = task.load(config, listener)
     weights = open_weights(config, listener)
     setup = make_setup(config, weights, examples.splits, device)

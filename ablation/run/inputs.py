@@ -129,7 +129,8 @@ def foreign_digests(task: Task, config: ExperimentConfig) -> dict[str, str]:
             foreign["weights_digest"] = _digest(_weights_path(config, offline=True), config)
     except (DownloadError, weight_files.WeightsError, OSError):
         pass  # the run itself will say what is wrong
-    digest = task.data_digest(config) if config.trust_new_hash and not config.demo else None
+    may_differ = config.own_data or (config.trust_new_hash and not config.demo)
+    digest = task.data_digest(config) if may_differ else None
     if digest is not None and digest != task.published_data_digest:
         foreign["data_digest"] = digest
     return foreign

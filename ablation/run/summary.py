@@ -13,7 +13,7 @@ from typing import Any
 
 from ablation.config.experiment import ExperimentConfig, variant_settings
 from ablation.config.flags import typed
-from ablation.data.demo import DISCLAIMER
+from ablation.data.demo import disclaimer
 from ablation.listener import Count
 from ablation.results.log import RUN_JSON, RUNS_FOLDER
 from ablation.results.read import FinishedRun, as_row, read_results
@@ -87,7 +87,7 @@ class Summary:
             [
                 *lines,
                 *([beside.note] if beside.note else []),
-                *([DISCLAIMER] if self.config.demo else []),
+                *([disclaimer(self.config.own_data).long] if self.config.demo else []),
                 f"{appended} appended to {csv}",
                 f"full record: {self.folder / RUN_JSON}",
             ]
