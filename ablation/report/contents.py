@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ablation.config.flags import typed
@@ -55,6 +55,11 @@ class Contents:
     @property
     def runs(self) -> int:
         return sum(len(group.runs) for group in self.groups)
+
+    def without_texts(self) -> Contents:
+        """The same without any example's text."""
+        likeness = None if self.likeness is None else replace(self.likeness, texts={})
+        return replace(self, likeness=likeness)
 
     @property
     def left_out(self) -> list[str]:
