@@ -10,6 +10,7 @@ from pathlib import Path
 from ablation.config.flags import typed
 from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR
 from ablation.results.questions import Family
+from ablation.words import in_ranges
 
 DEFAULT_SEEDS = "123-132"  # ten: the fewest with which the sign-flip test can say anything
 
@@ -35,8 +36,8 @@ class Suggestions:
     def sweep(self, rows: Iterable[str], family: Family) -> str:
         """Run these rows as a family has them."""
         flags = " ".join(filter(None, [typed(family.overrides), self._folder]))
-        own = f"python sweep.py {'--demo ' if self.demo else ''}--rows {','.join(rows)} --seeds {DEFAULT_SEEDS}"
-        return f"{own} -- {flags}" if flags else own
+        demo = "--demo " if self.demo else ""
+        return f"python sweep.py {demo}--rows {in_ranges(map(int, rows))} --seeds {DEFAULT_SEEDS} {flags}".rstrip()
 
     @property
     def _folder(self) -> str:
