@@ -143,7 +143,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (DataError, DownloadError, ResultsError) as error:
         return fail([str(error)])
     say(f"rows are in {results_dir / SPAM.csv_name}; --again fits once more what is there already")
-    say(f"to compare them: {report_command(str(results_dir), str(options.data_dir))}")
+    say(f"to compare them: {report_command(str(results_dir), config.data_dir)}")
     return FINISHED
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ablation.config.flags import typed
-from ablation.config.own_data import records_own_data
+from ablation.config.own_data import recorded_flags, records_own_data
 from ablation.config.shapes import NANO
 from ablation.data.demo import disclaimer
 from ablation.report.answer import plain_answer
@@ -102,7 +102,8 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
     rows = make_table(task, groups, likeness, demo=demo)
     notes += _notes(task, runs, rows, demo=demo)
 
-    sound, suggest = sound_groups(groups), Suggestions(results_dir, demo)
+    sound = sound_groups(groups)
+    suggest = Suggestions(results_dir, demo, recorded_flags(runs[-1].fields) if own else {})
     questions = task.demo_questions if demo else task.questions
     declared = () if demo else task.claims()
     if own:
@@ -118,7 +119,7 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
         notes += remarks
     return Contents(
         task, groups, rows, findings, likeness, problems, notes,
-        _missing(task, sound, questions, declared, suggest), disclaimer(own).long if demo else "",
+        [] if own else _missing(task, sound, questions, declared, suggest), disclaimer(own).long if demo else "",
         plain_answer(task, lines, likeness, claims, suggest), claims, reference_rows,
     )  # fmt: skip
 

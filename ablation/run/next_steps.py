@@ -36,7 +36,8 @@ def next_steps(summary: Summary) -> list[Step]:
         steps.append(Step(f"with GPT-2 ({megabytes:.0f} MB)" if megabytes else "with GPT-2", command))
     if task.baselines and not summary.baselines:
         data = "" if config.data_dir == type(config)().data_dir else f" --data_dir {shlex.quote(config.data_dir)}"
-        flags = " --demo" if config.demo else data
+        own = "".join(f" --{name} {shlex.quote(str(value))}" for name, value in config.own_data_settings().items())
+        flags = (" --demo" if config.demo else data) + own
         steps.append(Step("what to beat", f"{python_command()} baselines.py{flags}{results}"))
     return steps[:MOST]
 
