@@ -70,10 +70,14 @@ def gather(task: Task, results_dir: Path, data_dir: Path) -> Contents:
     demo = bool(runs) and all("demo" in run.settings for run in runs)
     likeness, reason = task.likeness(data_dir, demo=demo)
     if demo:
-        runs = [as_row(run) for run in runs]
+        runs = [as_row(run, likeness.digest if likeness else run[DATA_DIGEST]) for run in runs]
     groups, notes = group_runs(runs)
     if likeness is not None and groups and not any(group.own(likeness) for group in groups):
-        reason = f"the {task.examples} in {data_dir} are not those of the results; give their folder with --data_dir"
+        reason = (
+            f"all results are of an older miniature, whose {task.examples} were others; train anew"
+            if demo
+            else f"the {task.examples} in {data_dir} are not those of the results; give their folder with --data_dir"
+        )
         likeness = None
     if likeness is None:
         notes.insert(
@@ -83,10 +87,11 @@ def gather(task: Task, results_dir: Path, data_dir: Path) -> Contents:
         )
     if demo:
         notes.append(f"rows that name a larger GPT-2 ran with {NANO}, as row 1 did; questions about size are left out")
+    known = "this miniature's" if demo else "the published ones"
     digests = Counter(run.settings[DATA_DIGEST] for run in runs if DATA_DIGEST in run.settings)
     notes += [
-        f"{plural(count, 'run')} on other {task.examples} than the published ones (data digest {digest[:8]}):"
-        " variants of their own, compared with no row"
+        f"{plural(count, 'run')} on other {task.examples} than {known}"
+        f" (data digest {digest[:8]}): variants of their own, compared with no row"
         for digest, count in digests.items()
     ]
     rows = make_table(task, groups, likeness, demo=demo)

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.methods import DECLARATIONS
+from ablation.config.shapes import NANO
+from ablation.data.demo import VOCABULARY, vocabulary_digest
 from ablation.data.encode import EncodedMessages, encode_messages, send
 from ablation.data.message import MessageTokens, message_tokens
 from ablation.execution.blocks import advance, logits_from_last_input
@@ -27,7 +29,7 @@ from ablation.execution.setup import arithmetic, find_reach
 from ablation.methods.registry import METHODS
 from ablation.model.classifier import WeightSource, assemble
 from ablation.results.log import RUN_JSON
-from ablation.results.run_folder import TRAINED_DIGEST, TRAINED_PARAMETERS
+from ablation.results.run_folder import TRAINED_DIGEST, TRAINED_PARAMETERS, VOCABULARY_DIGEST
 from previous_chapters import GPTModel, TransformerBlock
 
 if TYPE_CHECKING:
@@ -84,6 +86,8 @@ def read_saved_run(folder: Path) -> SavedRun:
         with safe_open(path, framework="pt") as file:
             use = file.metadata()
         config = ExperimentConfig(**json.loads(use["config"]))
+        if config.model_in_use == NANO and use.get(VOCABULARY_DIGEST) != vocabulary_digest():
+            raise ClassifierError(f"{path} was trained with another {VOCABULARY.name} than today's; train the run anew")
         padded_length = json.loads(use["effective_context_length"])
         return SavedRun(folder, config, parameters, use["weights_digest"], padded_length, record.get("weights_path"))
     except (OSError, SafetensorError, ConfigError, KeyError, TypeError, ValueError) as error:
