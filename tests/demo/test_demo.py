@@ -127,7 +127,7 @@ def test_every_template_can_be_filled_in() -> None:
     import random
 
     draw = random.Random(0)
-    for name in ("ham", "spam", "words"):
+    for name in ("ham", "spam", "smalltalk", "words"):
         for topic, templates in generator.texts(name).items():
             for template in templates:
                 filled = generator.expand(template.replace("{quoted}", ""), draw)

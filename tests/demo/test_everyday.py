@@ -1,7 +1,7 @@
 """Sentences as people say them every day, which the miniature has never met: ham for a model trained on it.
 
-They and some plain spam stand in ``everyday.txt``, written before the generator's small talk; none of them stands in any
-message that the miniature was trained on.
+They and some plain spam stand in ``everyday.txt``; none of them stands in any message that the miniature learned from,
+and the generator was not tried on them sentence by sentence.
 """
 
 from __future__ import annotations
