@@ -5,7 +5,7 @@
 Ham and spam talk of the same things (prizes, parcels, money, love), so that single words tell little: what tells is
 who does what, and which sentences go together. A message is some sentences about one topic in the order of the topic's
 file, maybe a greeting, a closing and a remark that both classes use, written in somebody's style: slang, typos,
-small letters, exclamation marks. A third of the ham is small talk, mostly short: what people try a classifier with.
+small letters, exclamation marks. A quarter of the ham is small talk, often short, as people try it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ablation.data.demo import MESSAGES
 from ablation.data.labels import LABELS
 
 TEXTS = Path(__file__).parent / "texts"
-MESSAGES_SEED = 5
+MESSAGES_SEED = 1
 HAM_COUNT, SPAM_COUNT = 803, 747  # ham is sampled down to the spam, as in the published experiment
 MOST_CHARACTERS = 400  # of one message in messages.csv: about 120 tokens
 MOST_WORDS = 80
@@ -35,9 +35,9 @@ FULL_STOP = re.compile(r"\.(?= |$)")  # not the one in a link
 SENTENCES_OF_TOPIC = (1, 2, 3, 4, 5, 6)
 SENTENCE_WEIGHTS = (60, 24, 8, 4, 2, 2)
 QUOTING_HAM = 0.1  # share of ham that shows somebody a spam sentence
-SMALL_TALK = 0.35  # share of the other ham that is about nothing in particular
-BARE = {"ham": 0.8, "spam": 0.2}  # share of small talk, and of spam, that says what it says and nothing else
-CHATTY_SPAM = 0.1  # share of spam that begins like a friend
+SMALL_TALK = 0.3  # share of the other ham that is about nothing in particular
+BARE = {"ham": 0.5, "spam": 0.3}  # share of small talk, and of spam, that says what it says and nothing else
+CHATTY_SPAM = 0.15  # share of spam that begins like a friend
 
 SLANG = {
     "you": "u", "your": "ur", "are": "r", "to": "2", "for": "4", "please": "pls", "tomorrow": "2moro",
