@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,7 @@ from demo.messages import demo_messages, write_messages
 from demo.pretraining import PRETRAINING_COUNTS, PRETRAINING_SEED
 
 SEEDS = (123, 124, 125)
+BOUNDS = {1: {"ham": 0.4, "spam": 0.5}, 5: {"ham": 0.65, "spam": 0.65}}  # mean shares by row, below what was measured
 
 
 @cache
@@ -55,7 +57,7 @@ def test_none_of_them_stands_in_what_the_miniature_learned_from() -> None:
 def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, list[Path]]]:
     """Folders of trained classifiers by row, one for each seed."""
     folder, found = tmp_path_factory.mktemp("results"), {}
-    for row in (1, 5, 11):
+    for row in BOUNDS:
         configs = [row_config(row, demo=True, seed=seed, save_model=True, results_dir=str(folder)) for seed in SEEDS]
         rows = [save_result(SPAM, run_experiment(SPAM, config))[0] for config in configs]
         found[row] = [folder / "runs" / row["run_id"] for row in rows]
@@ -68,3 +70,25 @@ def share(model: Path, label: str, capsys: pytest.CaptureFixture[str], texts: li
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(answers) == len(texts)
     return sum(answer["label"] == label for answer in answers) / len(texts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", BOUNDS)
+def test_shares_that_are_called_right(
+    row: int, models: dict[int, list[Path]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for label, bound in BOUNDS[row].items():
+        shares = [share(model, label, capsys, everyday(label)) for model in models[row]]
+        assert statistics.mean(shares) >= bound, (label, shares)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [("ham", "how are you"), ("spam", "You are a winner, you have been specially selected")],
+)
+def test_what_people_type_first(
+    label: str, text: str, models: dict[int, list[Path]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the command of the documents, whose seed is the default."""
+    assert share(models[5][0], label, capsys, [text]) == 1
