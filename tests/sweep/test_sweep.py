@@ -533,7 +533,8 @@ def test_results_of_an_older_miniature_are_not_done(
 ) -> None:
     """Its rows have the same hashes: which miniature they are of, the digests of messages and weights tell."""
     config = row_config(1, seed=1, demo=True)
-    now: dict[str, Any] = {"data_digest": SPAM.data_digest(config), "weights_digest": open_weights(config, Listener()).digest()}
+    weights = open_weights(config, Listener()).digest()
+    now: dict[str, Any] = {"data_digest": SPAM.data_digest(config), "weights_digest": weights}
     command = ["--demo", "--rows", "1", "--seeds", "1", "--dry_run", "--", "--results_dir", str(tmp_path)]
     for digests, said in ((now | {older: "c" * 64}, "1 planned, 0 done, 1 to run"), (now, "1 planned, 1 done")):
         make_run(tmp_path, made_up_messages(tmp_path / "data"), config, 0.9, **digests)
