@@ -92,10 +92,14 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
     own = bool(runs) and all(records_own_data(run.fields) for run in runs)
     likeness, reason = task.likeness(data_dir, demo=demo, recorded=runs[-1].fields if own else {})
     if demo:
-        runs = [as_row(run) for run in runs]
+        runs = [as_row(run, likeness.digest if likeness else run[DATA_DIGEST]) for run in runs]
     groups, notes = group_runs(runs)
     if likeness is not None and groups and not any(group.own(likeness) for group in groups):
-        reason = f"the {task.examples} in {data_dir} are not those of the results; give their folder with --data_dir"
+        reason = (
+            f"all results are of an older miniature, whose {task.examples} were others; train anew"
+            if demo
+            else f"the {task.examples} in {data_dir} are not those of the results; give their folder with --data_dir"
+        )
         likeness = None
     if likeness is None:
         notes.insert(0, _without_likeness(task, reason))
@@ -136,10 +140,11 @@ def _notes(task: Task, runs: Sequence[FinishedRun], rows: Sequence[TableRow], *,
     notes = []
     if demo:
         notes.append(f"rows that name a larger GPT-2 ran with {NANO}, as row 1 did; questions about size are left out")
+    known = "this miniature's" if demo else "the published ones"
     digests = Counter(run.settings[DATA_DIGEST] for run in runs if DATA_DIGEST in run.settings)
     notes += [
-        f"{plural(count, 'run')} on other {task.examples} than the published ones (data digest {digest[:8]}):"
-        " variants of their own, compared with no row"
+        f"{plural(count, 'run')} on other {task.examples} than {known}"
+        f" (data digest {digest[:8]}): variants of their own, compared with no row"
         for digest, count in digests.items()
     ]
     for row in rows:

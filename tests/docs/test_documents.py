@@ -20,7 +20,7 @@ from ablation.report.documents import BLOCKS, renew, replace_block
 README = PROJECT / "README.md"
 DOCUMENTS = [README, *sorted((PROJECT / "docs").glob("*.md"))]
 OF_OTHERS = {"address", "generate", "head", "help", "port"}  # flags of Ray, and what argparse adds
-MADE_BY_USE = re.compile(r"results/|report/|run\.json|make_mail\.py")
+MADE_BY_USE = re.compile(r"results/|runs/|report/|run\.json|make_mail\.py")
 
 PARSERS = {
     "additional_experiments.py": EXPERIMENTS.parser,
@@ -59,7 +59,7 @@ def test_the_readme_leads_to_every_page() -> None:
 @each_document
 def test_every_flag_exists(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
-    modules = [PROJECT / "ablation" / name for name in ("config/flags.py", "tasks/__main__.py")]
+    modules = [PROJECT / "ablation" / name for name in ("config/flags.py", "config/parser.py", "tasks/__main__.py")]
     sources = [*PROJECT.glob("*.py"), *PROJECT.glob("benchmarks/*.py"), *modules]
     scripts = "".join(path.read_text(encoding="utf-8") for path in sources)
     for flag in set(re.findall(r"(?<![\w-])--([a-z_]+)(?![\w-])", text)) - OF_OTHERS:
