@@ -27,6 +27,7 @@ from ablation.environment import require_packages
 
 def experiment(config: ExperimentConfig, options: Mapping[str, Any]) -> None:
     """Run, append the row, show it, and say what to do next."""
+    from ablation.listener import Listeners
     from ablation.results.run_folder import save_result
     from ablation.results.runs import check_writable, complete
     from ablation.run.console import Console
@@ -34,6 +35,7 @@ def experiment(config: ExperimentConfig, options: Mapping[str, Any]) -> None:
     from ablation.run.inputs import resolve_device
     from ablation.run.memory import check_memory
     from ablation.run.next_steps import next_steps, show_steps
+    from ablation.run.progress_file import progress_told
     from ablation.run.summary import Summary
     from ablation.tasks.spam import SPAM
 
@@ -44,10 +46,10 @@ def experiment(config: ExperimentConfig, options: Mapping[str, Any]) -> None:
     for repaired in complete(results_dir, SPAM):  # what is wrong with the results is better known before training
         warn(repaired)
     check_writable(results_dir, SPAM)
-    with closing(Console(quiet=quiet)) as console:
-        result = run_experiment(SPAM, config, console)
+    with closing(Console(quiet=quiet)) as console, progress_told(options.get("progress_file")) as told:
+        result = run_experiment(SPAM, config, Listeners(console, told))
     with interrupts_held("the run had ended before, and its row is in the results"):
-        summary = Summary.of(SPAM, config, save_result(SPAM, result), result.answers.majority)
+        summary = Summary.of(SPAM, result.config, save_result(SPAM, result), result.answers.majority)
         console.message("")
         tell(summary.describe())
         if not quiet:
@@ -60,12 +62,15 @@ def run(config: ExperimentConfig, options: Mapping[str, Any]) -> int:
     Raises:
         ConfigError: the device asked for is not there, or the memory is too small.
     """
+    from ablation.results.row_list import row_list
     from ablation.run.dry_run import describe
     from ablation.run.inputs import EXPECTED_FAILURES
     from ablation.tasks.spam import SPAM
 
     try:
-        if options.get("dry_run"):
+        if options.get("list_rows"):
+            say(row_list(SPAM, config))
+        elif options.get("dry_run"):
             tell(describe(SPAM, config))
         else:
             experiment(config, options)

@@ -1,200 +1,131 @@
-"""Label new messages with a classifier that --save_model kept.
+"""Label messages with a classifier that --save_model kept.
 
-    python classify.py --model results/runs/<run id> "You are a winner ..."
-    python classify.py --model results/runs/<run id> --file inbox.txt --format jsonl > labels.jsonl
-    python classify.py --model results/runs/<run id> --merge_lora checkpoint.pth
+    python classify.py                       # which models there are
+    python classify.py --model latest "You are a winner ..."
+    python classify.py --model results/runs/<run id> --file inbox.csv --json
+    some_program | python classify.py --model latest      # line by line
+    python classify.py --model latest --evaluate labelled.csv
+    python classify.py --model latest --show_positions "You are a winner ..."
+    python classify.py --model latest --merge_lora checkpoint.pth
 
-Each message is read exactly as in the run's training: padded or cut to the same length, read at the same position,
-with the same mask. A file has one message a line and is never loaded whole; a bad line is named and left out.
+Each message is read exactly as in the run's training: padded or cut to the
+same length, read at the same position, with the same mask. A file has one
+message a line, or is a CSV with a column of messages; it is never loaded
+whole. A bad line is named and left out.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import dataclasses
 import io
-import json
 import os
+import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from textwrap import fill
+from typing import TYPE_CHECKING
 
-from ablation.commands import FAILED, FINISHED, INTERRUPTED, WRONG_COMMAND, fail
-from ablation.config.experiment import DEVICES, RANDOM, ExperimentConfig
+from ablation.commands import FAILED, FINISHED, INTERRUPTED, WRONG_COMMAND, fail, say
+from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.flags import Parser, weights_path_problems
+from ablation.config.parser import argument
+from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR
 from ablation.config.shapes import NANO
-from ablation.data.labels import LABELS
-from ablation.data.lines import InputLine, groups, read_lines
+from ablation.config.values import device
+from ablation.data.inbox import STANDARD_INPUT, stdin_is_piped
+from ablation.data.message_table import Columns, TableError
 from ablation.environment import require_packages
 
 if TYPE_CHECKING:
-    from ablation.run.trained_classifier import Answer, SavedRun, TrainedClassifier
-    from previous_chapters import GPTModel
+    from ablation.run.trained_classifier import SavedRun
 
-AT_A_TIME = 512  # messages in memory; enough for batches of similar length
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is run, not shown
-RECORD = ("line", "label", "probability", "tokens", "tokens_read", "cut", "problem", "text")
-
-
-# ---- output ---------------------------------------------------------------------------------------------------------
+WORK = ("message", "file", "evaluate", "merge_lora")  # a command asks for one of them
+FORMATS = ("text", "csv", "jsonl")
+CHECKPOINTS = (".pth", ".pt", ".safetensors")
+LATEST = "latest"
 
 
-def record(line: InputLine, answer: Answer | None) -> dict[str, Any]:
-    """One message's answer, or its problem, by the names of ``RECORD``."""
-    if answer is None:
-        return {**dict.fromkeys(RECORD), "line": line.number, "problem": line.problem, "text": line.text}
-    return {
-        "line": line.number,
-        "label": answer.label,
-        "probability": answer.probability,
-        "tokens": answer.tokens,
-        "tokens_read": answer.read,
-        "cut": answer.cut,
-        "problem": None,
-        "text": line.text,
-    }
+# ---- which model ----------------------------------------------------------------------------------------------------
 
 
-def as_text(fields: dict[str, Any]) -> str:
-    """A line for a person; control characters are shown, not sent to the terminal."""
-    if fields["problem"]:
-        return f"line {fields['line']}: {fields['problem']}\n"
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in fields["text"][:200])
-    shown += "..." if len(fields["text"]) > 200 else ""
-    read = f"cut to {fields['tokens_read']} of {fields['tokens']}" if fields["cut"] else f"{fields['tokens']}"
-    return f"{fields['label']:4} {fields['probability']:8.4%}  ({read} tokens)  {shown}\n"
+def list_models(options: argparse.Namespace) -> int:
+    """Show which models there are; a wrong command if one had to be named."""
+    from ablation.run.saved_models import describe_all
+    from ablation.tasks.spam import SPAM
+
+    asked = any(getattr(options, name) for name in WORK)
+    if asked:
+        fail([f"--model is missing: give a folder, or {LATEST}"])
+    text = describe_all(options.results_dir, SPAM, shutil.get_terminal_size().columns)
+    say(text, sys.stderr if asked else None)
+    return WRONG_COMMAND if asked else FINISHED
 
 
-def as_csv(fields: dict[str, Any]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\r\n").writerow(map(as_cell, fields.values()))  # so both are quoted in cells
-    return buffer.getvalue().removesuffix("\r\n") + "\n"
+def model_folder(options: argparse.Namespace) -> Path:
+    """The folder that ``--model`` means.
+
+    Raises:
+        NoModelError: there is no latest.
+    """
+    if str(options.model) != LATEST:
+        return options.model
+    from ablation.run.saved_models import describe_model, latest
+    from ablation.tasks.spam import SPAM
+
+    model = latest(options.results_dir, SPAM)
+    say(f"model: {describe_model(model, SPAM, shutil.get_terminal_size().columns)}", sys.stderr)
+    return model.folder
 
 
-def as_cell(value: Any) -> Any:
-    """A text that a spreadsheet would run stands behind an apostrophe, which makes it text there."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+# ---- what is done with it -------------------------------------------------------------------------------------------
 
 
-def as_json_line(fields: dict[str, Any]) -> str:
-    return json.dumps(fields, ensure_ascii=False) + "\n"
-
-
-FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {"text": as_text, "csv": as_csv, "jsonl": as_json_line}
-
-
-# ---- work -----------------------------------------------------------------------------------------------------------
-
-
-def answer_lines(
-    classifier: TrainedClassifier, lines: Iterator[InputLine]
-) -> Iterator[tuple[InputLine, Answer | None]]:
-    """Each line with its answer, in order; None beside a line that has a problem."""
-    from ablation.data.message import MessageError
-
-    for group in groups(lines, AT_A_TIME):
-        checked, tokens = [], []
-        for line in group:
-            problem = line.problem
-            try:
-                if not problem:
-                    tokens.append(classifier.tokens_of(line.text))
-            except MessageError as error:
-                problem = str(error)
-            checked.append(InputLine(line.number, line.text, problem))
-        answers = iter(classifier.answer(tokens))
-        for line in checked:
-            yield line, None if line.problem else next(answers)
-
-
-def open_saved(saved: SavedRun, options: argparse.Namespace) -> TrainedClassifier:
-    """The classifier of a run, its base weights found where the run found them."""
-    from ablation.run.inputs import open_tokenizer, resolve_device
-    from ablation.run.trained_classifier import TrainedClassifier
-
-    config = run_config(saved, options)
-    device = resolve_device(config)
-    return TrainedClassifier(saved, joined_model(saved, options), open_tokenizer(config), device, tuple(LABELS))
-
-
-def run_config(saved: SavedRun, options: argparse.Namespace) -> ExperimentConfig:
-    """The run's configuration with what is not of the run but of this machine."""
-    random = saved.config.weights == RANDOM
-    return dataclasses.replace(
-        saved.config,
-        device=options.device,
-        models_dir=options.models_dir,
-        offline=options.offline,
-        weights_path=None if random else (options.weights_path or saved.weights_path),
-    )
-
-
-def joined_model(saved: SavedRun, options: argparse.Namespace) -> GPTModel:
-    """The trained parameters joined to the base weights."""
-    from ablation.listener import Listener
-    from ablation.run.inputs import open_weights
-    from ablation.run.trained_classifier import join, needs_base
-
-    base = open_weights(run_config(saved, options), Listener()) if needs_base(saved) else None
-    return join(saved, base)
-
-
-def write_checkpoint(saved: SavedRun, options: argparse.Namespace) -> None:
-    """The whole model, LoRA merged, as one file in the book's names."""
-    import torch
-    from safetensors.torch import save_file
-
-    from ablation.files.storage import replacing
-    from ablation.run.trained_classifier import book_checkpoint
-
-    target = Path(options.merge_lora)
-    state = book_checkpoint(saved, joined_model(saved, options))
-    with replacing(target) as temporary:
-        if target.suffix == ".safetensors":
-            save_file(state, temporary)
-        else:
-            torch.save(state, temporary)
-    print(f"{target}: {len(state)} tensors, {target.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
-
-
-def classify(saved: SavedRun, options: argparse.Namespace) -> int:
-    """Answer every message; returns how many could not be answered."""
+def answer(saved: SavedRun, config: ExperimentConfig, options: argparse.Namespace) -> int:
+    """Answer messages, in one of the ways that there are; returns how many could not be answered."""
     from tqdm import tqdm
 
-    classifier = open_saved(saved, options)
-    write = FORMATS[options.format]
-    if options.format == "csv":
-        print(",".join(RECORD))
-    problems = 0
+    from ablation.run import use_model
+    from ablation.run.answers import Remarks
+    from ablation.tasks.spam import SPAM
+
+    evaluated = options.evaluate is not None
+    columns = Columns(saved.labels, options.text_column, options.label_column, labelled=evaluated)
+    source, width = options.evaluate or options.file, terminal_width()
+    request = use_model.Request(
+        saved, config, tuple(options.message), source, columns, options.format, options.threshold, width
+    )
+    if source == STANDARD_INPUT and sys.stdin.isatty():
+        say("a message a line; the end of the input (Ctrl-D) ends it", sys.stderr)
     if isinstance(sys.stdout, io.TextIOWrapper):  # whatever the locale, and whatever stands in a message
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
-    hidden = True if sys.stdout.isatty() else None  # None: where standard error is no terminal
-    with source(options) as lines, tqdm(desc="classifying", unit=" messages", disable=hidden, leave=False) as bar:
-        for line, answer in answer_lines(classifier, lines):
-            fields = record(line, answer)
-            if fields["problem"]:
-                problems += 1
-                print(f"line {line.number}: {fields['problem']}", file=sys.stderr)
-            if not (fields["problem"] and options.format == "text"):
-                sys.stdout.write(write(fields))
-            bar.update()
-    sys.stdout.flush()
-    return problems
-
-
-@contextmanager
-def source(options: argparse.Namespace) -> Iterator[Iterator[InputLine]]:
-    """The messages: of the command line, of standard input or of a file."""
-    if options.file is None:
-        yield (InputLine(number, text) for number, text in enumerate(options.message, start=1))
-    elif options.file == "-":
-        yield read_lines(sys.stdin.buffer)
+    if evaluated:
+        use = use_model.evaluation
     else:
-        with Path(options.file).open("rb") as file:
-            yield read_lines(file)
+        use = use_model.show_positions if options.show_positions else use_model.classify
+    hidden = True if width else None  # None: where standard error is no terminal
+    with tqdm(desc="classifying", unit=" messages", disable=hidden, leave=False) as bar:
+        remarks = Remarks(lambda line: say(line, sys.stderr), bar.update)
+        for text in use(request, SPAM, remarks):
+            sys.stdout.write(text)
+            if source == STANDARD_INPUT:  # whoever sends the next message may want this answer first
+                sys.stdout.flush()
+    sys.stdout.flush()
+    return remarks.problems
+
+
+def write_whole_model(saved: SavedRun, config: ExperimentConfig, target: Path) -> None:
+    """The whole model, LoRA merged, as one file in the book's names."""
+    from ablation.run.book_checkpoint import write_checkpoint
+    from ablation.run.open_classifier import joined_model
+
+    count = write_checkpoint(saved, joined_model(saved, config), target)
+    say(f"{target}: {count} tensors, {target.stat().st_size / 1e6:.1f} MB", sys.stderr)
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal that the answers go to; None if they go elsewhere."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 # ---- command line ---------------------------------------------------------------------------------------------------
@@ -205,92 +136,163 @@ def make_parser() -> argparse.ArgumentParser:
         description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("message", nargs="*", help="messages to label")
-    parser.add_argument("--model", type=Path, required=True, metavar="FOLDER", help="a run's folder, results/runs/<id>")
-    parser.add_argument("--file", metavar="FILE", help="file with a message a line, or - for standard input")
     parser.add_argument(
-        "--format", choices=FORMATS, default="text",
+        "--model", type=Path, metavar="FOLDER",
+        help="a run's folder, results/runs/<id>; latest: the newest that kept a model; if not given, those are listed",
+    )  # fmt: skip
+    parser.add_argument(
+        "--results_dir", type=Path, metavar="FOLDER",
+        help=f"where to look for kept models; default: {RESULTS_DIR} and {DEMO_RESULTS_DIR}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--file", metavar="FILE",
+        help="a message a line, or a CSV with a column of messages; - for standard input (a pipe needs no flag)",
+    )  # fmt: skip
+    parser.add_argument("--text_column", metavar="NAME", help="of the messages in a CSV; default: text, message or sms")
+    parser.add_argument(
+        "--evaluate", metavar="FILE",
+        help="labelled messages, a CSV or lines of label, tab, message: how many are answered rightly, and which not",
+    )  # fmt: skip
+    parser.add_argument("--label_column", metavar="NAME", help="of --evaluate; default: label, category or class")
+    parser.add_argument(
+        "--threshold", type=float, metavar="P",
+        help="answer spam from this spam_probability on (of two other labels: the second); default: the likelier label",
+    )  # fmt: skip
+    parser.add_argument(
+        "--show_positions", action="store_true", help="token ids, tokens, and the probability at every position"
+    )
+    parser.add_argument(
+        "--format", choices=FORMATS,
         help="of the output; default: text. In csv a message that a spreadsheet would run (it begins with =, +, -, @, a"
         " tab or a carriage return) stands behind an apostrophe; jsonl keeps every message as it is",
     )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="as --format jsonl: a JSON object a line")
     parser.add_argument(
         "--merge_lora", metavar="FILE", help="write the whole model to a .pth or .safetensors instead, LoRA merged"
     )
+    add_flags_of_the_machine(parser)
+    return parser
+
+
+def add_flags_of_the_machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights_path", metavar="PATH", help="the base weights; default: those of the run")
     parser.add_argument("--models_dir", default="models", metavar="FOLDER", help="of downloaded weights")
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="where to compute; default: auto")
+    parser.add_argument(
+        "--device", type=argument(device), default="auto", help="where to compute: cpu, gpu, cuda:0; default: auto"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads; as many as PyTorch chooses if not given")
     parser.add_argument("--offline", action="store_true", help="never open a connection")
-    return parser
 
 
 def command_problems(options: argparse.Namespace) -> list[str]:
     """What is wrong with a command, one line per problem."""
+    given = [name for name in WORK if getattr(options, name)]
     problems = []
-    given = [name for name in ("message", "file", "merge_lora") if getattr(options, name)]
-    if len(given) != 1:
-        problems.append(f"{' and '.join(given) or 'nothing to do'}: give messages, or --file, or --merge_lora")
-    if options.file not in (None, "-") and not Path(options.file).is_file():
-        what = "is a folder" if Path(options.file).is_dir() else "no such file"
-        problems.append(f"--file {options.file}: {what}; give a text file with one message a line, or -")
+    if len(given) != 1 and (given or options.model is not None):
+        what = " and ".join(given) or "nothing to do"
+        problems.append(f"{what}: give messages, or --file, or --evaluate, or --merge_lora")
+    for name in ("file", "evaluate"):
+        path = getattr(options, name)
+        if path == STANDARD_INPUT and sys.stdin is None:
+            problems.append(f"--{name} -: standard input is closed; give a file")
+        elif path not in (None, STANDARD_INPUT) and not Path(path).is_file():
+            what = "is a folder" if Path(path).is_dir() else "no such file"
+            problems.append(f"--{name} {path}: {what}; give a file of messages, or -")
     if options.merge_lora is not None:
         target = Path(options.merge_lora)
-        if target.suffix not in (".pth", ".pt", ".safetensors"):
-            problems.append(f"--merge_lora {target}: give a name that ends in .pth, .pt or .safetensors")
+        if target.suffix not in CHECKPOINTS:
+            problems.append(f"--merge_lora {target}: give a name that ends in {', '.join(CHECKPOINTS)}")
         if target.is_dir() or not target.absolute().parent.is_dir():
             problems.append(f"--merge_lora {target}: give a file in a folder that is there")
     problems.extend(weights_path_problems(options.weights_path))
     if options.threads is not None and options.threads < 1:
         problems.append(f"--threads {options.threads}: give a whole number of at least 1")
-    return problems
+    if options.threshold is not None and not 0 <= options.threshold <= 1:
+        problems.append(f"--threshold {options.threshold:g}: is a probability; give 0 to 1")
+    return problems + contradictions(options)
+
+
+def contradictions(options: argparse.Namespace) -> list[str]:
+    """Flags that do not go together, one line per problem."""
+    from_file = options.file is not None or options.evaluate is not None
+    format_, evaluated = options.format, options.evaluate is not None
+    wrong = {
+        f"--json with --format {format_}: give one of the two": options.json and format_ not in (None, "jsonl"),
+        "--evaluate with --format csv: its figures are no table; give text or jsonl": evaluated and format_ == "csv",
+        "--show_positions with --evaluate: give one of the two": evaluated and options.show_positions,
+        "--text_column without a file: give --file or --evaluate": options.text_column is not None and not from_file,
+        "--label_column without --evaluate: only there labels are read": (
+            options.label_column is not None and not evaluated
+        ),
+    }
+    return [problem for problem, is_so in wrong.items() if is_so]
+
+
+def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The flags as given; who sends messages down a pipe needs no ``--file -``."""
+    options = make_parser().parse_args(arguments)
+    if not any(getattr(options, name) for name in WORK) and stdin_is_piped():
+        options.file = STANDARD_INPUT
+    return options
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status 0 if every message was answered, 1 if some were not or the model cannot be used, 2 for a wrong
     command."""
-    options = make_parser().parse_args(arguments)
+    options = read_options(arguments)
     if problems := command_problems(options):
         return fail(problems, status=WRONG_COMMAND)
+    options.format = options.format or ("jsonl" if options.json else "text")
     require_packages()
-    from ablation.config.experiment import ConfigError
+    if options.model is None:
+        return list_models(options)
     from ablation.process_state import process_state_kept
     from ablation.run.inputs import EXPECTED_FAILURES
+    from ablation.run.saved_models import NoModelError
     from ablation.run.trained_classifier import ClassifierError
 
     try:
         with process_state_kept():
-            return use_model(options)
+            return use(options)
     except ConfigError as error:
         return fail(error.problems, status=WRONG_COMMAND)
-    except (ClassifierError, *EXPECTED_FAILURES) as error:
+    except TableError as error:
+        return fail([str(error)], status=WRONG_COMMAND)
+    except (ClassifierError, NoModelError, *EXPECTED_FAILURES) as error:
         return fail([str(error)])
     except BrokenPipeError:  # whoever read the answers has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except OSError as error:
-        return fail([f"{error.filename or options.file}: {error.strerror or error}; check the path"])
+        path = error.filename or options.evaluate or options.file
+        return fail([f"{path}: {error.strerror or error}; check the path"])
     except KeyboardInterrupt:
         return fail(["interrupted"], status=INTERRUPTED)
 
 
-def use_model(options: argparse.Namespace) -> int:
+def use(options: argparse.Namespace) -> int:
     """Do what a command asks of a saved run; returns the exit status."""
     import torch
 
     from ablation.allocator import keep_freed_memory
-    from ablation.data.demo import DISCLAIMER
+    from ablation.data.demo import disclaimer
+    from ablation.run.open_classifier import config_here
     from ablation.run.trained_classifier import read_saved_run
 
-    saved = read_saved_run(options.model)
+    saved = read_saved_run(model_folder(options))
     threads = options.threads or (1 if saved.config.model_in_use == NANO else None)
     if threads is not None:
         torch.set_num_threads(threads)
     keep_freed_memory()
     if saved.config.demo:
-        print(DISCLAIMER, file=sys.stderr)
+        note = disclaimer(saved.config.own_data).long
+        say(fill(note, shutil.get_terminal_size().columns) if sys.stderr.isatty() else note, sys.stderr)
+    names = ("device", "models_dir", "offline", "weights_path")
+    config = config_here(saved, **{name: getattr(options, name) for name in names})
     if options.merge_lora is not None:
-        write_checkpoint(saved, options)
+        write_whole_model(saved, config, Path(options.merge_lora))
         return FINISHED
-    return FAILED if classify(saved, options) else FINISHED
+    return FAILED if answer(saved, config, options) else FINISHED
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablation.commands import FINISHED, INTERRUPTED, fail, interrupt_on_signals
-from ablation.config.flags import Parser
+from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail, interrupt_on_signals
+from ablation.config.flags import Parser, folder_problems
 from ablation.config.shapes import MODEL_SHAPES, canonical_model_size
 from ablation.environment import require_packages
 from ablation.files.download import DownloadError, FetchOptions
@@ -26,7 +26,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         description="Fetch GPT-2's weights, its vocabulary and the data set ahead of time.", allow_abbrev=False
     )
     sizes = ", ".join(MODEL_SHAPES)
-    parser.add_argument("size", nargs="?", help=f"weights to fetch: one of {sizes}, or a short form")
+    parser.add_argument("size", nargs="?", help=f"weights to fetch: one of {sizes}, or a short form such as small")
     parser.add_argument(
         "--source", choices=SOURCES, default="huggingface", help="which weights files to try first"
     )
@@ -53,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Fetch what is asked for. Exit status 0, 1 for what cannot be had, 2 for a wrong command, 130 after an interrupt;
     each but the first with one line of reason."""
     wanted = parse_arguments(arguments)
+    if problems := folder_problems({"models_dir": wanted.models_dir, "data_dir": wanted.data_dir}):
+        return fail(problems, WRONG_COMMAND)
     require_packages()
     interrupt_on_signals()
     options = FetchOptions(offline=wanted.offline, trust_new_hash=wanted.trust_new_hash)

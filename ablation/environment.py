@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import shlex
 import subprocess
 import sys
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
+from ablation import __version__
 
+PROJECT = Path(__file__).resolve().parent.parent
+OWN_PYTHON = Path(".venv", "Scripts" if os.name == "nt" else "bin", "python")
 
 # What requirements.txt installs, by the names under which it is imported.
 PACKAGES = (
@@ -27,9 +31,10 @@ def require_packages() -> None:
     """
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
+        install = shlex.join([sys.executable, "-m", "pip", "install", "-r", str(PROJECT / "requirements.txt")])
         raise SystemExit(
-            f"error: {sys.executable} lacks {', '.join(missing)}; use the project's own .venv/bin/python,"
-            " or install them: python -m pip install -r requirements.txt"
+            f"error: {sys.executable} lacks {', '.join(missing)}; use the project's own {OWN_PYTHON}, which make run"
+            f" makes, or install them: {install}"
         )
 
 
@@ -59,11 +64,11 @@ def processor_name() -> str:
 
 
 def device_name(device: str) -> str:
-    """The name of the hardware behind a device type."""
-    if device == "cuda":
+    """The name of the hardware behind a device as PyTorch writes it: ``cuda:1``; ``cuda`` is the current one."""
+    if device.partition(":")[0] == "cuda":
         import torch
 
-        return torch.cuda.get_device_name()
+        return torch.cuda.get_device_name(device)
     return processor_name() if device == "cpu" else f"{device} ({processor_name()})"
 
 
@@ -81,6 +86,12 @@ def git_commit() -> str | None:
         return commit + ("+dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def version() -> str:
+    """The project's version and the beginning of :func:`git_commit`, in a line that fits a terminal."""
+    commit, plus, dirty = (git_commit() or "unknown").partition("+")
+    return f"{__version__}, commit {commit[:12]}{plus}{dirty}"
 
 
 def peak_memory_mb() -> float:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# The pieces of work that people wait for, by the names under which they are announced.
+FROZEN_PASS, TRAINING = "frozen prefix", "training"
+
 
 @dataclass(frozen=True)
 class StepLosses:
@@ -47,3 +50,34 @@ class Listener:
 
     def epoch_ended(self, epoch: int, train: Count, validation: Count) -> None:
         """An epoch (from 1) has ended; the counts are over the first batches of each loader."""
+
+
+class Listeners(Listener):
+    """Several, each told everything."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = listeners
+
+    def message(self, line: str) -> None:
+        for listener in self._listeners:
+            listener.message(line)
+
+    def work_started(self, what: str, amount: int, unit: str) -> None:
+        for listener in self._listeners:
+            listener.work_started(what, amount, unit)
+
+    def work_advanced(self, amount: int) -> None:
+        for listener in self._listeners:
+            listener.work_advanced(amount)
+
+    def work_ended(self) -> None:
+        for listener in self._listeners:
+            listener.work_ended()
+
+    def evaluated(self, losses: StepLosses) -> None:
+        for listener in self._listeners:
+            listener.evaluated(losses)
+
+    def epoch_ended(self, epoch: int, train: Count, validation: Count) -> None:
+        for listener in self._listeners:
+            listener.epoch_ended(epoch, train, validation)

@@ -25,7 +25,8 @@ class Fitted:
     """What a baseline says of every message, and what there is to know of how it came to that.
 
     Attributes:
-        scores: per split, (N,) the logit of spam, that of ham being 0.
+        scores: per split, of two classes (N,) the logit of the second (spam), that of the first being 0; of more
+            classes (N, C) the logit of each.
         parameters: how many were fitted.
         chosen: what was chosen on the validation split.
     """
@@ -35,9 +36,21 @@ class Fitted:
     chosen: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def predictions(self) -> dict[str, NDArray[np.bool_]]:
-        """Per split, (N,) whether a message is called spam; equal logits mean ham."""
-        return {split: scores > 0 for split, scores in self.scores.items()}
+    def logits(self) -> dict[str, NDArray[np.float64]]:
+        """Per split, (N, C)."""
+        return {split: all_logits(scores) for split, scores in self.scores.items()}
+
+    @property
+    def predictions(self) -> dict[str, NDArray[np.int64]]:
+        """Per split, (N,) the number of the class that a message is said to have; among equal logits the first."""
+        return {split: logits.argmax(axis=1) for split, logits in self.logits.items()}
+
+
+def all_logits(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, C) logits from the scores of :class:`Fitted`."""
+    import numpy as np
+
+    return np.stack([np.zeros(len(scores)), scores], axis=1) if scores.ndim == 1 else scores
 
 
 @dataclass(frozen=True)
@@ -50,11 +63,14 @@ class Baseline:
 
 
 def majority_class(splits: Splits, settings: dict[str, Any]) -> Fitted:
-    """Call every message what most training messages are: logit +1 for spam, −1 for ham, the same everywhere."""
+    """Call every message what most training messages are. Of two classes: logit +1 for the second, −1 for the first;
+    of more: 1 for the one, 0 for the others; the same everywhere."""
     import numpy as np
 
-    logit = 1.0 if splits["train"]["Label"].mean() > 0.5 else -1.0
-    return Fitted({name: np.full(len(split), logit) for name, split in splits.items()})
+    counts = np.bincount(splits["train"]["Label"])
+    most = int(counts.argmax())
+    score = (np.arange(len(counts)) == most).astype(float) if len(counts) > 2 else np.float64(1 if most else -1)
+    return Fitted({name: np.tile(score, (len(split), *[1] * score.ndim)) for name, split in splits.items()})
 
 
 def logistic_regression(splits: Splits, settings: dict[str, Any]) -> Fitted:
@@ -76,16 +92,18 @@ def logistic_regression(splits: Splits, settings: dict[str, Any]) -> Fitted:
     return Fitted(
         {name: best.decision_function(features[name]) for name in splits},
         parameters=best.coef_.size + best.intercept_.size,
-        chosen={"C": best.C, "features": best.coef_.size},
+        chosen={"C": best.C, "features": best.coef_.shape[1]},
     )
 
 
-def quality(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[int, float]:
-    """How many of (N,) logits are right, and, to decide between equals, the negative mean log-loss."""
-    import numpy as np
+def quality(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[int, float]:
+    """How many of the scores (as :class:`Fitted` has them) are right, and, to decide between equals, the negative mean
+    log-loss."""
+    from scipy.special import log_softmax
 
-    spam = labels == 1
-    return int(((logits > 0) == spam).sum()), -float(np.logaddexp(0, np.where(spam, -logits, logits)).mean())
+    logits = all_logits(scores)
+    right = logits.argmax(axis=1) == labels
+    return int(right.sum()), float(log_softmax(logits, axis=1)[range(len(labels)), labels].mean())
 
 
 BASELINES = {

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ablation.config.methods import DECLARATIONS, METHOD_OPTIONS
-from ablation.config.settings import MethodSettings
+from ablation.config.settings import CommonSettings, MethodSettings
 from ablation.config.shapes import NANO
 
 
@@ -25,6 +25,12 @@ def _if(holds: Callable[[Any], bool], reason: str) -> Callable[[Any], str]:
     return lambda config: reason if holds(config) else ""
 
 
+def _other_messages(config: CommonSettings) -> str:
+    if config.own_data:
+        return "with messages of your own"
+    return "with --demo, which has messages of its own" if config.demo else ""
+
+
 _naive = _if(lambda config: config.execution == "naive", "with --execution naive, which keeps no features")
 # setting -> why it has no effect in a configuration that has this setting; empty where it has one
 REASONS: dict[str, Callable[[Any], str]] = {
@@ -34,7 +40,8 @@ REASONS: dict[str, Callable[[Any], str]] = {
     "feature_cache": _naive,
     "feature_memory": _naive,
     "feature_cache_limit": _if(lambda config: config.feature_cache is None, "without --feature_cache"),
-    "data_dir": _if(lambda config: config.demo, "with --demo, which has messages of its own"),
+    "data_dir": _other_messages,
+    "split_seed": _if(lambda config: config.data_file is None, "without --data_file FILE, whose split it seeds"),
     "model_size": _if(lambda config: config.demo, f"with --demo, which uses {NANO}"),
 }
 

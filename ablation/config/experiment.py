@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ablation.config.effects import why_no_effect
+from ablation.config.own_data import OwnDataSettings
 from ablation.config.settings import (
     DEMO_RESULTS_DIR,
-    DEVICES,
     PRETRAINED,
     RANDOM,
     RESULTS_DIR,
@@ -25,17 +25,16 @@ from ablation.config.shapes import NANO
 from ablation.config.values import integer
 
 # What is declared in settings is had from here, too: most modules know this configuration alone.
-__all__ = ["DEMO_RESULTS_DIR", "DEVICES", "PRETRAINED", "RANDOM", "RESULTS_DIR", "TRAINABLE_LAYERS", "ConfigError"]
+__all__ = ["DEMO_RESULTS_DIR", "PRETRAINED", "RANDOM", "RESULTS_DIR", "TRAINABLE_LAYERS", "ConfigError"]
 
 TOKEN_POSITIONS = ("first", "last", "flexible")
 LONGEST_TRAINING_EXAMPLE, MODEL_CONTEXT_LENGTH = "longest_training_example", "model_context_length"
-NUM_CLASSES = 2  # ham, spam
 
 
 def _ignore_index(text: str) -> int:
     value = integer(-(2**31))(text)
     if value in (0, 1):
-        raise ValueError("0 and 1 are the labels ham and spam, which must count; leave the flag out, or give -100")
+        raise ValueError("0 and 1 are labels (ham and spam), which must count; leave the flag out, or give -100")
     return value
 
 
@@ -52,9 +51,9 @@ def _context_length(text: str) -> str | int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExperimentConfig(CommonSettings):
-    """One experiment: what all experiments have, and how messages are read. The defaults are row 1 of the published
-    table."""
+class ExperimentConfig(OwnDataSettings, CommonSettings):
+    """One experiment: what all experiments have, whose messages, and how they are read. The defaults are row 1 of the
+    published table."""
 
     TASK: ClassVar = ""
     # The order that flags and results had before their fields were grouped, without the options of a run.
@@ -101,7 +100,12 @@ class ExperimentConfig(CommonSettings):
                 f"--context_length {self.context_length}: the model has {self.shape.context_length} positions;"
                 f" give 1 to {self.shape.context_length}"
             )
-        return [*problems, *super().problems()]
+        if 0 <= self.ignore_index < len(self.label_names):
+            label = self.label_names[self.ignore_index]
+            problems.append(
+                f"--ignore_index {self.ignore_index}: is the label {label}, which must count; leave the flag out"
+            )
+        return [*problems, *self.own_data_problems(), *super().problems()]
 
 
 FIELDS = fields_of(ExperimentConfig)

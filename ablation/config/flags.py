@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ablation.config.effects import REASONS, why_no_effect
 from ablation.config.experiment import ExperimentConfig
+from ablation.config.parser import Parser
 from ablation.config.rows import ROWS
 from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR, CommonSettings, ConfigError, fields_of
+from ablation.environment import python_command
 
-COMMAND_OPTIONS = ("row", "dry_run", "force", "quiet")
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that refuses a wrong command in one line, as all else is refused, and asks about a misspelt flag."""
-
-    def error(self, message: str) -> NoReturn:
-        unknown = message.removeprefix("unrecognized arguments: ").split()
-        known = [name for action in self._actions for name in action.option_strings]
-        close = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1) if unknown else []
-        hint = f"; did you mean {close[0]}?" if close and "unrecognized" in message else ""
-        self.exit(2, f"error: {message}{hint or f'; {self.prog} --help lists all flags'}\n")
+READ_FROM = ("data_dir", "models_dir")  # folders that a run reads, and fetches what is missing into
+COMMAND_OPTIONS = ("row", "dry_run", "force", "list_rows", "quiet", "progress_file")
+FORCE = "try even if the memory looks too small"
 
 
 @dataclass(frozen=True)
@@ -46,28 +39,41 @@ class CommandLine:
     config_class: type[CommonSettings]
     rows: Mapping[int, Mapping[str, Any]]
 
-    def parser(self) -> argparse.ArgumentParser:
+    def parser(self) -> Parser:
         """The flags. Values are read and checked by :meth:`configure`, all at once."""
         parser = Parser(
-            self.program, description=self.description, allow_abbrev=False, argument_default=argparse.SUPPRESS
+            self.program,
+            usage="%(prog)s [--demo] [--row N] [--FLAG VALUE ...]",
+            description=self.description,
+            allow_abbrev=False,
+            argument_default=argparse.SUPPRESS,
         )
         span = f"{min(self.rows)} to {max(self.rows)}"
-        parser.add_argument("--row", help=f"row of the published table, {span}; other flags override it")
+        parser.add_argument("--row", metavar="N", help=f"row of the published table, {span}; other flags override it")
         parser.add_argument(
             "--dry_run", action="store_true", help="say what would be done and downloaded; load nothing"
         )
-        parser.add_argument("--force", action="store_true", help="try even if the memory looks too small")
+        parser.add_argument("--force", action="store_true", help=FORCE)
+        parser.add_argument("--list_rows", action="store_true", help="show the rows and their published figures")
         parser.add_argument("--quiet", action="store_true", help="print the result and nothing else, but for warnings")
+        parser.add_argument("--progress_file", help=argparse.SUPPRESS)  # a sweep's: where to say how far the run is
+        self.add_settings(parser)
+        return parser
+
+    def add_settings(self, parser: argparse._ActionsContainer, without: Iterable[str] = ()) -> None:
+        """The flags that are settings; none of them has a value where it was not given."""
         for name, field in fields_of(self.config_class).items():
             help_text = field.metadata["help"].replace("%", "%%")
+            given: dict[str, Any] = {"default": argparse.SUPPRESS}
             if isinstance(field.default, bool):
-                parser.add_argument(f"--{name}", action="store_true", help=help_text)
+                given |= {"action": "store_true", "help": help_text}
             else:
                 default = "" if field.default is None else f" (default: {field.default})"
                 choices = field.metadata["choices"]
-                metavar = f"{{{','.join(choices)}}}" if choices else "VALUE"
-                parser.add_argument(f"--{name}", metavar=metavar, help=help_text + default)
-        return parser
+                among = f"; one of {', '.join(choices)}" if choices else ""
+                given |= {"metavar": "VALUE", "help": help_text + among + default}
+            if name not in without:
+                parser.add_argument(f"--{name}", **given)
 
     def read(self, arguments: Sequence[str] | None = None) -> tuple[Any, list[str], dict[str, Any]]:
         """The configuration that a command line means, remarks on it, and the command's own options.
@@ -76,10 +82,39 @@ class CommandLine:
             ConfigError: the command is wrong.
             SystemExit: from argparse, for an unknown flag or ``--help``.
         """
-        flags = vars(self.parser().parse_args(arguments))
+        parser = self.parser()
+        known, rest = parser.parse_known_args(arguments)
+        flags = vars(known)
+        if missing := self._missing_blanks(flags, rest, parser.flags):
+            raise ConfigError(missing)
+        if rest:
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
         options = {name: flags.pop(name) for name in COMMAND_OPTIONS if name in flags}
         config, warnings = self.configure(flags, options.get("row"))
         return config, warnings, options
+
+    def _missing_blanks(self, flags: Mapping[str, str | bool], rest: Sequence[str], known: Sequence[str]) -> list[str]:
+        """Where a flag was typed without a blank before it, so that the shell made it a part of the value before: row 9
+        is printed so. Only where the command is wrong as it stands, because folders may have such names."""
+        problems = []
+        for name, value in flags.items():
+            cut = max((str(value).find(flag, 1) for flag in known if str(value).endswith(flag)), default=-1)
+            if isinstance(value, str) and cut > 0 and (rest or self._refused(name, value)):
+                before, flag = value[:cut].rstrip(), value[cut:]
+                problems.append(
+                    f"--{name} {shlex.quote(value)}: a blank is missing before {flag};"
+                    f" type {typed({name: before})} {' '.join([flag, *rest])}"
+                )
+        return problems
+
+    def _refused(self, name: str, value: str) -> bool:
+        field = fields_of(self.config_class).get(name)
+        try:
+            if field is not None:
+                field.metadata["parse"](value)
+        except ValueError:
+            return True
+        return False
 
     def configure(self, flags: Mapping[str, str | bool], row: str | None = None) -> tuple[Any, list[str]]:
         """Build the configuration of one command.
@@ -101,7 +136,7 @@ class CommandLine:
                 values.update(self.rows[int(row)])
             else:
                 span = f"rows {min(self.rows)} to {max(self.rows)}"
-                problems.append(f"--row {row}: the published table has {span}; give one of them")
+                problems.append(f"--row {row}: the published table has {span}; give one of them{_sweep(row, flags)}")
         fields = fields_of(self.config_class)
         for name, text in flags.items():
             if isinstance(text, bool):
@@ -117,6 +152,8 @@ class CommandLine:
         except ConfigError as error:
             problems.extend(error.problems)
         default_dir = DEMO_RESULTS_DIR if values.get("demo") else RESULTS_DIR
+        if not values.get("demo"):  # which reads and fetches nothing there
+            problems.extend(folder_problems({name: values[name] for name in READ_FROM if name in values}))
         problems.extend(path_problems(values.get("results_dir", default_dir), values.get("weights_path")))
         if problems:
             raise ConfigError(problems)
@@ -144,6 +181,34 @@ def typed(settings: Mapping[str, Any]) -> str:
             text = str(value)
             parts.append(f'--{name} "{text}"' if " " in text else f"--{name} {text}")
     return " ".join(parts)
+
+
+def _sweep(rows: str, flags: Mapping[str, str | bool]) -> str:
+    """The command for several rows, with the data and the results of this one; empty if only one was asked for."""
+    if not re.fullmatch(r"all|\d+([,-]\d+)+", rows):
+        return ""
+    kept = {name: flags[name] for name in ("demo", "results_dir") if name in flags}
+    return f", or several to {python_command()} sweep.py {typed({'rows': rows, **kept})}"
+
+
+def folder_problems(folders: Mapping[str, str | Path]) -> list[str]:
+    """One line for each of some flags (by name) that is given a file, or something below one, for a folder."""
+    problems = []
+    for name, given in folders.items():
+        folder = Path(given).absolute()
+        obstacle = next((path for path in (folder, *folder.parents) if path.exists()), folder)
+        if obstacle.is_file():
+            problems.append(f"--{name} {given}: {obstacle} is a file; give a folder")
+    return problems
+
+
+def report_command(results_dir: str, data_dir: str) -> str:
+    """The command that reports on these results, as a person types it."""
+    if results_dir == DEMO_RESULTS_DIR:
+        return f"{python_command()} report.py --demo"
+    places = {"results_dir": (results_dir, RESULTS_DIR), "data_dir": (data_dir, "data")}
+    flags = [part for name, (own, usual) in places.items() if own != usual for part in (f"--{name}", own)]
+    return f"{python_command()} {shlex.join(['report.py', *flags])}"
 
 
 def path_problems(results_dir: str, weights_path: str | None) -> list[str]:

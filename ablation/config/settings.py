@@ -13,12 +13,11 @@ from typing import Any, ClassVar
 
 from ablation.config.methods import DECLARATIONS
 from ablation.config.shapes import ALL_SHAPES, MODEL_SHAPES, NANO, ModelShape, canonical_model_size
-from ablation.config.values import integer, number, one_of
+from ablation.config.values import device, integer, number, one_of
 
 PRETRAINED, RANDOM = "pretrained", "random"
 WEIGHTS = (PRETRAINED, RANDOM)
 TRAINABLE_LAYERS = tuple(DECLARATIONS)
-DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("fp32", "tf32", "bf16")
 EXECUTIONS = ("planned", "recorded", "naive")
 RESULTS_DIR, DEMO_RESULTS_DIR = "results", "results/demo"
@@ -58,7 +57,7 @@ class ModelSettings:
 
     model_size: str = option(
         "gpt2-small (124M)",
-        f"which GPT-2: {', '.join(MODEL_SHAPES)}; short names work too (124M)",
+        f"which GPT-2: {', '.join(MODEL_SHAPES)}; short names work too (small, gpt2-small, 124M)",
         lambda text: canonical_model_size(text, ALL_SHAPES),
     )
     weights: str = option(PRETRAINED, "OpenAI's weights, or random ones drawn from the seed", choices=WEIGHTS)
@@ -127,7 +126,11 @@ class TrainingSettings:
 class RunOptions:
     """Where and how a run computes, reads and writes: nothing here changes what the experiment is."""
 
-    device: str = run_option("auto", "where to compute; auto takes cuda if there is one, else cpu", choices=DEVICES)
+    device: str = run_option(
+        "auto",
+        "where to compute: cpu, gpu, cuda, mps, or cuda:0 for one of several; auto is cuda if there is one, else cpu",
+        device,
+    )
     threads: int | None = run_option(None, "CPU threads; as many as PyTorch chooses if not given", integer(1, 1024))
     execution: str = run_option(
         "planned",
@@ -191,6 +194,11 @@ class CommonSettings(RunOptions, TrainingSettings, MethodSettings, ModelSettings
         problems = self.problems()
         if problems:
             raise ConfigError(problems)
+
+    @property
+    def own_data(self) -> bool:
+        """Whether the examples are the user's own; they are where a task takes such."""
+        return False
 
     def problems(self) -> list[str]:
         """What is wrong with values that are each fine by themselves, one line per problem."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -29,8 +30,17 @@ NANO = "gpt2-nano (demo)"  # the embedded miniature, with a vocabulary of its ow
 ALL_SHAPES = {**MODEL_SHAPES, NANO: ModelShape(2000, 256, 112, 3, 4)}
 
 
+HUB_NAMES = {"gpt2": "gpt2-small (124M)"}  # where Hugging Face's name is not the short one
+
+
+def short_model_size(name: str) -> str:
+    """A full name without its count of parameters, which needs no quotes in a shell: ``gpt2-small``."""
+    return name.partition(" ")[0]
+
+
 def canonical_model_size(text: str, sizes: Iterable[str] = tuple(MODEL_SHAPES)) -> str:
-    """The full name of a model size given in full or short: ``gpt2-small (124M)``, ``gpt2-small``, ``124M``.
+    """The full name of a model size given in full or short: ``gpt2-small (124M)``, ``gpt2-small``, ``small``, ``124M``,
+    or ``gpt2`` as on Hugging Face; whatever its case, blanks and hyphens.
 
     Args:
         sizes: the names that are known here, by default GPT-2's own.
@@ -38,8 +48,14 @@ def canonical_model_size(text: str, sizes: Iterable[str] = tuple(MODEL_SHAPES)) 
     Raises:
         ValueError: the name is not known; the message lists those that are.
     """
-    for name in sizes:
+    names = tuple(sizes)
+    for name in names:
         short, _, count = name.partition(" ")
-        if text.strip().lower() in (name.lower(), short.lower(), count.strip("()").lower()):
+        hub_names = [hub_name for hub_name, full in HUB_NAMES.items() if full == name]
+        if _letters(text) in map(_letters, (name, short, short.removeprefix("gpt2-"), count, *hub_names)):
             return name
-    return one_of(sizes)(text)
+    return one_of(names)(text)
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())

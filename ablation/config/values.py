@@ -8,17 +8,31 @@ from collections.abc import Callable, Iterable
 
 
 def one_of(choices: Iterable[str]) -> Callable[[str], str]:
-    """A reader of one of some names; what is close to one is asked about."""
+    """A reader of one of some names, which may be typed in capitals (LoRA); what is close to one is asked about."""
     names = tuple(choices)
 
     def parse(text: str) -> str:
-        if text in names:
-            return text
-        close = difflib.get_close_matches(text, names, n=1)
+        lower = text.lower()
+        if text in names or lower in names:
+            return text if text in names else lower
+        close = difflib.get_close_matches(lower, names, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         raise ValueError(f"{hint}choose one of {', '.join(names)}")
 
     return parse
+
+
+DEVICES = ("auto", "cpu", "gpu", "cuda", "mps")
+
+
+def device(text: str) -> str:
+    """A reader of where to compute: one of DEVICES, or one CUDA device of several by its number, ``cuda:0``."""
+    name, colon, index = text.lower().partition(":")
+    if not colon:
+        return one_of(DEVICES)(name)
+    if name != "cuda" or not index.isdecimal():
+        raise ValueError(f"give cuda:0 for the first CUDA device, or one of {', '.join(DEVICES)}")
+    return f"cuda:{int(index)}"
 
 
 def integer(minimum: int, maximum: int = 2**63 - 1) -> Callable[[str], int]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import csv
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,24 @@ DISCLAIMER = (
     "demo: messages and weights are this project's own miniature, not GPT-2 and not the SMS Spam Collection;"
     " its figures stand beside no published ones"
 )
+SHORT_OWN_DISCLAIMER = "demo: a miniature of its own on messages of yours; not GPT-2"
+OWN_DISCLAIMER = (
+    "demo: the weights are this project's own miniature, not GPT-2, and the messages are yours;"
+    " figures stand beside no published ones"
+)
+
+
+@dataclass(frozen=True)
+class Disclaimer:
+    """What must be said wherever the demo's figures stand; ``short`` has no comma."""
+
+    long: str
+    short: str
+
+
+def disclaimer(own_data: bool) -> Disclaimer:
+    """Of the demo's model on its own messages, or on the user's."""
+    return Disclaimer(OWN_DISCLAIMER, SHORT_OWN_DISCLAIMER) if own_data else Disclaimer(DISCLAIMER, SHORT_DISCLAIMER)
 
 
 def read_demo_messages(path: Path = MESSAGES) -> pd.DataFrame:
@@ -49,6 +69,15 @@ def read_demo_messages(path: Path = MESSAGES) -> pd.DataFrame:
         if len(row) != 2 or row[0] not in LABELS:
             raise DataError(f"{path}, message {number}: {row}, expected ham or spam and a text; {mend}")
     return pd.DataFrame(rows, columns=MESSAGE_COLUMNS)
+
+
+def vocabulary_digest(path: Path = VOCABULARY) -> str:
+    """SHA-256 (hex) of the vocabulary: under another one a trained model would take tokens for other tokens.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def load_demo_tokenizer(path: Path = VOCABULARY) -> tiktoken.Encoding:

@@ -46,7 +46,7 @@ class EncodedMessages:
     Attributes:
         tokens: (N, W) ids, real tokens first, pads behind them.
         lengths: (N,) number of real tokens; a token that happens to be the pad token counts as real.
-        labels: (N,) 0 ham, 1 spam.
+        labels: (N,) number of each message's class: 0 ham, 1 spam, or as own data have them.
         padded: whether a message is seen at the full width W, or, without padding, at its own length.
     """
 
@@ -126,6 +126,18 @@ def send(indices: Tensor, device: torch.device) -> Tensor:
 # ---- batches ---------------------------------------------------------------------------------------------------------
 
 
+def check_batch_size(batch_size: int, training_messages: int) -> None:
+    """Refuse a training split of less than one batch.
+
+    Raises:
+        DataError: it is one.
+    """
+    if batch_size > training_messages:
+        raise DataError(
+            f"--batch_size {batch_size}: the training split has {training_messages} messages; give that or less"
+        )
+
+
 def make_loaders(messages: dict[str, EncodedMessages], batch_size: int) -> dict[str, DataLoader]:
     """Loaders over the *indices* of each split's messages.
 
@@ -136,10 +148,7 @@ def make_loaders(messages: dict[str, EncodedMessages], batch_size: int) -> dict[
     Raises:
         DataError: the training split has less than one batch.
     """
-    if batch_size > len(messages["train"]):
-        raise DataError(
-            f"--batch_size {batch_size}: the training split has {len(messages['train'])} messages; give that or less"
-        )
+    check_batch_size(batch_size, len(messages["train"]))
     return {
         name: DataLoader(
             range(len(split)),  # type: ignore[arg-type]  # a range is a map-style data set

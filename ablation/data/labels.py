@@ -1,8 +1,10 @@
-"""What every reader of messages shares: the two labels, and the error that says what is wrong with a file."""
+"""What every reader of messages shares: the published labels, and the error that says what is wrong with a file."""
 
 from __future__ import annotations
 
-LABELS = {"ham": 0, "spam": 1}
+from ablation.config.own_data import PUBLISHED_LABELS
+
+LABELS = {name: number for number, name in enumerate(PUBLISHED_LABELS)}
 
 
 class DataError(Exception):

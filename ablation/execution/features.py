@@ -29,7 +29,7 @@ from ablation.execution.plan import Start
 from ablation.execution.setup import Setup
 from ablation.execution.single_query import is_plain, normalise
 from ablation.files.snapshots import Snapshots
-from ablation.listener import Listener
+from ablation.listener import FROZEN_PASS, Listener
 from ablation.model.readout import read
 
 ALGORITHM = 2  # raised whenever the frozen prefix is computed in another way, so that older entries are left alone
@@ -155,7 +155,7 @@ class PrefixFeatures:
     def _run(self, batches: list[Batch], listener: Listener) -> None:
         """Take messages through the frozen blocks, chunk by chunk, and keep what is wanted of them."""
         messages = sum(len(run.messages) for run in _runs([batches]))
-        listener.work_started("frozen prefix", messages, "messages")
+        listener.work_started(FROZEN_PASS, messages, "messages")
         positions = sum(batch.end - batch.start for batch in batches)
         done = _MessagesDone(listener, messages, positions * self._setup.plan.prefix_blocks)
         for chunk in self._chunks(batches):

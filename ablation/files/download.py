@@ -8,12 +8,13 @@ and killed processes. Several processes may want the same file: one fetches, the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypedDict, Unpack
+from urllib.parse import urlsplit
 
-from ablation.files.part_file import PartFile, require_space
+from ablation.files.part_file import PartFile, cannot, require_space
 from ablation.files.proof import Proof
 from ablation.files.storage import beside, rename_into_place, sync
 from ablation.files.transfer import AddressFailedError, Transfer, TryAgainError
@@ -73,7 +74,7 @@ def fetch(
                     report(f"{problem}; set aside as {_set_aside(final, final).name}, fetching it again")
                 delivery.from_first_good_address()
     except OSError as error:
-        raise DownloadError(f"cannot store {final}: {error.strerror or error}") from error
+        raise cannot("store", final, error) from error
     return final
 
 
@@ -82,6 +83,16 @@ def offline_error(problem: str, how_to_fetch: str) -> DownloadError:
     return DownloadError(
         f"{problem}; --offline forbids fetching it, so run on a connected machine: {how_to_fetch}"
     )
+
+
+def _summary(failures: Sequence[tuple[str, str]]) -> str:
+    """Which hosts failed why, each reason once; the addresses in full were reported as they failed."""
+    hosts: dict[str, list[str]] = {}
+    for address, reason in failures:
+        host = urlsplit(address).netloc or address
+        hosts.setdefault(reason, []).append(host)
+    parts = [f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in hosts.items()]
+    return "; ".join(parts) or "no address is known"
 
 
 def _set_aside(path: Path, final: Path) -> Path:
@@ -110,7 +121,7 @@ class _Delivery:
                 return lock.acquire(timeout=self.patience.lock_poll)
             except Timeout:
                 if not told:
-                    self.report(f"{self.final.name}: another process is fetching it, waiting")
+                    self.report(f"{self.wanted.called}: another process is fetching it, waiting")
                     told = True
                 if self.part.size() != last_size:
                     last_size, last_change = self.part.size(), time.monotonic()
@@ -123,17 +134,17 @@ class _Delivery:
     def from_first_good_address(self) -> None:
         if self.wanted.size is not None:
             require_space(self.final, self.wanted.size - self.part.size())
-        reasons = []
+        failures: list[tuple[str, str]] = []
         for number, address in enumerate(self.wanted.addresses):
             if number:
-                self.report(f"{self.wanted.name}: trying the next address, {address}")
+                self.report(f"{self.wanted.called}: trying the next address, {address}")
             try:
                 self._from_address(address)
                 return
             except AddressFailedError as failure:
-                reasons.append(f"{address}: {failure}")
-                self.report(f"{self.wanted.name}: {reasons[-1]}")
-        raise NoAddressError(f"could not fetch {self.wanted.name}: " + "; ".join(reasons or ["no address is known"]))
+                failures.append((address, str(failure)))
+                self.report(f"{self.wanted.called}: {address}: {failure}")
+        raise NoAddressError(f"could not fetch {self.wanted.called}: {_summary(failures)}")
 
     def _from_address(self, address: str) -> None:
         """Request and resume until the file is in place; raises AddressFailedError."""
@@ -145,7 +156,8 @@ class _Delivery:
                 break
             except TryAgainError as failure:
                 wait = attempts.wait_after(failure)
-                self.report(f"{self.wanted.name}: {failure}; trying again in {wait:.3g} s from byte {self.part.size()}")
+                start = f"byte {self.part.size()}" if self.part.size() else "the beginning"
+                self.report(f"{self.wanted.called}: {failure}; trying again in {wait:.3g} s from {start}")
                 time.sleep(wait)
         sync(self.part.path)
         rename_into_place(self.part.path, self.final)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Unpack
 from ablation.config.shapes import canonical_model_size
 from ablation.files import published
 from ablation.files.download import FetchOptions, NoAddressError, fetch, offline_error
+from ablation.files.part_file import cannot
 from ablation.files.proof import member_of_zip, missing, sha256_of
 from ablation.files.storage import is_there, replace_file
 from ablation.files.wanted import DownloadError, WantedFile, to_stderr
@@ -46,15 +48,16 @@ def fetch_weights(
     how = _command(size, "--models_dir", models_dir)
     try:
         return fetch(wanted, folder, how_to_fetch=how, **options)
-    except NoAddressError as failure:
-        report(f"{failure}; trying OpenAI's checkpoint of the same model")
-        try:
-            return _fetch_checkpoint(size, models_dir, options)
-        except NoAddressError as second:
-            raise NoAddressError(
-                f"{failure}; {second}; check the connection, give --weights_path,"
-                f" or run {how} on a connected machine and copy {models_dir} here"
-            ) from None
+    except NoAddressError as error:
+        failure = str(error)
+    report(f"{wanted.name} cannot be had; trying OpenAI's checkpoint of the same model")
+    try:
+        return _fetch_checkpoint(size, models_dir, options)
+    except NoAddressError as error:
+        raise NoAddressError(
+            f"{failure}; {error}; {_check()}, give --weights_path,"
+            f" or run {how} on a connected machine and copy {models_dir} here"
+        ) from None
 
 
 def _fetch_checkpoint(size: str, models_dir: Path, options: FetchOptions) -> Path:
@@ -107,7 +110,7 @@ def fetch_dataset(data_dir: Path = DATA_DIR, **options: Unpack[FetchOptions]) ->
     try:
         replace_file(target, content(archive))
     except OSError as error:
-        raise DownloadError(f"cannot write {target}: {error.strerror or error}") from error
+        raise cannot("write", target, error) from error
     return target
 
 
@@ -132,8 +135,13 @@ def _fetch_or_advise(
         return fetch(wanted, folder, check=check, how_to_fetch=how, **options)
     except NoAddressError as failure:
         raise NoAddressError(
-            f"{failure}; check the connection, or run {how} on a connected machine and copy {folder} here"
+            f"{failure}; {_check()}, or run {how} on a connected machine and copy {folder} here"
         ) from None
+
+
+def _check() -> str:
+    mirror = os.environ.get("HF_ENDPOINT")
+    return "check the connection" + (f" and HF_ENDPOINT, which is {mirror}" if mirror else "")
 
 
 def _command(*arguments: object) -> str:

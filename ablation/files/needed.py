@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Container
 from pathlib import Path
 
 from ablation.config.experiment import PRETRAINED, ExperimentConfig
@@ -23,7 +24,7 @@ def files_to_fetch(config: ExperimentConfig) -> dict[str, list[tuple[Path, Wante
     if fetches_weights and not published.has_checkpoint(size, models_dir):
         folder = published.weights_folder(size, models_dir, "huggingface")
         needed["weights"] = folder, (published.safetensors_file(size),)
-    if not config.demo and not is_there(data_dir / published.DATASET_NAME):
+    if not config.demo and not config.own_data and not is_there(data_dir / published.DATASET_NAME):
         needed["messages"] = data_dir, (published.DATASET_ARCHIVE,)
     if size != NANO:
         needed["vocabulary"] = published.vocabulary_folder(models_dir), published.vocabulary_files()
@@ -43,12 +44,17 @@ def check_files(config: ExperimentConfig) -> None:
     lacking = files_to_fetch(config)
     if not config.offline or not lacking:
         return
-    size, dataset, vocabulary = (kind in lacking for kind in ("weights", "messages", "vocabulary"))
-    flags = ["--dataset"] * dataset + ["--vocabulary"] * vocabulary
-    flags += ["--models_dir", config.models_dir] * (size or vocabulary) + ["--data_dir", config.data_dir] * dataset
-    command = shlex.join(["python", "gpt_download.py", *([config.model_in_use] * size), *flags])
+    command = how_to_fetch(config, lacking)
     places = (f"{kind} (in {files[0][0].parent})" for kind, files in lacking.items())
     raise DownloadError(
         f"--offline forbids fetching what is missing, {', '.join(places)};"
         f" run on a connected machine, and copy what it fetched to these folders: {command}"
     )
+
+
+def how_to_fetch(config: ExperimentConfig, kinds: Container[str]) -> str:
+    """The command that fetches what a run lacks, by the names that :func:`files_to_fetch` has for it."""
+    size, dataset, vocabulary = (kind in kinds for kind in ("weights", "messages", "vocabulary"))
+    flags = ["--dataset"] * dataset + ["--vocabulary"] * vocabulary
+    flags += ["--models_dir", config.models_dir] * (size or vocabulary) + ["--data_dir", config.data_dir] * dataset
+    return shlex.join(["python", "gpt_download.py", *([config.model_in_use] * size), *flags])

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ablation.files.storage import beside, read_json
+from ablation.files.storage import beside, is_there, read_json
 from ablation.files.wanted import DownloadError
 
 NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -53,7 +53,7 @@ class PartFile:
                 chunk = chunk[file.write(chunk) :]  # a disk that fills up takes a part first
         except OSError as error:
             if error.errno not in NO_ROOM:
-                raise DownloadError(f"cannot write {self.path}: {error.strerror}") from error
+                raise cannot("write", self.path, error) from error
             need = f"{total - file.tell()} more bytes" if total is not None else "more bytes"
             free = shutil.disk_usage(self.path.parent).free
             raise DownloadError(
@@ -65,6 +65,15 @@ class PartFile:
         self.restarts += self.size() > 0
         self.path.unlink(missing_ok=True)
         beside(self.path, ".json").unlink(missing_ok=True)
+
+
+def cannot(do: str, path: Path, error: OSError) -> DownloadError:
+    """About a file that cannot be stored or written (``do``) where it belongs, and what to do."""
+    obstacle = next((parent for parent in path.absolute().parents if is_there(parent)), path.parent)
+    if obstacle.is_file():
+        return DownloadError(f"cannot {do} {path}: {obstacle} is a file; give a folder")
+    what_to_do = "free some space" if error.errno in NO_ROOM else "give a folder that can be written to"
+    return DownloadError(f"cannot {do} {path}: {error.strerror or error}; {what_to_do}")
 
 
 def require_space(path: Path, needed: int) -> None:

@@ -42,7 +42,7 @@ class Proof:
         try:
             final.open("rb").close()
         except (FileNotFoundError, NotADirectoryError):
-            return missing(final)
+            return missing(final, self.wanted.title)
         except OSError as error:
             raise unreadable(final, error) from error
         try:
@@ -83,8 +83,8 @@ class OtherHashError(DownloadError):
         self.digest = digest
 
 
-def missing(path: Path) -> str:
-    return f"{path.name} is missing (looked for {path.absolute()})"
+def missing(path: Path, title: str = "") -> str:
+    return f"{title or path.name} is missing (looked for {path.absolute()})"
 
 
 def unreadable(path: Path, error: OSError) -> DownloadError:

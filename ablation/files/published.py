@@ -140,7 +140,7 @@ def vocabulary_files() -> tuple[WantedFile, ...]:
         official = f"{OPENAI}/encodings/main/{name}"
         mirror = huggingface_address(RELEASES["gpt2-small (124M)"], huggingface_name)
         cache_name = hashlib.sha1(official.encode(), usedforsecurity=False).hexdigest()
-        files.append(WantedFile(cache_name, (official, mirror), size, sha256))
+        files.append(WantedFile(cache_name, (official, mirror), size, sha256, title=f"GPT-2's {name}"))
     return tuple(files)
 
 

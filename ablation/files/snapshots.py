@@ -43,8 +43,12 @@ class Snapshots:
         folder: made when the first is written.
         key: what the snapshots depend on; one made for another key is named and not used.
         every: seconds between two; longer where writing one takes more than ``SHARE`` of that.
-        report: told what is kept, and what cannot be used or written and why. Neither ends the run.
+        report: told what cannot be used or written, and why. Neither ends the run.
         clock: seconds.
+
+    Attributes:
+        written: how many.
+        seconds: that writing took.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Snapshots:
         self.folder, self._key, self._every, self._report, self._clock = folder, dict(key), every, report, clock
         self._started = self._last = clock()
         self._pause = every
+        self.written, self.seconds = 0, 0.0
 
     @property
     def is_due(self) -> bool:
@@ -81,11 +86,13 @@ class Snapshots:
                 rename_into_place(path, beside(path, PREVIOUS))
             rename_into_place(unfinished, path)
             sync(self.folder)
+            self.written += 1
         except OSError as error:
             with contextlib.suppress(OSError):
                 unfinished.unlink()
             self._report(f"checkpoint: not written ({error.strerror or error}: {self.folder}); the run goes on")
         self._last = self._clock()
+        self.seconds += self._last - before
         self._pause = max(self._every, (self._last - before) / SHARE)
 
     def _write(self, path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:

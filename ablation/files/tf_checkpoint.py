@@ -18,7 +18,7 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
-from ablation.files.weight_paths import WeightsError
+from ablation.files.weight_paths import WeightsError, unreadable
 
 FOOTER_BYTES = 48
 MAGIC = 0xDB4775248B80FB57
@@ -62,7 +62,7 @@ class Checkpoint:
         try:
             found = shard.stat().st_size
         except OSError as error:
-            raise WeightsError(f"cannot read {shard}: {error.strerror}") from error
+            raise unreadable(shard, error) from error
         for name, entry in self.entries.items():
             if entry.shard == ending and entry.offset + entry.size > found:
                 raise WeightsError(
@@ -102,7 +102,7 @@ def read_index(path: Path) -> dict[str, TensorEntry]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror}") from error
+        raise unreadable(path, error) from error
     try:
         return dict(_entries(content))
     except (ValueError, TypeError, IndexError, OverflowError, MemoryError, struct.error) as error:

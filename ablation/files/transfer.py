@@ -8,6 +8,7 @@ from __future__ import annotations
 import email.utils
 import queue
 import re
+import socket
 import sys
 import threading
 import time
@@ -109,7 +110,7 @@ class Transfer:
         try:
             return _within(self.patience.slowest_over, request)
         except ValueError as error:  # requests' errors about malformed addresses are ValueErrors
-            raise AddressFailedError(_in_words(error)) from error
+            raise AddressFailedError(f"no address of a file ({type(error).__name__})") from error
         except requests.RequestException as error:
             connected = not isinstance(error, requests.ConnectionError)
             raise TryAgainError(_in_words(error), connected=connected) from error
@@ -136,7 +137,7 @@ class Transfer:
         pace = _Pace(patience)
         with (
             part.open_at(start) as file,
-            _progress(wanted.name, start, total or wanted.size, patience.report_every, self.report) as advance,
+            _progress(wanted.called, start, total or wanted.size, patience.report_every, self.report) as advance,
         ):
             # read1 hands over what has arrived, so that a cut loses nothing that was received.
             while chunk := response.raw.read1(CHUNK, decode_content=False):
@@ -171,7 +172,8 @@ def _within(seconds: float, request: Callable[[], requests.Response]) -> request
     except queue.Empty:
         raise AddressFailedError(f"has not answered after {seconds:.3g} s") from None
     if response is None:
-        raise error or AddressFailedError("has no answer")
+        error = error or AddressFailedError("has no answer")
+        raise error from error.__cause__ or error.__context__  # not from what the caller may be handling
     return response
 
 
@@ -245,9 +247,19 @@ def _strong_etag(response: requests.Response) -> str | None:
 
 def _in_words(error: BaseException) -> str:
     """An exception of the network stack in one line; those wrap each other and the innermost says most."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
+    wrapped = [error]
+    while (inner := wrapped[-1].__cause__ or wrapped[-1].__context__) is not None:
+        wrapped.append(inner)
+    through = "through the proxy: " if any(type(error).__name__ == "ProxyError" for error in wrapped) else ""
+    return through + _plainly(wrapped[-1])[:200]
+
+
+def _plainly(error: BaseException) -> str:
+    if isinstance(error, socket.gaierror):
+        return "host not found"
+    if isinstance(error, ConnectionError) and error.strerror:
+        return error.strerror
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 @contextmanager

@@ -18,8 +18,9 @@ class DownloadError(Exception):
 class WantedFile:
     """Manifest entry of one file.
 
-    `size` is in bytes; where it was computed rather than seen (`size_is_exact=False`) it serves the free-space check
-    and the ceiling only. `sha256` is lower-case hexadecimal.
+    `title` is what people call it, where its name says nothing. `size` is in bytes; where it was computed rather than
+    seen (`size_is_exact=False`) it serves the free-space check and the ceiling only. `sha256` is lower-case
+    hexadecimal.
     """
 
     name: str
@@ -27,6 +28,11 @@ class WantedFile:
     size: int | None = None
     sha256: str | None = None
     size_is_exact: bool = True
+    title: str = ""
+
+    @property
+    def called(self) -> str:
+        return self.title or self.name
 
     @property
     def exact_size(self) -> int | None:

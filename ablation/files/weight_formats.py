@@ -105,7 +105,7 @@ class StateDictFile:
             reason = f"it asks for {culprit[1]}" if culprit else "it is damaged, or holds more than tensors"
             raise WeightsError(f"{path} is refused: {reason}; give a file of tensors only") from None
         except Exception as error:  # a damaged pickle may raise anything
-            raise WeightsError(f"{path} is no intact state dict ({_one_line(error)})") from None
+            raise WeightsError(f"{path} is no intact state dict ({_one_line(error)}); save it again") from None
         if isinstance(found, dict) and "model_state_dict" in found:  # as the book saves models while training
             found = found["model_state_dict"]
         if not isinstance(found, dict) or not all(

@@ -22,6 +22,11 @@ class WeightsError(Exception):
     """A weights file cannot be used; one line: what, which value, what to do."""
 
 
+def unreadable(path: Path, error: OSError) -> WeightsError:
+    """About a file that belongs to the weights and cannot be read, and what to do."""
+    return WeightsError(f"cannot read {path}: {error.strerror or error}; fetch it again, or check its permissions")
+
+
 def weights_file(path: Path) -> Path:
     """The one file to open: weights, or the index of weights in several files.
 
@@ -47,7 +52,9 @@ def _in_folder(folder: Path) -> Path:
     found = sorted(folder.glob("*.index"))
     if len(found) == 1:
         return found[0]
-    advice = f"name one of them, such as {found[0].with_suffix('')}" if found else f"or {', '.join(IN_FOLDERS[1:])}"
+    advice = f"give the folder of one, or of {', '.join(IN_FOLDERS[1:])}"
+    if found:
+        advice = f"name one of them, such as {found[0].with_suffix('')}"
     raise WeightsError(f"{folder} holds no {IN_FOLDERS[0]} and {len(found)} *.index files, expected one; {advice}")
 
 
@@ -75,7 +82,7 @@ def read_object(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_bytes(), object_pairs_hook=_named_once)
     except OSError as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror}") from error
+        raise unreadable(path, error) from error
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, _TwiceError) else type(error).__name__
         raise WeightsError(f"{path} is no intact JSON ({reason}); fetch it again") from None

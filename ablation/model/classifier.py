@@ -1,4 +1,4 @@
-"""Make the spam classifier: GPT-2's trunk from some source of weights, a new head, and what of it trains."""
+"""Make the classifier: GPT-2's trunk from some source of weights, a new head, and what of it trains."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from ablation.config.experiment import NUM_CLASSES, ExperimentConfig
+from ablation.config.experiment import ExperimentConfig
 from ablation.config.shapes import ModelShape
 from ablation.methods.registry import METHODS, adapt
 from ablation.model.weights import WithoutDraws, combined_digest, tensor_digest
@@ -76,7 +76,7 @@ def assemble(config: ExperimentConfig, shape: ModelShape) -> Assembly:
         model = GPTModel(shape, causal=not config.disable_causal_mask)
     with torch.random.fork_rng(devices=[]):  # whoever assembles to count parameters draws nothing
         torch.manual_seed(config.seed)
-        model.out_head = nn.Linear(shape.emb_dim, NUM_CLASSES)
+        model.out_head = nn.Linear(shape.emb_dim, len(config.label_names))
         origins = adapt(model, METHODS[config.trainable_layers], config)
     added = frozenset(name for name, parameter in model.named_parameters() if name not in origins)
     unset = [name for name, parameter in model.named_parameters() if name in added and parameter.is_meta]

@@ -16,18 +16,28 @@ NOTHING = "–"
 
 @dataclass(frozen=True)
 class Column:
-    """A column: title, explanation, text of a cell, what it is sorted by (numbers before none), and whether it belongs
-    into a table in ``brief``."""
+    """A column: title, explanation, text of a cell, what it is sorted by (numbers before none), whether it belongs
+    into a table in ``brief``, and whether it stands in a ``narrow`` one."""
 
     title: str
     meaning: str
     text: Callable[[TableRow], str]
     order: Callable[[TableRow], float | str]
     brief: bool = True
+    narrow: bool = False
 
 
 def shown(metric: Metric, value: float, digits: int = 2) -> str:
     return f"{metric.scale * value:.{digits}f}"
+
+
+def percent(probability: float) -> str:
+    """``98.4 %``; what is not certain is not said to be, and what is no number is not shown."""
+    if math.isnan(probability):
+        return NOTHING
+    if 0.9995 <= probability < 1:
+        return "> 99.9 %"
+    return "< 0.1 %" if 0 < probability < 0.0005 else f"{100 * probability:.1f} %"
 
 
 def spread_text(figures: Figures) -> str:
@@ -93,13 +103,14 @@ def _row_order(row: TableRow) -> float | str:
     return f"A{row.name}" if row.row else f"V{row.name.partition(' ')[0]:0>2}"
 
 
-def _metric_column(metric: Metric, *, brief: bool) -> Column:
+def _metric_column(metric: Metric, *, brief: bool, narrow: bool = False) -> Column:
     return Column(
         f"{metric.label.capitalize()} %" if metric.split else metric.label.capitalize(),
         f"{metric.title}: mean ± standard deviation over seeds (smallest–largest)",
         lambda row: spread_text(row.figures[metric.name]),
         lambda row: row.figures[metric.name].mean,
         brief,
+        narrow,
     )
 
 
@@ -121,15 +132,26 @@ def table_columns(task: Task, rows: Sequence[TableRow]) -> list[Column]:
         f"interval of the {headline.title}: Wilson's for one run, over seeds and {task.examples} for several",
         lambda row: interval_text(row.figures[headline.name]),
         lambda row: (row.figures[headline.name].interval or (math.nan,))[0],
+        narrow=True,
     )
     senses = list(dict.fromkeys(sense for row in rows for sense in row.unseen))
     columns = [
-        Column("Row", "published row or baseline; (n): differs from row n as the setting says", _row_text, _row_order),
         Column(
-            "Setting", "what differs from row 1", lambda row: row.description or NOTHING, lambda row: row.description
+            "Row",
+            "published row or baseline; (n): differs from row n as the setting says",
+            _row_text,
+            _row_order,
+            narrow=True,
+        ),
+        Column(
+            "Setting",
+            "what differs from row 1",
+            lambda row: row.description or NOTHING,
+            lambda row: row.description,
+            narrow=True,
         ),
         Column("Runs", "how many seeds", lambda row: str(len(row.seeds)), lambda row: len(row.seeds)),
-        _metric_column(headline, brief=True),
+        _metric_column(headline, brief=True, narrow=True),
         interval,
         *(_unseen_column(sense, headline, task.examples, brief=sense == senses[-1]) for sense in senses),
         *(_metric_column(metric, brief=False) for metric in reversed(task.metrics) if metric != headline),

@@ -1,16 +1,39 @@
-"""The report as Markdown, and the part of it that stands in the README."""
+"""The report as Markdown."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from ablation.report.cells import FINDING_COLUMNS, how_text, table_columns
+from ablation.report.cells import FINDING_COLUMNS, NOTHING, how_text, table_columns
+from ablation.report.claims import ClaimFinding
 from ablation.report.contents import Contents
-from ablation.report.documents import replace_block
 from ablation.report.findings import Finding
+from ablation.report.judgement import STATUSES
+from ablation.report.signs import signs
+from ablation.report.table import TableRow
+from ablation.results.task import Task
 from ablation.words import plural
+
+LOST = "LOSS NOT FINITE"
+TABLE_SIGNS = ("±", "(n)", "–", "New", "95 %", "Inside", LOST)
+FINDING_SIGNS = ("95 %", "p", "p, Holm", "p, sign flips", "Could show", "seeds")
+
+CLAIM_COLUMNS: tuple[tuple[str, Callable[[ClaimFinding], str]], ...] = (
+    ("Claim", lambda claim: claim.text),
+    ("Verdict", lambda claim: claim.status),
+    ("Compared", lambda claim: f"{claim.first} {claim.relation} {claim.second}"),
+    ("Published", lambda claim: _both(claim.published_first, claim.published_second)),
+    ("Own", lambda claim: _both(claim.own_first, claim.own_second)),
+    ("95 %", lambda claim: claim.interval or NOTHING),
+    ("p, Holm", lambda claim: claim.p or NOTHING),
+    ("How", lambda claim: claim.how or NOTHING),
+    ("To run", lambda claim: claim.command or NOTHING),
+)
+
+
+def _both(first: str, second: str) -> str:
+    return f"{first or NOTHING} / {second or NOTHING}" if first or second else NOTHING
 
 
 def explanations(contents: Contents) -> tuple[str, str]:
@@ -26,12 +49,20 @@ def explanations(contents: Contents) -> tuple[str, str]:
     on_findings = (
         f"Differences are the second configuration minus the first, in points of {task.headline.title}. From six common"
         f" seeds on the standard error comes from seeds, groups of like {task.examples} and the rest, crossed, with"
-        " Satterthwaite's degrees of freedom; one seed is compared by exact McNemar; two to five seeds give figures and"
-        " a cautious sentence. “p, Holm” is corrected for all questions of the family, unanswered ones included."
-        " “Could show” is the difference that these data would have found with 80 % probability (one seed: the smallest"
-        f" that is significant). Differences up to {margin:.0f} points count as none that matters."
+        " Satterthwaite's degrees of freedom. Each family is corrected for all its questions, unanswered ones included."
+        f" Differences up to {margin:.0f} points count as none that matters."
     )
     return on_table, on_findings if contents.findings else ""
+
+
+def some_signs(contents: Contents, names: Sequence[str]) -> dict[str, str]:
+    """What these signs mean; that of a broken training only where there was one."""
+    known = signs(contents.task)
+    return {name: known[name] for name in names if name != LOST or any(row.lost for row in contents.rows)}
+
+
+def signs_list(meanings: Mapping[str, str]) -> str:
+    return "\n".join(f"* **{sign}**: {plain(meaning)}" for sign, meaning in meanings.items())
 
 
 def plain(text: str) -> str:
@@ -44,10 +75,16 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def results_table(contents: Contents, *, brief: bool = False) -> str:
-    columns = [column for column in table_columns(contents.task, contents.rows) if column.brief or not brief]
-    rows = [[column.text(row) for column in columns] for row in contents.rows]
-    return markdown_table([column.title for column in columns], rows)
+def table_of(task: Task, rows: Sequence[TableRow], titles: Sequence[str] = ()) -> str:
+    """A table of these rows, with the columns of these titles; all if none is given."""
+    columns = [column for column in table_columns(task, rows) if not titles or column.title in titles]
+    return markdown_table(
+        [column.title for column in columns], [[column.text(row) for column in columns] for row in rows]
+    )
+
+
+def results_table(contents: Contents) -> str:
+    return table_of(contents.task, contents.rows)
 
 
 def unanswered_text(findings: Sequence[Finding]) -> str:
@@ -65,10 +102,20 @@ def likeness_text(contents: Contents) -> str:
 
 
 def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]]) -> str:
-    """The whole report; ``pictures`` are (file name, what it shows)."""
+    """The whole report, but the single rows' own parts; ``pictures`` are (file name, what it shows)."""
     on_table, on_findings = explanations(contents)
-    parts = ["# Results", contents.disclaimer, f"{plural(contents.runs, 'run')}. {likeness_text(contents)}".strip()]
+    parts = ["# Results", contents.disclaimer, *map(plain, contents.answer)]
+    parts.append(f"{plural(contents.runs, 'run')}. {likeness_text(contents)}".strip())
+    if pictures:
+        parts += ["## Pictures", *(f"![{plain(caption)}]({name})\n\n{plain(caption)}" for name, caption in pictures)]
     parts += ["## Table", results_table(contents) if contents.rows else "No results yet.", on_table]
+    parts += [signs_list(some_signs(contents, TABLE_SIGNS))] if contents.rows else []
+    if contents.reference_rows:
+        parts += ["## The results that ship with this project", table_of(contents.task, contents.reference_rows)]
+    if contents.claims:
+        claims = [[text(claim) for _, text in CLAIM_COLUMNS] for claim in contents.claims]
+        parts += ["## The published claims", markdown_table([title for title, _ in CLAIM_COLUMNS], claims)]
+        parts.append(signs_list(some_signs(contents, STATUSES)))
     for family in contents.families:
         findings = [[text(finding) for _, text in FINDING_COLUMNS] for finding in contents.answered(family)]
         table = markdown_table([title for title, _ in FINDING_COLUMNS], findings)
@@ -76,35 +123,9 @@ def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]]) -> 
         if unanswered := contents.unanswered(family):
             lines = "\n".join(f"* {finding.question.text} {plain(how_text(finding))}" for finding in unanswered)
             parts.append(f"<details><summary>{unanswered_text(unanswered)}</summary>\n\n{lines}\n\n</details>")
-    parts.append(on_findings)
-    if pictures:
-        parts += ["## Pictures", *(f"![{caption}]({name})\n\n{caption}" for name, caption in pictures)]
+    parts += [on_findings, signs_list(some_signs(contents, FINDING_SIGNS))] if on_findings else []
     if contents.missing:
         parts += ["## Missing", "\n".join(f"* {what}: `{command}`" for what, command in contents.missing)]
     if contents.left_out:
         parts += ["## Left out", "\n".join(f"* {plain(note)}" for note in contents.left_out)]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
-
-
-def readme_block(contents: Contents, command: str) -> str:
-    """What stands between the README's markers: the table in short, the verdicts, and the command that renews it."""
-    parts = [f"<!-- written by: {command} -->", contents.disclaimer, likeness_text(contents)]
-    parts.append(results_table(contents, brief=True) if contents.rows else "No results yet.")
-    answered = [finding for finding in contents.findings if finding.verdict]
-    if answered:
-        parts.append("\n".join(f"* {f.question.text} ({f.question.name}) {f.verdict}." for f in answered))
-    return "\n\n".join(part.strip() for part in parts if part.strip())
-
-
-def update_readme(path: Path, block: str) -> None:
-    """Replace what stands between ``<!-- results:begin -->`` and ``<!-- results:end -->``.
-
-    Raises:
-        ValueError: the markers are not there, once each and in order.
-        OSError: the file cannot be read or written.
-    """
-    try:
-        text = replace_block(path.read_text(encoding="utf-8"), "results", block)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    path.write_text(text, encoding="utf-8")

@@ -1,11 +1,13 @@
-"""The report as one HTML file that needs nothing else: table, questions, pictures, in light and dark.
+"""The report as one HTML file that needs nothing else: the answer, pictures, table, claims, questions, and a part for
+each row, in light and dark. Beside it, on request, the page of a comparison.
 
-What stands around the values is up to ``page.html``; autoescape sees to it that no value can write HTML.
+What stands around the values is up to the templates; autoescape sees to it that no value can write HTML.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,23 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ablation.report.cells import FINDING_COLUMNS, NOTHING, Column, how_text, table_columns
+from ablation.report.cells import FINDING_COLUMNS, NOTHING, Column, how_text, percent, table_columns
+from ablation.report.claims import ClaimFinding
+from ablation.report.compare import Comparison
+from ablation.report.compare_text import difference_line
 from ablation.report.contents import Contents
+from ablation.report.details import anchor_of, details_of, seed_columns
 from ablation.report.findings import Finding
-from ablation.report.markdown import explanations, likeness_text, unanswered_text
+from ablation.report.judgement import STATUSES
+from ablation.report.markdown import (
+    FINDING_SIGNS,
+    TABLE_SIGNS,
+    explanations,
+    likeness_text,
+    some_signs,
+    unanswered_text,
+)
+from ablation.report.signs import signs
 from ablation.report.table import TableRow
 from ablation.words import plural
 
@@ -28,35 +43,96 @@ TEMPLATES = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-WRAPPED = ("Row", "Setting", "Device")
+WRAPPED = {"Row": "", "Setting": "setting", "Device": ""}  # columns of words, with their styles
 SHOWN_APART = ("Question", "Compared", "Verdict", "How, and what to know")
+MISTAKES = 20  # of a row, before the rest is folded
 
 
-def report_page(contents: Contents, pictures: Sequence[tuple[str, str, str]]) -> str:
-    """The page; ``pictures`` are (name, caption, SVG)."""
+def report_page(
+    contents: Contents,
+    pictures: Sequence[tuple[str, str, str]],
+    compare_command: str = "python report.py --compare",
+) -> str:
+    """The page.
+
+    Args:
+        pictures: (name, caption, SVG) of each.
+        compare_command: what puts two rows of these results side by side, without the rows.
+    """
     on_table, on_findings = explanations(contents)
     return TEMPLATES.get_template("page.html").render(
         contents=contents,
         summary=f"{plural(contents.runs, 'run')}. {likeness_text(contents)}",
         columns=table_columns(contents.task, contents.rows),
+        reference_columns=table_columns(contents.task, contents.reference_rows),
+        claims=claims_by_status(contents.claims),
+        claims_summary=claims_summary(contents.claims),
+        details=[
+            details_of(contents.task, group, row, contents.likeness)
+            for group, row in zip(contents.groups, contents.rows, strict=True)
+        ],
+        anchors={group.name: anchor_of(group.name) for group in contents.groups},
+        seed_columns=seed_columns(contents.task),
+        compare_command=compare_command,
+        SHOWN=MISTAKES,
         cell=_cell,
+        spread=spread,
+        area=area,
+        percent=percent,
         figures_text=_figures_text,
         how_text=how_text,
         unanswered_text=unanswered_text,
         on_table=on_table,
         on_findings=on_findings,
+        table_signs=some_signs(contents, TABLE_SIGNS),
+        finding_signs=some_signs(contents, FINDING_SIGNS),
+        status_signs=signs(contents.task),
         pictures=[(name, caption, Markup(svg)) for name, caption, svg in pictures],  # drawn here, its texts escaped
     )
 
 
+def comparison_page(comparison: Comparison) -> str:
+    """Two rows side by side, as a page of its own."""
+    paired = comparison.paired
+    return TEMPLATES.get_template("compare.html").render(
+        comparison=comparison,
+        difference=difference_line(comparison),
+        how="; ".join([paired.method, *paired.notes]),
+        percent=percent,
+    )
+
+
+def claims_by_status(claims: Sequence[ClaimFinding]) -> list[tuple[str, list[ClaimFinding]]]:
+    """The claims of each verdict that any has."""
+    found = [(str(status), [claim for claim in claims if claim.status == status]) for status in STATUSES]
+    return [(status, some) for status, some in found if some]
+
+
+def claims_summary(claims: Sequence[ClaimFinding]) -> str:
+    """``3 held, 1 failed, 40 not run``."""
+    return ", ".join(f"{len(found)} {status}" for status, found in claims_by_status(claims))
+
+
+def spread(values: Sequence[float]) -> str:
+    """Fractions over seeds as percent: ``97.1``, or ``97.1 ± 0.4``."""
+    mean = f"{100 * statistics.fmean(values):.1f}"
+    return mean if len(values) == 1 else f"{mean} ± {100 * statistics.stdev(values):.1f}"
+
+
+def area(values: Sequence[float]) -> str:
+    """Areas under the ROC curve over seeds: ``0.981``, or ``0.981 ± 0.004``."""
+    mean = f"{statistics.fmean(values):.3f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.3f}"
+
+
 def _cell(column: Column, row: TableRow) -> dict[str, Any]:
-    """A cell's lines, what it is sorted by, and whether it holds figures, which break where they have parts and nowhere
-    else."""
+    """A cell's lines, its styles, and what it is sorted by; figures break where they have parts and nowhere else."""
     text, figures, order = column.text(row), column.title not in WRAPPED, column.order(row)
     text = text.replace(" (", "\n(").replace("; ", "\n") if figures else text.replace(" --", "\n--")
     if not isinstance(order, str):
         order = "" if math.isnan(order) else repr(float(order))  # no value: empty
-    return {"lines": text.split("\n"), "order": order, "figures": figures}
+    styles = ["figures" if figures else WRAPPED[column.title], "" if column.narrow else "wide"]
+    return {"lines": text.split("\n"), "order": order, "styles": " ".join(filter(None, styles))}
 
 
 def _figures_text(finding: Finding) -> str:

@@ -26,14 +26,15 @@ from scipy.special import expit, logit
 
 from ablation.report.contents import Contents
 from ablation.report.groups import Group
+from ablation.report.point_labels import in_words, label_points
 from ablation.report.table import TableRow, predicted_metrics
 from ablation.results.task import Metric
 
 INK = "#1b1d21"
 OURS, PUBLISHED, VALIDATION = "#2a78c4", "#d9822b", "#3f9b6c"
-WIDTH = 6.0  # inches: on a phone, letters of 9 points are still some 7
+WIDTH = 5.0  # inches: on a phone of 420 pixels a point is a little more than a pixel
 STYLE: Any = {
-    "font.size": 9,
+    "font.size": 10,
     "svg.fonttype": "none",  # text stays text: small files that can be searched
     "svg.hashsalt": "report",  # the same results give the same bytes
     "text.color": INK,
@@ -46,11 +47,16 @@ STYLE: Any = {
     "legend.frameon": False,
 }
 
-ALMOST = 200.0  # 100 % stands where 99.75 % does
-MOST_TICKS = 22
+SHARES = (0.25, 99.75)  # percent: 100 % stands where 99.75 % does
+HEIGHTS = (4.0, 5.5, 8.0, 12.0, 20.0)  # inches of the picture with labels: as many as these need
+MOST_TICKS = 16
+SHORTEST = 0.1  # seconds: a logarithmic axis has no 0
+TIMES = (
+    (0.1, "≤ 0.1 s"), (1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"), (3600, "1 h"), (36000, "10 h"),
+)  # fmt: skip
 PERCENT_TICKS = (1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 93, 95, 97, 98, 99, 99.5)
 
-Drawing = Callable[[Contents], Figure | None]
+Drawing = Callable[[Contents], tuple[Figure, str] | None]  # with the caption: what the figure shows
 
 
 def short_name(name: str, width: int = 26) -> str:
@@ -80,12 +86,11 @@ def _metric_scale(axes: Axes, axis: str, metric: Metric, title: str) -> None:
         axes.set(**{f"{axis}label": title})
         return
     axes.set(**{f"{axis}label": f"{title}, % (logit scale)"})
-    limits = (50 / ALMOST, 100 - 50 / ALMOST)
-    functions = (lambda x: logit(np.clip(x, *limits) / 100), lambda y: 100 * expit(y))
+    functions = (lambda x: logit(np.clip(x, *SHARES) / 100), lambda y: 100 * expit(y))
     set_scale, ruler = (axes.set_xscale, axes.xaxis) if axis == "x" else (axes.set_yscale, axes.yaxis)
-    low, high = (max(bound, limits[0]) for bound in (axes.get_xlim() if axis == "x" else axes.get_ylim()))
+    low, high = (max(bound, SHARES[0]) for bound in (axes.get_xlim() if axis == "x" else axes.get_ylim()))
     set_scale("function", functions=functions)
-    room = (logit(min(high, limits[1]) / 100) - logit(low / 100)) / MOST_TICKS
+    room = (logit(min(high, SHARES[1]) / 100) - logit(low / 100)) / MOST_TICKS
     ticks: list[float] = []
     for tick in PERCENT_TICKS:
         if low <= tick <= high and (not ticks or logit(tick / 100) - logit(ticks[-1] / 100) >= room):
@@ -100,7 +105,7 @@ def _height(rows: Sequence[TableRow]) -> float:
     return 1.1 + max(0.28, 0.17 * text_lines) * max(len(rows), 3)
 
 
-def accuracies(contents: Contents) -> Figure | None:
+def accuracies(contents: Contents) -> tuple[Figure, str] | None:
     """The headline metric of each configuration with its interval, and the published value as a mark."""
     rows, metric = contents.rows, contents.task.headline
     if not rows:
@@ -115,69 +120,96 @@ def accuracies(contents: Contents) -> Figure | None:
         axes.plot(metric.scale * figures.mean, position, "o", color=OURS, ms=5)
         if figures.published is not None:
             axes.plot(metric.scale * figures.published, position, "D", mfc="none", mec=PUBLISHED, mew=1.5, ms=6)
-    axes.plot([], [], "o-", color=OURS, lw=2.5, label="ours, 95 % interval")
-    if any(figures.published is not None for figures in all_figures):
+    has_intervals = any(figures.interval is not None for figures in all_figures)
+    has_published = any(figures.published is not None for figures in all_figures)
+    label = "ours, 95 % interval" if has_intervals else "ours"
+    axes.plot([], [], "o-" if has_intervals else "o", color=OURS, lw=2.5, label=label)
+    caption = f"{_capital(metric.title)} of each configuration" + (", with its 95 % interval" if has_intervals else "")
+    if has_published:
         axes.plot([], [], "D", mfc="none", mec=PUBLISHED, mew=1.5, label="published (one run)")
+        caption += "; diamonds: as published"
     _name_rows(axes, rows)
     _metric_scale(axes, "x", metric, metric.title)
     figure.legend(loc="outside upper left", ncols=2)
-    return figure
+    return figure, f"{caption}."
 
 
-def accuracy_against_time(contents: Contents) -> Figure | None:
-    """Mean of the headline metric over mean training minutes; a sign per device."""
+def accuracy_against_time(contents: Contents) -> tuple[Figure, str] | None:
+    """Mean of the headline metric over mean training time; a sign per condition, a label per point."""
     metric = contents.task.headline
     points = [
-        (minutes, metric.scale * row.figures[metric.name].mean, row.name, condition)
+        (60 * minutes, metric.scale * row.figures[metric.name].mean, in_words(row), condition)
         for row in contents.rows
         for condition, minutes in row.minutes.items()
     ]
     if not points:
         return None
-    figure, grid = _figure(4.2)
-    axes = grid[0, 0]
-    shortest = 1 / 600  # a tenth of a second: a logarithmic axis has no 0
+    for height in HEIGHTS:
+        figure, grid = _figure(height)
+        axes = grid[0, 0]
+        shown = _draw_times(axes, points, metric)
+        figure.legend(loc="outside upper left", ncols=1)
+        last = height == HEIGHTS[-1]
+        if label_points(figure, axes, shown, [point[2] for point in points], lines_matter=not last) or last:
+            break
+        plt.close(figure)
+    several = any(len(row.seeds) > 1 for row in contents.rows)
+    signs = "; a sign for each device and way of running" if len({point[3] for point in points}) > 1 else ""
+    return figure, f"{_capital(metric.title)} against training time{', means over seeds' if several else ''}{signs}."
+
+
+def _draw_times(
+    axes: Axes, points: Sequence[tuple[float, float, str, str]], metric: Metric
+) -> list[tuple[float, float]]:
+    """Draw (seconds, value, label, condition) without the labels; returns where each point stands."""
+    shown = [(max(seconds, SHORTEST), value) for seconds, value, _, _ in points]
     for number, condition in enumerate(sorted({point[3] for point in points})):
-        chosen = [point for point in points if point[3] == condition]
-        times = [max(point[0], shortest) for point in chosen]
-        heights, sign = [point[1] for point in chosen], "osD^vP*X"[number % 8]
-        axes.plot(times, heights, sign, color=f"C{number}", ms=5, label=condition)
-        for time, (_, height, name, _) in zip(times, chosen, strict=True):
-            label = short_name(name).split(",")[0].removeprefix("row ")
-            axes.annotate(label, (time, height), (4, 3), textcoords="offset points", fontsize=7)
+        own = [place for place, point in zip(shown, points, strict=True) if point[3] == condition]
+        axes.plot(*zip(*own, strict=True), "osD^vP*X"[number % 8], color=f"C{number}", ms=5, ls="", label=condition)
     axes.set_xscale("log")
-    axes.set_xlabel("training time, minutes")
+    axes.margins(x=0.12, y=0.12)
+    if metric.split is not None:
+        low, high = (logit(np.clip(bound(shown, axis=0)[1], *SHARES) / 100) for bound in (np.min, np.max))
+        room = max(0.12 * (high - low), 0.2)
+        axes.set_ylim(100 * expit(low - room), 100 * expit(high + room))
+    low, high = axes.get_xlim()
+    ticks = [(seconds, name) for seconds, name in TIMES if low <= seconds <= high]
+    axes.set_xticks([seconds for seconds, _ in ticks], [name for _, name in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("training time (logarithmic scale)")
     _metric_scale(axes, "y", metric, metric.title)
     axes.grid(alpha=0.25)
-    figure.legend(loc="outside upper left", ncols=1)
-    return figure
+    return shown
 
 
-def loss_curves(contents: Contents) -> Figure | None:
+def loss_curves(contents: Contents) -> tuple[Figure, str] | None:
     """Training and validation loss of each configuration: every seed thin, their mean thick."""
     drawn = [(group, tables) for group in contents.groups if (tables := _losses(group))]
     if not drawn:
         return None
-    columns = 3
+    columns = min(2, len(drawn))
     rows = -(-len(drawn) // columns)
-    figure, grid = _figure(0.6 + 1.6 * rows, columns, rows, sharex=False)
+    figure, grid = _figure(0.8 + 1.5 * rows, columns, rows, sharex=False)
     for axes, (group, tables) in zip(grid.flat, drawn, strict=False):
         for column, colour in (("train_loss", OURS), ("validation_loss", VALIDATION)):
-            for table in tables:
-                axes.plot(table["step"], table[column], color=colour, lw=0.5, alpha=0.35)
+            if len(tables) > 1:
+                for table in tables:
+                    axes.plot(table["step"], table[column], color=colour, lw=0.5, alpha=0.35)
             whole = [table[column] for table in tables if len(table) == len(tables[0])]
             axes.plot(tables[0]["step"], np.mean(whole, axis=0), color=colour, lw=1.6)
-        axes.set_title(short_name(group.name, 36), fontsize=7)
+        axes.set_title(short_name(group.name, 30), fontsize=9)
         axes.set_ylim(bottom=0)
-        axes.tick_params(labelsize=7)
+        axes.tick_params(labelsize=9)
     for axes in grid.flat[len(drawn) :]:
         axes.set_axis_off()
     grid[0, 0].plot([], [], color=OURS, label="training loss")
     grid[0, 0].plot([], [], color=VALIDATION, label="validation loss")
     figure.legend(loc="outside upper left", ncols=2)
-    figure.supxlabel("batches", fontsize=9)
-    figure.supylabel("cross-entropy loss", fontsize=9)
-    return figure
+    figure.supxlabel("batches", fontsize=10)
+    figure.supylabel("cross-entropy loss", fontsize=10)
+    several = any(len(tables) > 1 for _, tables in drawn)
+    how = ": of several seeds each is thin, their mean thick" if several else ", one seed each"
+    return figure, f"Loss during training{how}."
 
 
 def _losses(group: Group) -> list[pd.DataFrame]:
@@ -185,7 +217,7 @@ def _losses(group: Group) -> list[pd.DataFrame]:
     return [table for run in group.runs.values() if (table := run.losses()) is not None and len(table)]
 
 
-def spread_over_seeds(contents: Contents) -> Figure | None:
+def spread_over_seeds(contents: Contents) -> tuple[Figure, str] | None:
     """The figures of every single run on the splits that choose and that questions are about."""
     rows, metrics = [row for row in contents.rows if len(row.seeds) > 1], predicted_metrics(contents.task)[-2:]
     if not rows or not metrics:
@@ -197,19 +229,23 @@ def spread_over_seeds(contents: Contents) -> Figure | None:
             values = metric.scale * np.array(row.figures[metric.name].values)
             axes.plot(values, np.full(len(values), position + shift), "o", color=colour, ms=4, alpha=0.45, mew=0)
             axes.plot(values.mean(), position + shift, "|", color=colour, ms=11, mew=2)
-        axes.plot([], [], "o", color=colour, ms=4, label=f"{metric.label}, one run (stroke: mean)")
+        axes.plot([], [], "o", color=colour, ms=4, label=metric.label)
     _name_rows(axes, rows)
     _metric_scale(axes, "x", metrics[-1], "accuracy")
     figure.legend(loc="outside upper left", ncols=2)
-    return figure
+    return figure, "Spread over seeds: a dot for each run, a stroke for their mean; rows of two seeds or more."
 
 
-# By file name: the caption, in which {headline} is the title of the task's headline metric, and what draws it.
-PICTURES: dict[str, tuple[str, Drawing]] = {
-    "accuracies": ("{headline} with 95 % intervals; published values as diamonds", accuracies),
-    "accuracy_time": ("{headline} against training time", accuracy_against_time),
-    "losses": ("Loss during training: each seed thin, their mean thick", loss_curves),
-    "seeds": ("Spread over seeds", spread_over_seeds),
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+# By file name, in the order of the page.
+PICTURES: dict[str, Drawing] = {
+    "accuracies": accuracies,
+    "accuracy_time": accuracy_against_time,
+    "losses": loss_curves,
+    "seeds": spread_over_seeds,
 }
 
 
@@ -221,21 +257,21 @@ def draw_pictures(contents: Contents, folder: Path) -> list[tuple[str, str, str]
     """
     drawn = []
     with plt.rc_context(STYLE):
-        for name, (caption, draw) in PICTURES.items():
-            figure = draw(contents)
-            if figure is None:
+        for name, draw in PICTURES.items():
+            found = draw(contents)
+            if found is None:
                 for stale in (folder / f"{name}.png", folder / f"{name}.svg"):
                     stale.unlink(missing_ok=True)
                 continue
+            figure, caption = found
             if contents.disclaimer:
-                below = [figure.get_supxlabel(), textwrap.fill(contents.disclaimer, 90)]
-                figure.supxlabel("\n".join(filter(None, below)), fontsize="x-small")
+                below = [figure.get_supxlabel(), textwrap.fill(contents.disclaimer, 70)]
+                figure.supxlabel("\n".join(filter(None, below)), fontsize=8.5)
             figure.savefig(folder / f"{name}.png", dpi=150, facecolor="white", metadata={"Software": None})
             buffer = io.StringIO()
             figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
             plt.close(figure)
             (folder / f"{name}.svg").write_text(buffer.getvalue(), encoding="utf-8")
-            caption = caption.format(headline=contents.task.headline.title.capitalize())
             drawn.append((name, caption, for_page(buffer.getvalue(), name)))
     return drawn
 

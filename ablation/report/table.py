@@ -183,6 +183,7 @@ def _unseen(task: Task, group: Group, likeness: Likeness | None) -> dict[str, Sh
     return {
         sense: Share(float(correct[:, ~known].mean()), int((~known).sum()))
         for sense, known in likeness.in_training.items()
+        if not known.all()  # of own data it may be that nothing is new
     }
 
 

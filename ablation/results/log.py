@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ablation.config.own_data import joined_labels
 from ablation.files.storage import beside, replace_file
 from ablation.results.table import BYTE_ORDER_MARK, HEADER_COLUMN, Table, cells_of, header_problem, read_table
 
@@ -33,10 +34,15 @@ def format_row(record: Mapping[str, Any], columns: Iterable[str]) -> str:
     """A record as one CSV line with its newline; a value that is missing or None is empty."""
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerow(
-        "" if record.get(column) is None else encodable(str(record[column])).replace("\n", " ").replace("\r", " ")
+        "" if record.get(column) is None else encodable(_cell(record[column])).replace("\n", " ").replace("\r", " ")
         for column in columns
     )
     return buffer.getvalue()
+
+
+def _cell(value: Any) -> str:
+    """A value as a cell has it; names in a list stand between commas."""
+    return joined_labels(value) if isinstance(value, list) else str(value)
 
 
 def header_line(columns: Sequence[str]) -> str:

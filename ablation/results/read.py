@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from ablation.config.experiment import ConfigError, config_hash, variant_settings
+from ablation.config.own_data import records_own_data
 from ablation.config.settings import CommonSettings, fields_of
 from ablation.listener import Count
 from ablation.results.log import RUNS_FOLDER
@@ -132,9 +133,16 @@ class FinishedRun:
         return None if len(lost) == 0 else int(np.nan_to_num(losses["step"].iloc[lost[0]]))
 
 
-def as_row(run: FinishedRun) -> FinishedRun:
-    """A run of the demo as a run of the row that it shows in miniature, for a report on demo runs alone."""
+def as_row(run: FinishedRun, data_digest: str) -> FinishedRun:
+    """A run of the demo as a run of the row that it shows in miniature, for a report on demo runs alone.
+
+    Args:
+        data_digest: of the miniature's messages; they come with the code, so a run on others is one of another version,
+            and a variant that is named by its own.
+    """
     settings = {name: value for name, value in run.settings.items() if name != "demo"}
+    if run[DATA_DIGEST] != data_digest:
+        settings[DATA_DIGEST] = run[DATA_DIGEST]
     return dataclasses.replace(run, settings=settings)
 
 
@@ -182,7 +190,9 @@ def _read_line(line: str, columns: list[str], results_dir: Path, task: Task) -> 
         raise ValueError(f"run_id {run_id!r} is no name of a folder")
     settings: dict[str, Any]
     if BASELINE_ROW.fullmatch(fields.get("row", "")):
-        settings, seeds = {"demo": True} if fields.get("demo") == "True" else _foreign_data(fields, task), NO_SEED
+        demo, own = fields.get("demo") == "True", records_own_data(fields)
+        data = _foreign_data(fields, task) if own or not demo else {}
+        settings, seeds = {**({"demo": True} if demo else {}), **data}, NO_SEED
     else:
         config = _read_config(fields, task)
         order_seed = None if config.order_seed == config.seed else config.order_seed

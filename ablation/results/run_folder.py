@@ -16,7 +16,8 @@ from typing import Any
 from ablation.config.experiment import config_hash, identity
 from ablation.config.rows import find_row
 from ablation.config.settings import CommonSettings, fields_of
-from ablation.data.demo import DISCLAIMER, SHORT_DISCLAIMER
+from ablation.config.shapes import NANO
+from ablation.data.demo import disclaimer, vocabulary_digest
 from ablation.files.storage import replace_file
 from ablation.listener import Count, StepLosses
 from ablation.results.log import RUN_JSON, RUNS_FOLDER, ResultsError, encodable, one_writer_at_a_time
@@ -26,6 +27,7 @@ from ablation.results.table import read_table
 from ablation.results.task import Evaluation, Task
 
 LOSSES_CSV, PREDICTIONS_CSV, TRAINED_PARAMETERS = "losses.csv", "predictions.csv", "trained.safetensors"
+VOCABULARY_DIGEST = "vocabulary_digest"  # with the parameters of a miniature, whose vocabulary may be remade
 TRAINED_DIGEST = "trained_sha256"  # in run.json: by it, whoever uses the trained parameters knows them for the run's
 
 
@@ -88,12 +90,13 @@ def describe_result(task: Task, result: ExperimentResult) -> RunRecord:
         rows.append({column: known[column] for column in task.columns})
     files: dict[str, str | bytes] = {
         LOSSES_CSV: losses_csv(result.history.evaluations),
-        PREDICTIONS_CSV: task.predictions_csv(result.answers.logits, result.answers.labels),
+        PREDICTIONS_CSV: task.predictions_csv(result.answers.logits, result.answers.labels, task.labels(config)),
     }
     further: dict[str, Any] = {}
     if config.demo:
-        further["note"] = DISCLAIMER
-        files = {name: with_note(str(table), SHORT_DISCLAIMER) for name, table in files.items()}
+        note = disclaimer(config.own_data)
+        further["note"] = note.long
+        files = {name: with_note(str(table), note.short) for name, table in files.items()}
     if config.save_model:
         trained = trained_parameters_file(result)
         files[TRAINED_PARAMETERS], further[TRAINED_DIGEST] = trained, hashlib.sha256(trained).hexdigest()
@@ -114,6 +117,7 @@ def config_fields(
         "timestamp_utc": at.isoformat(timespec="seconds"),
         "row": row,
         **{name: getattr(config, name) for name in fields_of(type(config))},
+        **({"labels": list(labels)} if (labels := task.labels(config)) else {}),
         "config_hash": digest,
     }
 
@@ -151,10 +155,12 @@ def trained_parameters_file(result: ExperimentResult) -> bytes:
     from safetensors.torch import save
 
     use = {
-        "config": json.dumps(identity(result.config)),
+        "config": json.dumps({**identity(result.config), **result.config.own_data_settings()}),
         "weights_digest": result.facts.weights_digest,
         "effective_context_length": json.dumps(result.facts.effective_context_length),
     }
+    if result.config.model_in_use == NANO:
+        use[VOCABULARY_DIGEST] = vocabulary_digest()
     return save({name: tensor.contiguous() for name, tensor in result.trained_parameters.items()}, metadata=use)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ablation.config.flags import CommandLine
+from ablation.config.own_data import PUBLISHED_LABELS
 from ablation.config.settings import CommonSettings
 from ablation.listener import Count, Listener
 
@@ -93,11 +94,13 @@ class PredictionsError(Exception):
 
 @dataclass(frozen=True)
 class Predictions:
-    """What one run said of one split: ``labels`` (N,), ``logits`` (N, C), and ``correct`` (N,), 1 where it is right."""
+    """What one run said of one split: ``labels`` (N,), ``logits`` (N, C), and ``correct`` (N,), 1 where it is right;
+    ``names`` are those of the C classes."""
 
     labels: NDArray[np.int64]
     logits: NDArray[np.float64]
     correct: NDArray[np.int64]
+    names: tuple[str, ...] = PUBLISHED_LABELS
 
 
 @dataclass(frozen=True)
@@ -108,11 +111,13 @@ class Likeness:
         digest: of the examples, as rows record it.
         clusters: per split (N,), equal numbers for examples that are nearly copies of one another.
         in_training: per sense of the word, (N,) whether an example of the last split stands in training too.
+        texts: per split (N,), the examples themselves, where they are texts.
     """
 
     digest: str
     clusters: Mapping[str, NDArray[np.int64]]
     in_training: Mapping[str, NDArray[np.bool_]]
+    texts: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
 
 class Task(Protocol):
@@ -165,6 +170,19 @@ class Task(Protocol):
         """The dataclass of its settings."""
         return self.command_line.config_class
 
+    def settled(self, config: Any) -> Any:
+        """The configuration with what only its data tell, such as the labels of the user's own; reads nothing else.
+
+        Raises:
+            DataError: they cannot be used.
+            ConfigError: a setting does not go with them.
+        """
+        return config
+
+    def labels(self, config: Any) -> tuple[str, ...]:
+        """What the classes of a settled configuration are called, in the order of the logits; none without classes."""
+        return ()
+
     def load(self, config: Any, listener: Listener) -> Examples:
         """The examples as token ids; fetches what is missing.
 
@@ -181,8 +199,12 @@ class Task(Protocol):
     def evaluate(self, counts: Mapping[str, Count]) -> tuple[Evaluation, ...]:
         """The rows of a run, from its final counts per split."""
 
-    def predictions_csv(self, logits: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> str:
-        """What a run's folder keeps of the answers to the examples of each split, in the split's order."""
+    def predictions_csv(self, logits: Mapping[str, Tensor], labels: Mapping[str, Tensor], names: Sequence[str]) -> str:
+        """What a run's folder keeps of the answers to the examples of each split, in the split's order.
+
+        Args:
+            names: of the classes, as of :meth:`labels`.
+        """
 
     def read_predictions(self, folder: Path, split: str) -> Predictions:
         """What the run of this folder answered to the examples of a split, in the split's order.
@@ -194,8 +216,12 @@ class Task(Protocol):
     def data_digest(self, config: Any) -> str | None:
         """The digest that a run of this configuration would record, if its data are at hand; fetches nothing."""
 
-    def likeness(self, data_dir: Path, *, demo: bool) -> tuple[Likeness | None, str]:
-        """Which examples are alike; or None, and what to do about it."""
+    def likeness(self, data_dir: Path, *, demo: bool, recorded: Mapping[str, str] = {}) -> tuple[Likeness | None, str]:
+        """Which examples are alike; or None, and what to do about it.
+
+        Args:
+            recorded: the row of a run, by column name, where its own data are meant.
+        """
 
     def published(self) -> Mapping[str, Mapping[str, str]]:
         """Published figures by row number, under the names of the metrics."""

@@ -25,9 +25,10 @@ from ablation.config.experiment import ExperimentConfig
 from ablation.files.snapshots import Snapshot, Snapshots
 from ablation.listener import Count, Listener, StepLosses
 from ablation.results.result import History
+from ablation.run.finite import NotFiniteError
 from ablation.run.stopwatch import TOTAL, Stopwatch
 
-TRAINING = "training"
+TRAINING_SNAPSHOT = "training"
 CHECKPOINTS = "checkpoints"  # the folder below the results, unless --checkpoint_dir says otherwise
 
 
@@ -160,12 +161,12 @@ class Checkpoint(Snapshots):
         for when, states in (("now", generator_states()), ("epoch", progress.at_epoch)):
             tensors |= {f"generator.{when}.{name}": state for name, state in states.items()}
         place = {"epoch": progress.epoch, "batch": progress.batch, "history": _history_facts(progress.history)}
-        self.write(TRAINING, tensors, place)
+        self.write(TRAINING_SNAPSHOT, tensors, place)
 
     def restore(self, parameters: Sequence[nn.Parameter], optimizer: Optimizer) -> Progress:
         """Where training stood, parameters, moments and generators being as they were then; its beginning if nothing
         was kept."""
-        kept = self.read(TRAINING)
+        kept = self.read(TRAINING_SNAPSHOT)
         if kept is None:
             return Progress()
         groups: dict[str, dict[str, Any]] = {"parameter": {}, "moment": {}, "generator": {}}
@@ -198,6 +199,8 @@ def open_checkpoint(
     Args:
         key: what its numbers depend on: configuration, digests, versions, device.
 
+    What a loss that is not finite leaves behind is of no use, and deleted.
+
     Raises:
         KeyboardInterrupt: there was one; its argument says what was kept.
     """
@@ -210,6 +213,12 @@ def open_checkpoint(
         checkpoint.remove()
     try:
         yield checkpoint
+        if checkpoint.written:
+            share = checkpoint.seconds / watch.spent()[TOTAL]
+            listener.message(f"checkpoints: {checkpoint.written}, {checkpoint.seconds:.1f} s, {share:.1%} of the run")
+    except NotFiniteError:
+        checkpoint.remove()
+        raise
     except KeyboardInterrupt as interrupt:
         if interrupt.args or not checkpoint.exists():
             raise

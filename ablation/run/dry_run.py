@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from ablation.config.experiment import (
     RESULTS_DIR,
@@ -16,15 +18,18 @@ from ablation.config.experiment import (
 from ablation.config.flags import typed
 from ablation.config.rows import find_row
 from ablation.config.shapes import NANO
-from ablation.data.demo import DISCLAIMER
+from ablation.data.demo import disclaimer
 from ablation.environment import python_command
 from ablation.execution.plan import make_plan
 from ablation.files.needed import files_to_fetch
 from ablation.model.classifier import assemble
 from ablation.process_state import process_state_kept
+from ablation.results.read import read_results
 from ablation.results.task import Task
+from ablation.run.estimate import estimate_seconds, has_kept_features
 from ablation.run.inputs import foreign_digests, resolve_device
 from ablation.run.memory import GIGABYTE, estimate_memory
+from ablation.words import duration
 
 
 def describe(task: Task, config: ExperimentConfig) -> str:
@@ -32,8 +37,9 @@ def describe(task: Task, config: ExperimentConfig) -> str:
 
     Raises:
         ConfigError: the device asked for is not there.
+        DataError: own data cannot be used.
     """
-    device = resolve_device(config)
+    device, config = resolve_device(config), task.settled(config)
     with process_state_kept():  # the new layers are drawn
         total, trainable = assemble(config, config.shape).count_parameters()
     memory, shape, foreign = estimate_memory(config, device), config.shape, foreign_digests(task, config)
@@ -53,10 +59,12 @@ def describe(task: Task, config: ExperimentConfig) -> str:
             f"memory                {memory.needed / GIGABYTE:.2f} GB for weights, gradients and moments;"
             f" {memory.free / GIGABYTE:.1f} GB free"
             + ("; would be refused without --force" if memory.needed > memory.free else ""),
+            f"time                  {_time(task, config, foreign)}",
             f"configuration hash    {config_hash(config, foreign)}",
+            *([f"labels                {', '.join(task.labels(config))}"] if config.own_data else []),
             f"results               {config.results_dir}",
             *_downloads(config),
-            *([DISCLAIMER] if config.demo else []),
+            *([disclaimer(config.own_data).long] if config.demo else []),
         ]
     )
 
@@ -66,6 +74,17 @@ def _plan(config: ExperimentConfig) -> list[str]:
     if config.execution == "naive":
         return []
     return [make_plan(config).describe().replace("plan: ", "plan                  ", 1)]
+
+
+def _time(task: Task, config: ExperimentConfig, foreign: Mapping[str, str]) -> str:
+    """How long the run will take, if finished ones in the same results can tell."""
+    try:
+        finished = read_results(Path(config.results_dir), task)[0]
+    except OSError:
+        finished = []
+    reuses = has_kept_features(task, config, finished)
+    seconds = estimate_seconds(task, config, finished, foreign=foreign, reuses=reuses)
+    return "unknown: no run like this one has finished here yet" if seconds is None else f"about {duration(seconds)}"
 
 
 def next_command(task: Task, config: ExperimentConfig) -> tuple[str, float]:
@@ -78,10 +97,13 @@ def next_command(task: Task, config: ExperimentConfig) -> tuple[str, float]:
     try:
         real = replace(config, demo=False, results_dir=RESULTS_DIR, model_size=size, weights_path=None)
     except ConfigError:  # a shape for the miniature alone
-        real, settings = type(config)(models_dir=config.models_dir, data_dir=config.data_dir), {}
-    folders = [f"--{name} {shlex.quote(getattr(config, name))}" for name in ("models_dir", "data_dir")
-               if getattr(config, name) != getattr(defaults, name)]  # fmt: skip
-    command = " ".join([python_command(), task.command, typed(settings), *folders])
+        kept = {"models_dir": config.models_dir, "data_dir": config.data_dir, **config.own_data_settings()}
+        real, settings = type(config)(**kept), {}
+    paths = {name: getattr(config, name) for name in ("models_dir", "data_dir")
+             if getattr(config, name) != getattr(defaults, name)}  # fmt: skip
+    paths |= config.own_data_settings()
+    flags = [f"--{name} {shlex.quote(str(value))}" for name, value in paths.items()]
+    command = " ".join([python_command(), task.command, typed(settings), *flags])
     wanted = [file for files in files_to_fetch(real).values() for _, file in files]
     return " ".join(command.split()), sum(file.size or 0 for file in wanted) / 1e6
 

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from ablation.allocator import keep_freed_memory
 from ablation.config.experiment import ExperimentConfig, config_hash
 from ablation.config.shapes import NANO
-from ablation.data.demo import DISCLAIMER
+from ablation.data.demo import disclaimer
 from ablation.data.encode import EncodedMessages, make_loaders
 from ablation.environment import device_name, environment_stamp, git_commit, peak_memory_mb
 from ablation.execution.base import Execution
@@ -34,7 +34,14 @@ from ablation.results.result import Answers, ExperimentResult, Facts, Timings
 from ablation.results.task import Task
 from ablation.run.checkpoint import Checkpoint, open_checkpoint
 from ablation.run.finite import FiniteGuard
-from ablation.run.inputs import RunError, has_published_weights, open_weights, resolve_device
+from ablation.run.inputs import (
+    RunError,
+    current,
+    has_published_weights,
+    open_weights,
+    resolve_device,
+    thread_count,
+)
 from ablation.run.memory import GIGABYTE, feature_memory
 from ablation.run.recorded import RecordedUpdater
 from ablation.run.stopwatch import TOTAL, Stopwatch
@@ -94,11 +101,11 @@ def run_experiment(task: Task, config: ExperimentConfig, listener: Listener | No
         RunError: out of memory, no room for features, steps that cannot be recorded, or a loss that is not finite.
         DataError, WeightsError, DownloadError: the data or the weights cannot be had or used.
     """
-    listener = listener or Listener()
+    listener, config = listener or Listener(), task.settled(config)
     device = resolve_device(config)
     watch = Stopwatch(device)
     git_commit()  # remembered from here on: what the row names is the code that ran, not what is checked out at the end
-    with _ONE_RUN_AT_A_TIME, process_state_kept(), _failures_explained(config):
+    with _ONE_RUN_AT_A_TIME, process_state_kept(), current(device), _failures_explained(config):
         _set_up_process(config)
         with open_feature_cache(config, listener) as cache:
             with watch.part("load"):
@@ -112,9 +119,7 @@ def run_experiment(task: Task, config: ExperimentConfig, listener: Listener | No
 
 
 def _set_up_process(config: ExperimentConfig) -> None:
-    # The miniature's matrices are too small to share: a second thread would mostly wait, and slow down the first.
-    threads = 1 if config.threads is None and config.model_in_use == NANO else config.threads
-    if threads is not None:
+    if (threads := thread_count(config)) is not None:
         torch.set_num_threads(threads)
     keep_freed_memory()
     torch.backends.cuda.matmul.allow_tf32 = config.precision == "tf32"
@@ -126,7 +131,7 @@ def load_inputs(
     """Load what the run works on, and plan it."""
     check_files(config)
     if config.demo:
-        listener.message(DISCLAIMER)
+        listener.message(disclaimer(config.own_data).long)
     examples = task.load(config, listener)
     weights = open_weights(config, listener)
     setup = make_setup(config, weights, examples.splits, device)
@@ -153,7 +158,7 @@ def checkpoint_key(task: Task, config: ExperimentConfig, inputs: Inputs, device:
         "weights": inputs.facts.weights_digest,
         "data": inputs.facts.data_digest,
         "execution": config.execution,
-        "device": device_name(device.type),
+        "device": device_name(str(device)),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "commit": git_commit(),
@@ -188,7 +193,7 @@ def _train_and_evaluate(
     return ExperimentResult(
         config=config,
         foreign=inputs.foreign,
-        environment={**environment_stamp(device.type), "peak_memory_mb": peak_memory_mb()},
+        environment={**environment_stamp(str(device)), "peak_memory_mb": peak_memory_mb()},
         facts=inputs.facts,
         timings=Timings(seconds["load"], seconds["training"], features, seconds[TOTAL]),
         history=history,

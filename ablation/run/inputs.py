@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,14 +40,31 @@ def resolve_device(config: ExperimentConfig) -> torch.device:
         ConfigError: the device asked for is not there, or cannot do the precision or execution asked for.
     """
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    name = ("cuda" if available["cuda"] else "cpu") if config.device == "auto" else config.device
-    if not available[name]:
-        raise ConfigError([f"--device {name}: this machine, or this build of PyTorch, has none; give auto or cpu"])
+    wanted = {"auto": ("cuda", "cpu"), "gpu": ("cuda", "mps")}.get(config.device, (config.device.partition(":")[0],))
+    name = next((name for name in wanted if available[name]), None)
+    if name is None:
+        none = f"--device {config.device}: this machine, or this build of PyTorch, has none; give auto or cpu"
+        raise ConfigError([none])
     if config.precision == "tf32" and name != "cuda":
         raise ConfigError([f"--precision tf32: only CUDA devices have it, this run is on {name}; give fp32"])
     if config.execution == "recorded" and name != "cuda":
         raise ConfigError([f"--execution recorded: only CUDA devices have graphs, this run is on {name}; give planned"])
-    return torch.device(name)
+    device = torch.device(config.device if ":" in config.device else name)
+    if device.index is not None and device.index >= (count := torch.cuda.device_count()):
+        there = ", ".join(f"cuda:{index}" for index in range(count))
+        raise ConfigError([f"--device {config.device}: this machine has {there}; give one of them"])
+    return device
+
+
+def current(device: torch.device) -> AbstractContextManager[object]:
+    """Within, what names no device itself (streams, recorded steps) is on this one."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def thread_count(config: ExperimentConfig) -> int | None:
+    """The CPU threads that a run sets itself; None where PyTorch chooses."""
+    # The miniature's matrices are too small to share: a second thread would mostly wait, and slow down the first.
+    return 1 if config.threads is None and config.model_in_use == NANO else config.threads
 
 
 def open_tokenizer(config: ExperimentConfig) -> tiktoken.Encoding:
@@ -111,7 +129,8 @@ def foreign_digests(task: Task, config: ExperimentConfig) -> dict[str, str]:
             foreign["weights_digest"] = _digest(_weights_path(config, offline=True), config)
     except (DownloadError, weight_files.WeightsError, OSError):
         pass  # the run itself will say what is wrong
-    digest = task.data_digest(config) if config.trust_new_hash and not config.demo else None
+    may_differ = config.own_data or (config.trust_new_hash and not config.demo)
+    digest = task.data_digest(config) if may_differ else None
     if digest is not None and digest != task.published_data_digest:
         foreign["data_digest"] = digest
     return foreign

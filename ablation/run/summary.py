@@ -13,10 +13,10 @@ from typing import Any
 
 from ablation.config.experiment import ExperimentConfig, variant_settings
 from ablation.config.flags import typed
-from ablation.data.demo import DISCLAIMER
+from ablation.data.demo import disclaimer
 from ablation.listener import Count
 from ablation.results.log import RUN_JSON, RUNS_FOLDER
-from ablation.results.read import FinishedRun, as_row, read_results
+from ablation.results.read import DATA_DIGEST, FinishedRun, as_row, read_results
 from ablation.results.task import Metric, Task
 from ablation.words import duration
 
@@ -87,7 +87,7 @@ class Summary:
             [
                 *lines,
                 *([beside.note] if beside.note else []),
-                *([DISCLAIMER] if self.config.demo else []),
+                *([disclaimer(self.config.own_data).long] if self.config.demo else []),
                 f"{appended} appended to {csv}",
                 f"full record: {self.folder / RUN_JSON}",
             ]
@@ -192,5 +192,5 @@ def _value(metric: Metric, value: float) -> str:
 
 
 def _name_of(run: FinishedRun) -> str:
-    as_published = as_row(run)
+    as_published = as_row(run, run[DATA_DIGEST])
     return f"row {as_published.row}" if as_published.row else f"variant {typed(as_published.settings)}"

@@ -8,30 +8,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from ablation.config.experiment import ConfigError, ExperimentConfig
-from ablation.config.methods import DECLARATIONS
+from ablation.config.shapes import NANO
+from ablation.data.demo import VOCABULARY, vocabulary_digest
 from ablation.data.encode import EncodedMessages, encode_messages, send
+from ablation.data.labels import LABELS
 from ablation.data.message import MessageTokens, message_tokens
 from ablation.execution.blocks import advance, logits_from_last_input
 from ablation.execution.features import attended_positions
 from ablation.execution.layout import PackedRun, lay_out
 from ablation.execution.setup import arithmetic, find_reach
-from ablation.methods.registry import METHODS
 from ablation.model.classifier import WeightSource, assemble
 from ablation.results.log import RUN_JSON
-from ablation.results.run_folder import TRAINED_DIGEST, TRAINED_PARAMETERS
-from previous_chapters import GPTModel, TransformerBlock
+from ablation.results.run_folder import TRAINED_DIGEST, TRAINED_PARAMETERS, VOCABULARY_DIGEST
+from previous_chapters import GPTModel
 
 if TYPE_CHECKING:
     import tiktoken
+
+
+WHICH_FOLDER = "give the folder of a run, results/runs/<run id>, or latest; without --model those kept are listed"
 
 
 class ClassifierError(Exception):
@@ -51,6 +55,7 @@ class SavedRun:
         weights_digest: of the weights that it was trained on.
         padded_length: tokens every message was padded or cut to; None without padding.
         weights_path: file of those weights, if the run was given one.
+        record: the rest of what ``run.json`` says.
     """
 
     folder: Path
@@ -59,6 +64,12 @@ class SavedRun:
     weights_digest: str
     padded_length: int | None
     weights_path: str | None
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels, in the order of the logits."""
+        return tuple(self.record.get("labels", LABELS))
 
 
 def read_saved_run(folder: Path) -> SavedRun:
@@ -72,7 +83,7 @@ def read_saved_run(folder: Path) -> SavedRun:
 
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "is not there"
-        raise ClassifierError(f"{folder} {what}; give the folder of a run, results/runs/<run id>")
+        raise ClassifierError(f"{folder} {what}; {WHICH_FOLDER}")
     record, path = _read_record(folder / RUN_JSON), folder / TRAINED_PARAMETERS
     if not path.is_file():
         raise ClassifierError(f"{path} is missing: train the run anew with --save_model, which keeps it")
@@ -84,8 +95,11 @@ def read_saved_run(folder: Path) -> SavedRun:
         with safe_open(path, framework="pt") as file:
             use = file.metadata()
         config = ExperimentConfig(**json.loads(use["config"]))
+        if config.model_in_use == NANO and use.get(VOCABULARY_DIGEST) != vocabulary_digest():
+            raise ClassifierError(f"{path} was trained with another {VOCABULARY.name} than today's; train the run anew")
         padded_length = json.loads(use["effective_context_length"])
-        return SavedRun(folder, config, parameters, use["weights_digest"], padded_length, record.get("weights_path"))
+        weights_path = record.get("weights_path")
+        return SavedRun(folder, config, parameters, use["weights_digest"], padded_length, weights_path, record)
     except (OSError, SafetensorError, ConfigError, KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ClassifierError(f"{path} cannot be used ({type(error).__name__}: {reason}); train the run anew") from None
@@ -95,7 +109,7 @@ def _read_record(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ClassifierError(f"{path}: {error.strerror}; give the folder of a run, results/runs/<run id>") from None
+        raise ClassifierError(f"{path}: {error.strerror}; {WHICH_FOLDER}") from None
     except ValueError as error:
         raise ClassifierError(f"{path} is not readable as JSON ({error}); restore it or train anew") from None
     if not isinstance(record, dict):
@@ -141,27 +155,6 @@ def needs_base(saved: SavedRun) -> bool:
     return not assemble(saved.config, saved.config.shape).sources.keys() <= saved.parameters.keys()
 
 
-def book_checkpoint(saved: SavedRun, model: GPTModel) -> dict[str, Tensor]:
-    """The whole model under the book's names, the method merged, with the causal-mask buffers that its code expects.
-
-    Raises:
-        ClassifierError: the run's method does not merge.
-    """
-    method = saved.config.trainable_layers
-    if reason := DECLARATIONS[method].cannot_merge:
-        raise ClassifierError(f"{saved.folder}: {method} does not merge into plain weights ({reason})")
-    METHODS[method].merge(model)
-    state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
-    trunk = assemble(saved.config, saved.config.shape).sources.values()
-    if left := sorted(state.keys() - {*trunk, "out_head.weight", "out_head.bias"}):
-        raise ClassifierError(f"{saved.folder}: {method} does not merge into plain weights ({left[0]} is left)")
-    size = model.pos_emb.num_embeddings
-    for index, block in enumerate(model.trf_blocks):
-        if cast(TransformerBlock, block).att.causal:
-            state[f"trf_blocks.{index}.att.mask"] = torch.ones(size, size).triu(diagonal=1)
-    return state
-
-
 # ---- classifying ----------------------------------------------------------------------------------------------------
 
 
@@ -170,8 +163,9 @@ class Answer:
     """What the classifier says of a message.
 
     Attributes:
-        label: the name of the one with the largest logit.
+        label: the name of the one with the largest logit, or the one that a threshold decides for.
         probability: of that label, by the softmax of the logits.
+        probabilities: of each label.
         logits: of each label.
         tokens: how many tokens the message has.
         read: how many of them the model was given; fewer if the message was cut.
@@ -179,6 +173,7 @@ class Answer:
 
     label: str
     probability: float
+    probabilities: tuple[float, ...]
     logits: tuple[float, ...]
     tokens: int
     read: int
@@ -197,6 +192,7 @@ class TrainedClassifier:
         tokenizer: of the base weights.
         device: where to compute.
         label_names: in the order of the logits.
+        threshold: of two labels, the probability from which on the second one is the answer; None for the likelier.
     """
 
     def __init__(
@@ -206,12 +202,13 @@ class TrainedClassifier:
         tokenizer: tiktoken.Encoding,
         device: torch.device,
         label_names: Sequence[str],
+        threshold: float | None = None,
     ) -> None:
         self.config = saved.config
-        self._label_names = label_names
+        self.label_names, self._threshold = tuple(label_names), threshold
         self._padded_length = saved.padded_length
-        self._tokenizer, self._device = tokenizer, device
-        self._model = model.to(device).requires_grad_(False)
+        self.tokenizer, self.device = tokenizer, device
+        self.model = model.to(device).requires_grad_(False)
 
     def classify(self, texts: Sequence[str]) -> list[Answer]:
         """Answers in the order of the messages.
@@ -227,22 +224,23 @@ class TrainedClassifier:
         Raises:
             MessageError: it cannot be classified.
         """
-        return message_tokens(self._tokenizer, text, most=self.config.shape.context_length)
+        return message_tokens(self.tokenizer, text, most=self.config.shape.context_length)
 
     def answer(self, tokens: Sequence[MessageTokens]) -> list[Answer]:
         """Answers in the order of the messages."""
         if not tokens:
             return []
-        messages = self._encode([message.first for message in tokens])
+        messages = self.encode([message.first for message in tokens])
         logits = self._logits(messages).double()
         probabilities = logits.softmax(-1)
         answers = []
         for index, message in enumerate(tokens):
-            label = int(logits[index].argmax())
+            label = self._decide(logits[index], probabilities[index])
             answers.append(
                 Answer(
-                    label=self._label_names[label],
+                    label=self.label_names[label],
                     probability=float(probabilities[index, label]),
+                    probabilities=tuple(probabilities[index].tolist()),
                     logits=tuple(logits[index].tolist()),
                     tokens=message.count,
                     read=int(messages.lengths[index]),
@@ -250,23 +248,30 @@ class TrainedClassifier:
             )
         return answers
 
-    def _encode(self, token_lists: list[list[int]]) -> EncodedMessages:
-        limit = self.config.shape.context_length - self._model.n_extra
+    def _decide(self, logits: Tensor, probabilities: Tensor) -> int:
+        """Which label, by its number, the logits and probabilities (C,) of a message mean."""
+        if self._threshold is None:
+            return int(logits.argmax())
+        return int(probabilities[1] >= self._threshold)
+
+    def encode(self, token_lists: list[list[int]]) -> EncodedMessages:
+        """Messages as the model reads them, padded or cut."""
+        limit = self.config.shape.context_length - self.model.n_extra
         longest = max(map(len, token_lists))
         width = min(longest, limit) if self._padded_length is None else self._padded_length
         padded = self._padded_length is not None
         return encode_messages(
-            token_lists, [0] * len(token_lists), width, self._tokenizer.eot_token, padded=padded
+            token_lists, [0] * len(token_lists), width, self.tokenizer.eot_token, padded=padded
         )
 
     @torch.inference_mode()
     def _logits(self, messages: EncodedMessages) -> Tensor:
         """(N, C) on the CPU, computed in batches of similar length."""
-        model, device = self._model, self._device
+        model, device = self.model, self.device
         reach = find_reach(self.config, model, {"all": messages})
         taken_in, attended = reach.taken_in["all"], reach.attended["all"] + model.n_extra
         dtype = model.final_norm.scale.dtype  # not that of half-precision arithmetic
-        logits = torch.empty(len(messages), len(self._label_names), device=device, dtype=dtype)
+        logits = torch.empty(len(messages), len(self.label_names), device=device, dtype=dtype)
         with arithmetic(self.config, device):
             for batch in lay_out(reach.visible["all"] + model.n_extra, torch.arange(len(messages)), first_row=0):
                 states = torch.cat([self._embedded(messages.tokens, run).flatten(0, 1) for run in batch.runs])
@@ -285,4 +290,4 @@ class TrainedClassifier:
 
     def _embedded(self, tokens: Tensor, run: PackedRun) -> Tensor:
         """(B, T, D) what enters the first block, of the messages of a run."""
-        return self._model.embed(send(tokens[run.messages, : run.length - self._model.n_extra], self._device))
+        return self.model.embed(send(tokens[run.messages, : run.length - self.model.n_extra], self.device))

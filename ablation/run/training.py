@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from ablation.config.experiment import ExperimentConfig
 from ablation.execution.base import Execution
-from ablation.listener import Count, Listener, StepLosses
+from ablation.listener import TRAINING, Count, Listener, StepLosses
 from ablation.results.result import History
 from ablation.results.task import Task
 from ablation.run.checkpoint import Checkpoint, Progress
@@ -140,7 +140,7 @@ class Loop:
     def run(self) -> History:
         """The epochs that are left."""
         history = self.progress.history
-        self.listener.work_started("training", self.total_steps, "batches")
+        self.listener.work_started(TRAINING, self.total_steps, "batches")
         self.listener.work_advanced(history.steps)
         while history.steps < self.total_steps:
             self._rest_of_epoch()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ablation.sweep.local import LocalEngine
+from ablation.sweep.plan import LOCAL, RAY
 from ablation.sweep.ray_engine import RayEngine
 
 Engine = LocalEngine | RayEngine
-ENGINES: dict[str, type[Engine]] = {"local": LocalEngine, "ray": RayEngine}
+ENGINES: dict[str, type[Engine]] = {LOCAL: LocalEngine, RAY: RayEngine}

@@ -10,20 +10,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO
 
-from ablation.config.experiment import ConfigError, ExperimentConfig
+from ablation.config.experiment import ConfigError
 from ablation.environment import PROJECT
+from ablation.run.progress_file import read_progress
 from ablation.sweep import child
-from ablation.sweep.plan import Outcome, PlannedRun, Status, SweepOptions, feature_group, features_folder
-from ablation.sweep.state import Results, failure_of, foreign_of, log_of
+from ablation.sweep.failures import failure_of, keep_failure, log_of, progress_of, reason
+from ablation.sweep.machine import added_flags
+from ablation.sweep.plan import Outcome, PlannedRun, Status, SweepOptions, UnderWay, Watcher, feature_group
+from ablation.sweep.state import Results, foreign_of
 
 try:
     import fcntl
@@ -31,6 +32,7 @@ except ImportError:  # Windows: two sweeps at once may do a run twice there
     fcntl = None  # type: ignore[assignment]
 
 PAUSE = 0.1  # seconds between two looks at the processes
+LOOK = 0.5  # seconds between two looks at how far they are
 PATIENCE = 30.0  # seconds that an interrupted run has to end
 
 
@@ -50,14 +52,21 @@ class _Process:
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """Runs planned runs as processes, some at a time."""
+    """Runs planned runs as processes, some at a time (``jobs`` of the options is a number here)."""
 
     results: Results
     options: SweepOptions
 
-    def run_all(self, plan: Sequence[PlannedRun]) -> Generator[Outcome]:
+    @property
+    def jobs(self) -> int:
+        return self.options.jobs or 1
+
+    def run_all(self, plan: Sequence[PlannedRun], watch: Watcher) -> Generator[Outcome]:
         """Run them and add them to the results; outcomes as they come. Whoever stops listening, or is interrupted, ends
         what still runs.
+
+        Args:
+            watch: shown what is under way.
 
         Raises:
             ConfigError: the device asked for is not there.
@@ -65,9 +74,10 @@ class LocalEngine:
         """
         waiting, running = list(plan), list[_Process]()
         computed: set[object] = set()
+        looked = 0.0
         try:
             while waiting or running:
-                while len(running) < self.options.jobs and (run := self._next(waiting, running, computed)):
+                while len(running) < self.jobs and (run := self._next(waiting, running, computed)):
                     waiting.remove(run)
                     started = self._start(run)
                     if isinstance(started, Outcome):
@@ -80,6 +90,9 @@ class LocalEngine:
                     yield self._finish(process)
                 if not running and waiting and (reason := self._does_not_fit(waiting[0])):
                     yield Outcome(waiting.pop(0), Status.SKIPPED, reason)
+                if time.monotonic() - looked >= LOOK:
+                    looked = time.monotonic()
+                    watch([self._under_way(process) for process in running])
                 time.sleep(PAUSE if running else 0)
         finally:
             self._stop(running)
@@ -117,17 +130,24 @@ class LocalEngine:
             return Outcome(run, Status.SKIPPED, "another sweep is running it")
         if (headline := self._headline(run)) is not None:  # another sweep did it since this one began
             path.unlink(missing_ok=True)
+            progress_of(run, self.results.folder).unlink(missing_ok=True)
             log.close()
             return Outcome(run, Status.DONE_BEFORE, headline=headline)
         log.truncate(0)
         runner = PROJECT / self.results.task.command
-        flags = [*run.arguments, *added_flags(run.config, self.options.jobs)]
+        progress = ["--progress_file", str(progress_of(run, self.results.folder))]
+        flags = [*run.arguments, *added_flags(run.config, self.jobs), *progress]
         # A session of its own: a Ctrl-C at the terminal reaches the sweep alone, which ends its runs in order.
         process = subprocess.Popen(
             [sys.executable, child.__file__, str(runner), *flags],
             stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         return _Process(run, process, log, time.monotonic())
+
+    def _under_way(self, process: _Process) -> UnderWay:
+        run, folder = process.run, self.results.folder
+        seconds = time.monotonic() - process.started
+        return UnderWay(run, log_of(run, folder), seconds, read_progress(progress_of(run, folder)))
 
     def _headline(self, run: PlannedRun) -> float | None:
         return self.results.headlines([run]).get(run.hash)
@@ -140,13 +160,14 @@ class LocalEngine:
         headline = self._headline(run) if ended.process.returncode == 0 else None
         if headline is None:
             path.replace(failure)
-            message = f"{_reason(failure, ended.process.returncode)} (log: {failure})"
-            outcome = Outcome(ended.run, Status.FAILED, message, seconds)
+            message = reason(failure, ended.process.returncode)
+            keep_failure(failure, self.results.inputs_of(ended.run))
+            outcome = Outcome(ended.run, Status.FAILED, message, seconds, log=failure)
         else:
             path.unlink(missing_ok=True)
             failure.unlink(missing_ok=True)
             outcome = Outcome(ended.run, Status.FINISHED, "", seconds, headline)
-        ended.close()
+        self._forget(ended)
         return outcome
 
     def _stop(self, running: Sequence[_Process]) -> None:
@@ -162,7 +183,12 @@ class LocalEngine:
             log = log_of(process.run, self.results.folder)
             if not os.fstat(process.log.fileno()).st_size:  # one that says something stays
                 log.unlink(missing_ok=True)
-            process.close()
+            self._forget(process)
+
+    def _forget(self, ended: _Process) -> None:
+        """Let go of a run that has ended; one that was killed may have left what it said of its progress."""
+        progress_of(ended.run, self.results.folder).unlink(missing_ok=True)
+        ended.close()
 
 
 def _lock(log: IO[bytes]) -> bool:
@@ -173,26 +199,3 @@ def _lock(log: IO[bytes]) -> bool:
         fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
     return False
-
-
-def _reason(log: Path, status: int) -> str:
-    """Why a run failed: what it said last, or the signal that ended it."""
-    if status < 0:
-        with contextlib.suppress(ValueError):
-            return f"killed by {signal.Signals(-status).name}"
-    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return (said or lines or [f"exit status {status}"])[-1]
-
-
-def added_flags(config: ExperimentConfig, jobs: int) -> list[str]:
-    """What a sweep adds to a run's own flags: where features are shared, and the run's share of the threads."""
-    flags = [] if config.feature_cache is not None else ["--feature_cache", str(features_folder(config))]
-    if jobs > 1 and config.threads is None:
-        flags += ["--threads", str(default_threads(jobs))]
-    return flags
-
-
-def default_threads(jobs: int) -> int:
-    """CPU threads for each of ``jobs`` processes at a time."""
-    return max(1, len(os.sched_getaffinity(0)) // jobs) if hasattr(os, "sched_getaffinity") else 1

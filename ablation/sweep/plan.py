@@ -4,7 +4,7 @@ what it is made from, and what becomes of its runs."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import product
@@ -13,22 +13,28 @@ from pathlib import Path
 from ablation.config.experiment import ConfigError, ExperimentConfig, config_hash
 from ablation.config.flags import CommandLine
 from ablation.execution.plan import make_plan
+from ablation.run.progress_file import RunProgress
 
-FEATURES_FOLDER = "features"  # below the models: where runs share features unless --feature_cache says otherwise
+LOCAL, RAY = "local", "ray"  # the engines by name
 
 ForeignDigests = Callable[[ExperimentConfig], Mapping[str, str]]
 
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """The sweep's own flags (``sweep.py --help`` says what each means), and those of the runner for every run."""
+    """The sweep's own flags (``sweep.py --help`` says what each means), and those of the runner for every run.
+
+    Attributes:
+        jobs: None for as many as the machine can do.
+    """
 
     rows: Sequence[int]
     seeds: Sequence[int]
     flags: tuple[str, ...]
     shard: tuple[int, int]
-    jobs: int
+    jobs: int | None
     dry_run: bool
+    quiet: bool
     retry_failed: bool
     engine: str
     ray_address: str
@@ -82,6 +88,7 @@ class Outcome:
     Attributes:
         message: why it failed or was skipped.
         headline: of a run that finished, the value of the task's headline.
+        log: what a failed run said.
     """
 
     run: PlannedRun
@@ -89,6 +96,26 @@ class Outcome:
     message: str = ""
     seconds: float = 0.0
     headline: float | None = None
+    log: Path | None = None
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """A run that is going on.
+
+    Attributes:
+        log: what it says goes there.
+        seconds: since its process was started.
+        progress: what it has said of itself so far.
+    """
+
+    run: PlannedRun
+    log: Path
+    seconds: float
+    progress: RunProgress | None
+
+
+Watcher = Callable[[Sequence[UnderWay]], None]  # is shown what is under way, again and again
 
 
 # ---- reading the flags ----------------------------------------------------------------------------------------------
@@ -113,6 +140,37 @@ def parse_numbers(text: str, allowed: range | None = None) -> list[int]:
             raise ValueError(f"there is no {wrong}; give {allowed[0]} to {allowed[-1]}")
         numbers += range(first, last + 1)
     return list(dict.fromkeys(numbers))
+
+
+def parse_rows(text: str, rows: Sequence[int]) -> list[int]:
+    """:func:`parse_numbers` of the rows that there are; ``all`` is each of them.
+
+    Raises:
+        ValueError: as there.
+    """
+    return list(rows) if text.strip() == "all" else parse_numbers(text, range(min(rows), max(rows) + 1))
+
+
+def write_numbers(numbers: Iterable[int]) -> str:
+    """Numbers in ascending order as :func:`parse_numbers` reads them: ``1,3,16-19``."""
+    spans: list[list[int]] = []
+    for number in sorted(numbers):
+        if spans and number == spans[-1][-1] + 1:
+            spans[-1][1:] = [number]
+        else:
+            spans.append([number])
+    return ",".join("-".join(map(str, span)) for span in spans)
+
+
+def write_runs(runs: Sequence[PlannedRun]) -> str:
+    """Which runs they are, in few words: ``row 1, seeds 123-125; row 3, seed 123``."""
+    seeds: dict[int, list[int]] = {}
+    for run in runs:
+        seeds.setdefault(run.row, []).append(run.seed)
+    rows: dict[str, list[int]] = {}
+    for row, own in seeds.items():
+        rows.setdefault(f"seed{'s' * (len(own) > 1)} {write_numbers(own)}", []).append(row)
+    return "; ".join(f"row{'s' * (len(some) > 1)} {write_numbers(some)}, {own}" for own, some in rows.items())
 
 
 def parse_shard(text: str) -> tuple[int, int]:
@@ -186,11 +244,6 @@ def _read_commands(
 def feature_group(config: ExperimentConfig) -> Hashable:
     """Equal for runs that share features; None for runs that keep none."""
     return make_plan(config).feature_group
-
-
-def features_folder(config: ExperimentConfig) -> Path:
-    """Where a run of a sweep keeps its features."""
-    return Path(config.models_dir, FEATURES_FOLDER) if config.feature_cache is None else Path(config.feature_cache)
 
 
 def together(runs: Sequence[PlannedRun]) -> list[PlannedRun]:

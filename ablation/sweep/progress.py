@@ -1,29 +1,30 @@
-"""What a person sees of a sweep: the plan, a bar with a line per run, the summary."""
+"""What a person reads of a sweep before and after it: the plan, what became of a run, the summary."""
 
 from __future__ import annotations
 
 import statistics
-import sys
-from collections.abc import Sequence
-
-from tqdm import tqdm
+from collections.abc import Iterable, Mapping, Sequence
 
 from ablation.results.task import Metric
 from ablation.sweep.plan import Outcome, PlannedRun, Status
-from ablation.sweep.state import SweepState, failed_before
-from ablation.words import plural
-
-
-def duration(seconds: float) -> str:
-    """``45 s``, ``12 min``, ``3.5 h``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+from ablation.sweep.state import SweepState
+from ablation.words import duration, plural
 
 
 def shown(metric: Metric, value: float) -> str:
     """A share in percent, anything else as it is."""
     return f"{value:.2%}" if metric.split is not None else f"{value:.4g}"
+
+
+def time_of(estimates: Iterable[float | None], jobs: int) -> str:
+    """How long some runs take together, as far as that is known: ``about 12 min and 2 runs of unknown length``."""
+    estimates = list(estimates)
+    known = [seconds for seconds in estimates if seconds is not None]
+    if len(known) < len(estimates) and not sum(known):
+        return "unknown"
+    seconds = max(sum(known) / jobs, *known) if known else 0.0  # the longest is done by one of them
+    text, unknown = f"about {duration(seconds)}", len(estimates) - len(known)
+    return text + (f" and {plural(unknown, 'run')} of unknown length" if unknown else "")
 
 
 def describe_plan(state: SweepState, jobs: int, *, details: bool) -> str:
@@ -32,11 +33,8 @@ def describe_plan(state: SweepState, jobs: int, *, details: bool) -> str:
     text = f"{len(state.planned)} planned, {len(state.done)} done, {len(state.to_run)} to run"
     if state.failed:
         text += f", {len(state.failed)} failed before (--retry_failed tries again)"
-    known = [seconds for seconds in state.estimates.values() if seconds is not None]
-    if known:
-        unknown = len(state.to_run) - len(known)
-        text += f", about {duration(sum(known) / jobs)}"
-        text += f", and {plural(unknown, 'run')} of unknown length" if unknown else ""
+    if state.to_run:
+        text += f"; time: {time_of(state.estimates.values(), jobs)}"
     return "\n".join([*lines, text])
 
 
@@ -44,32 +42,26 @@ def _describe_run(run: PlannedRun, state: SweepState) -> str:
     if run.hash in state.done:
         return "done"
     if run.hash in state.failed:
-        return failed_before(state.failed[run.hash])
+        return f"failed before, see {state.failed[run.hash]}; --retry_failed tries again"
     seconds = state.estimates[run.hash]
-    return f"to run, {'no earlier run to tell how long' if seconds is None else f'about {duration(seconds)}'}"
+    return f"to run, {'time unknown' if seconds is None else f'about {duration(seconds)}'}"
 
 
-class Progress:
-    """A bar over all runs, on a terminal, and a line per run."""
+def describe_outcome(outcome: Outcome, headline: Metric, failures: Mapping[str, PlannedRun]) -> str:
+    """What became of a run, in a line.
 
-    def __init__(self, total: int, headline: Metric) -> None:
-        self._headline = headline
-        self._bar = tqdm(total=total, desc="sweep", unit="run", disable=None)
-
-    def show(self, outcome: Outcome) -> None:
-        text = f"{outcome.run.name}: {outcome.status}"
-        if outcome.headline is not None:
-            text += f", {self._headline.title} {shown(self._headline, outcome.headline)}"
-        if outcome.seconds:
-            text += f", {duration(outcome.seconds)}"
-        if outcome.message:
-            text += f": {outcome.message}"
-        tqdm.write(text, file=sys.stdout)
-        sys.stdout.flush()
-        self._bar.update()
-
-    def close(self) -> None:
-        self._bar.close()
+    Args:
+        failures: by what they said, the first run that failed so; what it said is not said again.
+    """
+    text = f"{outcome.run.name}: {outcome.status}"
+    if outcome.headline is not None:
+        text += f", {headline.title} {shown(headline, outcome.headline)}"
+    if outcome.seconds:
+        text += f", {duration(outcome.seconds)}"
+    if outcome.status == Status.FAILED and outcome.message in failures:
+        return f"{text}, with the same error as {failures[outcome.message].name}"
+    place = f" (log: {outcome.log})" if outcome.log is not None else ""
+    return f"{text}: {outcome.message}{place}" if outcome.message else text
 
 
 def summary(plan: Sequence[PlannedRun], outcomes: Sequence[Outcome], headline: Metric) -> str:

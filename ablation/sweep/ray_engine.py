@@ -22,8 +22,10 @@ from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.environment import PROJECT, git_commit
 from ablation.results.run_folder import RunRecord, write_run
 from ablation.results.task import Task
-from ablation.sweep.plan import Outcome, PlannedRun, Status, SweepOptions, features_folder
-from ablation.sweep.state import Results, failure_of
+from ablation.sweep.failures import failure_of, keep_failure
+from ablation.sweep.machine import features_folder
+from ablation.sweep.plan import Outcome, PlannedRun, Status, SweepOptions, Watcher
+from ablation.sweep.state import Results
 
 NO_RAY = (
     "--engine ray: Ray is not installed; python -m pip install -r requirements-ray.txt, or leave the flag out"
@@ -111,8 +113,14 @@ class RayEngine:
         if find_spec("ray") is None:
             raise ConfigError([NO_RAY])
 
-    def run_all(self, plan: Sequence[PlannedRun]) -> Generator[Outcome]:
-        """As :meth:`ablation.sweep.local.LocalEngine.run_all`.
+    @property
+    def jobs(self) -> int:
+        """Runs at a time that this machine knows of: how many there are elsewhere is the cluster's."""
+        return 1
+
+    def run_all(self, plan: Sequence[PlannedRun], watch: Watcher) -> Generator[Outcome]:
+        """As :meth:`ablation.sweep.local.LocalEngine.run_all`; of runs on other machines nothing is seen until they
+        end.
 
         Raises:
             ConfigError: there is no cluster at that address.
@@ -175,4 +183,6 @@ class RayEngine:
         if brought.status == Status.FAILED:
             failure.parent.mkdir(parents=True, exist_ok=True)
             failure.write_text(brought.message + "\n", encoding="utf-8")
+            keep_failure(failure, self.results.inputs_of(run))
+            return Outcome(run, Status.FAILED, brought.message, seconds, log=failure)
         return Outcome(run, brought.status, brought.message, seconds)

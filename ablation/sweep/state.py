@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablation.config.experiment import PRETRAINED, ExperimentConfig, config_hash, variant_settings
-from ablation.environment import device_name
 from ablation.listener import Listener
 from ablation.results.read import FinishedRun, read_results, variant_key
 from ablation.results.runs import complete
 from ablation.results.task import Task
-from ablation.sweep.plan import Outcome, PlannedRun, Status, feature_group
-
-LOGS_FOLDER = "sweep"  # below the results: a log per run that is under way, was ended with its sweep, or failed
-
-
-def log_of(run: PlannedRun, results_dir: Path) -> Path:
-    return results_dir / LOGS_FOLDER / f"{run.hash[:16]}.log"
-
-
-def failure_of(run: PlannedRun, results_dir: Path) -> Path:
-    """Where a failed run's log is kept, until the run succeeds."""
-    return results_dir / LOGS_FOLDER / f"{run.hash[:16]}.failed.log"
-
+from ablation.run.estimate import estimate_seconds, has_kept_features
+from ablation.sweep.failures import failed_from, failure_of, inputs_of, reason
+from ablation.sweep.machine import as_run_here
+from ablation.sweep.plan import LOCAL, Outcome, PlannedRun, Status, SweepOptions, feature_group
 
 # ---- what a run here would record -----------------------------------------------------------------------------------
 
@@ -46,12 +35,12 @@ class Digests:
     _weights: dict[tuple[str, str | None], str | None] = field(default_factory=dict)
 
     def weights(self, config: ExperimentConfig) -> str | None:
-        """The digest of pretrained weights; None for random ones and the demo's (the configuration says all of them)
-        and for files that are not here yet."""
-        if config.weights != PRETRAINED or (config.demo and config.weights_path is None):
+        """The digest of pretrained weights; None for random ones (the configuration says all of them) and for files
+        that are not here yet."""
+        if config.weights != PRETRAINED:
             return None
         key = config.model_size, config.weights_path
-        if key not in self._weights:
+        if self._weights.get(key) is None:  # what is missing may have been fetched since
             self._weights[key] = _digest_of_weights(config)
         return self._weights[key]
 
@@ -121,6 +110,10 @@ class Results:
         results = {run.hash: result_of(run, finished, self.digests) for run in runs}
         return {key: result.values[self.task.headline.name] for key, result in results.items() if result is not None}
 
+    def inputs_of(self, run: PlannedRun) -> str:
+        """A digest of what a run goes from, as it is now."""
+        return inputs_of(run, self.digests.data or self.task.data_digest(run.config), self.digests.weights(run.config))
+
 
 @dataclass(frozen=True)
 class SweepState:
@@ -128,7 +121,7 @@ class SweepState:
 
     Attributes:
         done: by hash, the value of the task's headline.
-        failed: by hash, the log of a run that failed before and is not tried again.
+        failed: by hash, the log of a run that failed before from the same inputs and is not tried again.
         estimates: by hash of runs to do, seconds if earlier runs can tell.
     """
 
@@ -139,22 +132,18 @@ class SweepState:
     estimates: Mapping[str, float | None]
 
 
-def survey(results: Results, plan: Sequence[PlannedRun], *, retry_failed: bool) -> SweepState:
-    """Hold a plan against the results."""
-    from ablation.run.inputs import resolve_device
+def survey(results: Results, plan: Sequence[PlannedRun], options: SweepOptions, start_up: float = 0.0) -> SweepState:
+    """Hold a plan against the results.
 
+    Args:
+        start_up: seconds that a run takes until it begins.
+    """
     done = results.headlines(plan)
     left = [run for run in plan if run.hash not in done]
-    logs = {} if retry_failed else {run.hash: failure_of(run, results.folder) for run in left}
-    failed = {key: log for key, log in logs.items() if log.exists()}
+    logs = {} if options.retry_failed else {run.hash: (run, failure_of(run, results.folder)) for run in left}
+    failed = {key: log for key, (run, log) in logs.items() if log.exists() and failed_from(log, results.inputs_of(run))}
     to_run = [run for run in left if run.hash not in failed]
-    earlier = read_results(results.folder, results.task)[0]
-    device = device_name(resolve_device(plan[0].config).type) if earlier else ""
-    return SweepState(plan, done, failed, to_run, estimate_all(to_run, earlier, device))
-
-
-def failed_before(log: Path) -> str:
-    return f"failed before, see {log}; --retry_failed tries again"
+    return SweepState(plan, done, failed, to_run, estimate_all(results, to_run, options, start_up))
 
 
 def earlier_outcomes(state: SweepState) -> list[Outcome]:
@@ -162,29 +151,32 @@ def earlier_outcomes(state: SweepState) -> list[Outcome]:
     runs = {run.hash: run for run in state.planned}
     return [
         *(Outcome(runs[key], Status.DONE_BEFORE, headline=value) for key, value in state.done.items()),
-        *(Outcome(runs[key], Status.FAILED, failed_before(log)) for key, log in state.failed.items()),
+        *(Outcome(runs[key], Status.FAILED, reason(log), log=log) for key, log in state.failed.items()),
     ]
 
 
 # ---- estimates ------------------------------------------------------------------------------------------------------
 
 
-def estimate_seconds(planned: PlannedRun, reuses: bool, runs: Iterable[FinishedRun], device_name: str) -> float | None:
-    """Mean wall-clock seconds of earlier runs of the same configuration on this device, whatever their seed; of those
-    that had their features in the same way, if there are such. None without earlier runs."""
-    key = variant_key(variant_settings(planned.config, planned.foreign))
-    same = [run for run in runs if variant_key(run.settings) == key and run["device_name"] == device_name]
-    alike = [run for run in same if (run["features"] == "reused") == reuses]
-    minutes = [float(run["total_minutes"]) for run in alike or same if run["total_minutes"]]
-    return 60 * statistics.fmean(minutes) if minutes else None
-
-
-def estimate_all(plan: Sequence[PlannedRun], runs: Sequence[FinishedRun], device_name: str) -> dict[str, float | None]:
-    """:func:`estimate_seconds` of each run by its hash; of runs that share features only the first computes them."""
-    seen: set[object] = set()
+def estimate_all(
+    results: Results, runs: Sequence[PlannedRun], options: SweepOptions, start_up: float
+) -> dict[str, float | None]:
+    """By hash of each run the seconds it will take as a process of this sweep, None where no finished run can tell. Of
+    runs that share features only the first computes them, unless they are kept already."""
+    if options.engine != LOCAL:  # other machines have their own pace
+        return dict.fromkeys(run.hash for run in runs)
+    task, finished = results.task, read_results(results.folder, results.task)[0]
+    kept: dict[object, bool] = {}
+    known: dict[tuple[str, bool], float | None] = {}  # seeds change nothing
     estimates = {}
-    for planned in plan:
-        group = feature_group(planned.config)
-        estimates[planned.hash] = estimate_seconds(planned, group is not None and group in seen, runs, device_name)
-        seen.add(group)
+    for planned in runs:
+        config, group = as_run_here(planned.config, options.jobs or 1), feature_group(planned.config)
+        if group not in kept:
+            kept[group] = has_kept_features(task, config, finished)
+        kind = variant_key(variant_settings(config, planned.foreign)), kept[group]
+        if kind not in known:
+            known[kind] = estimate_seconds(task, config, finished, foreign=planned.foreign, reuses=kept[group])
+        seconds = known[kind]
+        estimates[planned.hash] = None if seconds is None else start_up + seconds
+        kept[group] = group is not None
     return estimates

@@ -1,17 +1,20 @@
-"""The first task: short messages, spam or ham, told apart by a classifier on GPT-2.
+"""The first task: short messages, spam or ham (or with labels of one's own), told apart by a classifier on GPT-2.
 
 Commands import this before they know whether they will compute, so torch comes in only where it is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablation.config.experiment import ExperimentConfig
 from ablation.config.flags import EXPERIMENTS
-from ablation.data.demo import MESSAGES
+from ablation.config.own_data import joined_labels
+from ablation.data.demo import MESSAGES, read_demo_messages
+from ablation.data.own import load_own_examples
 from ablation.data.spam import (
     PUBLISHED_DATA_DIGEST,
     SPLITS,
@@ -31,6 +34,7 @@ from ablation.tasks.spam_predictions import predictions_csv, read_predictions
 from ablation.tasks.spam_questions import DEMO_QUESTIONS, QUESTIONS
 
 if TYPE_CHECKING:
+    import pandas as pd
     from torch import Tensor
 
 # Written out, because old files have them in this order; a test holds that no setting is missing.
@@ -45,8 +49,25 @@ COLUMNS = (
     "training_acc", "validation_acc", "test_acc",
     "training_minutes", "total_minutes", "load_seconds", "peak_memory_mb",
     "device_name", "threads", "python_version", "torch_version", "git_commit",
-    "weights_digest", "data_digest", "features", "feature_seconds", "resumed", "config_hash",
+    "weights_digest", "data_digest", "features", "feature_seconds", "resumed",
+    "labels", "data_file", "train_file", "validation_file", "test_file", "text_column", "label_column", "split_seed",
+    "config_hash",
 )  # fmt: skip
+
+
+def messages_of(config: ExperimentConfig) -> tuple[dict[str, pd.DataFrame], str, str]:
+    """The messages that a configuration means: per split, their digest, and where they are from.
+
+    Raises:
+        DataError, DownloadError: they cannot be had or used.
+    """
+    if config.own_data:
+        own = load_own_examples(config)
+        return own.splits, own.digest, own.describe(config)
+    splits = load_splits(
+        Path(config.data_dir), demo=config.demo, offline=config.offline, trust_new_hash=config.trust_new_hash
+    )
+    return splits, data_digest(splits), str(MESSAGES if config.demo else Path(config.data_dir) / DATASET_NAME)
 
 
 class SpamTask(Task):
@@ -80,16 +101,23 @@ class SpamTask(Task):
     read_predictions = staticmethod(read_predictions)
 
     def load(self, config: ExperimentConfig, listener: Listener) -> Examples:
-        from ablation.data.encode import encode_splits
+        from ablation.data.encode import check_batch_size, encode_splits
         from ablation.run.inputs import open_tokenizer
 
-        splits = load_splits(
-            Path(config.data_dir), demo=config.demo, offline=config.offline, trust_new_hash=config.trust_new_hash
-        )
-        listener.message(f"messages: {MESSAGES if config.demo else Path(config.data_dir) / DATASET_NAME}")
-        digest = data_digest(splits)
+        splits, digest, source = messages_of(config)
+        listener.message(f"messages: {source}")
+        check_batch_size(config.batch_size, len(splits["train"]))
         encoded = encode_splits(splits, open_tokenizer(config), config)
-        return Examples(encoded, digest, published=config.demo or digest == PUBLISHED_DATA_DIGEST)
+        published = not config.own_data and (config.demo or digest == PUBLISHED_DATA_DIGEST)
+        return Examples(encoded, digest, published)
+
+    def settled(self, config: ExperimentConfig) -> ExperimentConfig:
+        if not config.own_data:
+            return config
+        return replace(config, labels=joined_labels(load_own_examples(config).labels))
+
+    def labels(self, config: ExperimentConfig) -> tuple[str, ...]:
+        return config.label_names
 
     def loss(self, logits: Tensor, labels: Tensor, config: ExperimentConfig) -> Tensor:
         from torch.nn.functional import cross_entropy
@@ -103,18 +131,20 @@ class SpamTask(Task):
         found = ((metric, counts[str(metric.split)]) for metric in self.metrics)
         return (Evaluation(tuple(Measurement(metric, count.accuracy, count) for metric, count in found)),)
 
-    def predictions_csv(self, logits: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> str:
+    def predictions_csv(self, logits: Mapping[str, Tensor], labels: Mapping[str, Tensor], names: Sequence[str]) -> str:
         return predictions_csv(
             {split: values.tolist() for split, values in logits.items()},
             {split: values.tolist() for split, values in labels.items()},
+            names,
         )
 
     def data_digest(self, config: ExperimentConfig) -> str | None:
-        if config.demo:
-            return None  # they belong to the code
+        path = Path(config.data_dir) / DATASET_NAME
         try:
-            path = Path(config.data_dir) / DATASET_NAME
-            return data_digest(split_messages(read_messages(path, trust_new_hash=True)))
+            if config.own_data:
+                return load_own_examples(config).digest
+            messages = read_demo_messages() if config.demo else read_messages(path, trust_new_hash=True)
+            return data_digest(split_messages(messages))
         except DataError:
             return None
 

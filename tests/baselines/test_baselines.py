@@ -79,6 +79,29 @@ def test_command_appends_rows_and_folders_like_any_run(tmp_path: Path, capsys: p
     assert "B3 character" in capsys.readouterr().out
 
 
+def test_a_second_time_skips_what_the_results_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = tmp_path / "results"
+    command = ["--demo", "--rows", "B1,B2", "--results_dir", str(results)]
+    for _ in range(2):
+        assert baselines.main(command) == 0
+    first, second = capsys.readouterr().out.split("B1 majority class")[1:]
+    assert "already in the results" not in first
+    assert second.count("already in the results") == 2 and "--again" in second
+    assert second.splitlines()[-1].endswith(f"report.py --results_dir {results}")
+    assert [row["row"] for row in rows_of(results)] == ["B1", "B2"]
+    assert baselines.main(["--demo", "--rows", "B1", "--again", "--results_dir", str(results)]) == 0
+    assert [row["row"] for row in rows_of(results)] == ["B1", "B2", "B1"]
+
+
+def test_on_other_messages_a_baseline_is_fitted_anew(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    for count in (60, 80, 60):
+        data = made_up_messages(tmp_path / f"data-{count}", count)
+        command = ["--rows", "B1", "--data_dir", str(data), "--results_dir", str(results), "--offline"]
+        assert baselines.main([*command, "--trust_new_hash"]) == 0
+    assert len(rows_of(results)) == 2
+
+
 def test_demo_baselines_stand_in_the_demo_report_and_say_what_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -73,6 +73,8 @@ def test_other_weights_or_data_make_a_variant_of_its_own(row: int) -> None:
 
 
 def other_value(field: dataclasses.Field[Any]) -> Any:
+    if field.name == "labels":
+        return "yes,no"
     special = {"model_size": "gpt2-xl (1558M)", "context_length": 50, "weights": "random", "weights_path": __file__}
     if field.name in special:
         return special[field.name]
@@ -93,6 +95,10 @@ def test_hash_covers_what_defines_the_experiment_and_nothing_else(field: datacla
         base = {"trainable_layers": "lora"}
     if field.name == "no_padding":
         base = {"batch_size": 1}
+    if field.name in ("labels", "text_column", "label_column"):
+        base = {"data_file": "own.csv"}
+    if field.name in (files := ("train_file", "validation_file", "test_file")):
+        base = dict.fromkeys(files, "own.csv")
     changed = ExperimentConfig(**{**base, field.name: other_value(field)})
     same_hash = config_hash(changed) == config_hash(ExperimentConfig(**base))
     assert same_hash == (not field.metadata["identity"])

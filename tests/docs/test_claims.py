@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ablation.report.documents import replace_block
 
 import ablation.report.claims as rules
 from ablation.config.rows import row_config
 from ablation.environment import PROJECT
 from ablation.report.claims import ClaimFinding
 from ablation.report.contents import gather
+from ablation.report.documents import replace_block
 from ablation.report.judgement import STATUSES
 from ablation.report.markdown import markdown_table
 from ablation.results.claims import Claim, Measured, Shares

@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -472,3 +473,78 @@ def test_an_interrupted_command_keeps_what_has_arrived(
     assert process.returncode == 130
     assert errors.splitlines()[-1] == "error: interrupted: repeat the command to go on from where it stopped"
     assert [part.stat().st_size for part in tmp_path.rglob("*.part")] == [200_000]
+
+
+def cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine without a connection, but nobody waits for a second attempt."""
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.delenv("TIKTOKEN_CACHE_DIR", raising=False)
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+    monkeypatch.setattr("ablation.files.download.time.sleep", lambda seconds: None)
+
+
+OPENAI_HOSTS = "openaipublic.blob.core.windows.net, f001.backblazeb2.com: host not found"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--dataset", "--data_dir", "d"],
+         ["sms_spam_collection.zip: archive.ics.uci.edu, f001.backblazeb2.com: host not found",
+          "run python gpt_download.py --dataset --data_dir d on a connected machine and copy d here"]),
+        (["small", "--models_dir", "m"],
+         ["model.safetensors: huggingface.co: host not found", f"model.ckpt.index: {OPENAI_HOSTS}", "--weights_path",
+          "run python gpt_download.py 'gpt2-small (124M)' --models_dir m on a connected machine and copy m here"]),
+        (["--vocabulary", "--models_dir", "m"],
+         ["GPT-2's vocab.bpe: openaipublic.blob.core.windows.net, huggingface.co: host not found",
+          "run python gpt_download.py --vocabulary --models_dir m on a connected machine"]),
+    ],
+    ids=["messages", "weights", "vocabulary"],
+)  # fmt: skip
+def test_without_a_connection_one_flat_line_says_what_to_do(
+    arguments: list[str], said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Each host and each reason once, none within another, and no exception's name."""
+    cut_off(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    assert gpt_download.main(arguments) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.startswith("error: ") for line in lines] == [False] * (len(lines) - 1) + [True]
+    assert all(part in lines[-1] for part in said), lines[-1]
+    assert "check the connection" in lines[-1]
+    assert not [line for line in lines if "Error" in line or "byte 0" in line or "6d1cbeee" in line]
+    assert all(lines[-1].count(f"could not fetch {part.partition(':')[0]}") == 1 for part in said if ": " in part)
+
+
+def test_a_mirror_that_is_no_address_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut_off(monkeypatch)
+    monkeypatch.setenv("HF_ENDPOINT", "my-mirror")
+    assert gpt_download.main(["small", "--models_dir", str(tmp_path)]) == 1
+    assert "check the connection and HF_ENDPOINT, which is my-mirror" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("case", "said"), [("a file", "blocked is a file; give a folder"), ("closed", "written to")])
+def test_where_nothing_can_be_stored_another_folder_is_asked_for(
+    case: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "blocked"
+    if case == "a file":
+        place.touch()
+    else:
+
+        def refuse(*arguments: object, **options: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(DownloadError, match=rf"^cannot store .*blocked/models/gpt2/model\.safetensors: .*{said}$"):
+        fetch.fetch_weights(SMALL, place / "models")

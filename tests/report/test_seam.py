@@ -14,7 +14,7 @@ from ablation.report.contents import gather
 from ablation.results.questions import Family, Question
 from ablation.results.run_folder import save_result
 from ablation.run.experiment import run_experiment
-from report import make_report
+from report import Request, make_report
 from tests.support.toy_task import ToyConfig, ToyTask
 
 TINY: dict[str, Any] = {
@@ -43,7 +43,7 @@ def test_a_task_of_its_own_is_reported_in_its_own_words(tmp_path: Path) -> None:
         and "has errors per sentence of 0." in best
     )
     assert baseline.startswith("No baseline was run beside it")
-    lines = make_report(task, tmp_path, tmp_path, None)
+    lines = make_report(task, Request(tmp_path, tmp_path))
     assert lines[-1].startswith("8 runs, 4 configurations")
     table = pd.read_csv(tmp_path / "report" / "table.csv")
     names = [f"{row} with --judged_on {split}" for row in (1, 2) for split in ("test", "validation")]
@@ -56,5 +56,6 @@ def test_a_task_of_its_own_is_reported_in_its_own_words(tmp_path: Path) -> None:
     text = (tmp_path / "report" / "report.md").read_text()
     assert "| Errors |" in text and "numbers are not alike. Without them: no accuracy on new sentences" in text
     assert "Does smoothing help?" in text and "no results of" not in text
+    assert '<th scope="col">even</th><th scope="col">odd</th>' in page  # of the confusion matrix
     for foreign in ("spam", "message", "test_acc"):
-        assert foreign not in text and foreign not in page.partition("<figure")[0], foreign
+        assert foreign not in text and foreign not in page, foreign

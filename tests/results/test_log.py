@@ -27,6 +27,10 @@ from ablation.tasks import __main__ as tasks_command
 from ablation.tasks.registry import TASKS
 from ablation.tasks.spam import COLUMNS, SPAM
 
+# Later than the first columns, in this order.
+OWN_DATA = (
+    "labels", "data_file", "train_file", "validation_file", "test_file", "text_column", "label_column", "split_seed",
+)  # fmt: skip
 SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -48,10 +52,13 @@ def read(folder: Path) -> list[dict[str, str]]:
 
 
 def test_columns_are_the_documented_ones() -> None:
-    """Old files have them in this order; a setting that is added needs a column."""
+    """Old files have them in this order; a setting that is added needs a column, behind the old ones and before the
+    hash."""
     assert COLUMNS[:3] == ("run_id", "timestamp_utc", "row")
     digest = "e4659d440926ef7a0eab75cf996557fefc2407fcb4812c7d880dd70b7a6bfbf1"
-    assert hashlib.sha256(",".join(COLUMNS).encode()).hexdigest() == digest
+    older = (*COLUMNS[: -1 - len(OWN_DATA)], COLUMNS[-1])
+    assert hashlib.sha256(",".join(older).encode()).hexdigest() == digest
+    assert COLUMNS[len(older) - 1 : -1] == OWN_DATA
     assert set(FIELDS) <= set(COLUMNS)
     assert len(set(COLUMNS)) == len(COLUMNS)
     assert COLUMNS[-1] == "config_hash"

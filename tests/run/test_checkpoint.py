@@ -26,7 +26,7 @@ MAY_DIFFER = {
 KINDS = {"features": 1, "all layers": 5, "LoRA": 11, "frozen pass": 13, "accumulation": 15}
 
 
-class Cut(Exception):
+class CutOffError(Exception):
     """What ends a run at an arbitrary point, like the end of its process."""
 
 
@@ -42,11 +42,11 @@ class Cutter(Listener):
     def work_advanced(self, amount: int) -> None:
         self.left -= 1
         if self.left == 0:
-            raise Cut
+            raise CutOffError
 
 
 def config(folder: Path, kind: str, **changes: Any) -> ExperimentConfig:
-    settings = {"demo": True, "max_steps": 30, "eval_freq": 7, "eval_iter": 2, "save_model": True}
+    settings: dict[str, Any] = {"demo": True, "max_steps": 30, "eval_freq": 7, "eval_iter": 2, "save_model": True}
     if kind == "frozen pass":
         settings |= {"feature_memory": 0.02}  # several chunks
     return row_config(KINDS[kind], **{**settings, "results_dir": str(folder), **changes})
@@ -76,7 +76,7 @@ def test_it_goes_on_to_the_bit(kind: str, tmp_path: Path) -> None:
     said, third = list[str](), -counter.left // 3
     for after in (third, third, third // 2):  # in the pass where there is one, then in training
         cutter = Cutter(after)
-        with pytest.raises(Cut):
+        with pytest.raises(CutOffError):
             run_experiment(SPAM, config(tmp_path, kind), cutter)
         said += cutter.said
     result = run_experiment(SPAM, config(tmp_path, kind))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -85,7 +85,9 @@ class ToyTask(Task):
             if split != "train"
         )
 
-    def predictions_csv(self, logits: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> str:
+    def predictions_csv(
+        self, logits: Mapping[str, Tensor], labels: Mapping[str, Tensor], names: Sequence[str]
+    ) -> str:
         lines = [
             f"{split},{label},{first!r},{second!r}\n"
             for split, values in logits.items()
@@ -97,12 +99,14 @@ class ToyTask(Task):
         lines = (folder / "predictions.csv").read_text().splitlines()[1:]
         own = [line.split(",")[1:4] for line in lines if line.startswith(f"{split},")]
         labels, logits = np.array([int(line[0]) for line in own]), np.array([line[1:] for line in own], dtype=float)
-        return Predictions(labels, logits, (logits.argmax(1) == labels).astype(np.int64))
+        return Predictions(labels, logits, (logits.argmax(1) == labels).astype(np.int64), ("even", "odd"))
 
     def data_digest(self, config: ToyConfig) -> str | None:
         return self.published_data_digest
 
-    def likeness(self, data_dir: Path, *, demo: bool) -> tuple[Likeness | None, str]:
+    def likeness(
+        self, data_dir: Path, *, demo: bool, recorded: Mapping[str, str] = {}
+    ) -> tuple[Likeness | None, str]:
         return None, "numbers are not alike"
 
     def published(self) -> Mapping[str, Mapping[str, str]]:

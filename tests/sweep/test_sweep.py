@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,56 +23,19 @@ from ablation.config.experiment import ConfigError, ExperimentConfig, config_has
 from ablation.config.flags import EXPERIMENTS
 from ablation.config.rows import ROWS, row_config
 from ablation.data.demo import WEIGHTS
+from ablation.listener import Listener
 from ablation.results.read import read_results
 from ablation.results.task import Metric
-from ablation.run import inputs, memory
-from ablation.sweep import child, local, plan, progress, state
+from ablation.run import estimate, inputs, memory
+from ablation.run.inputs import open_weights
+from ablation.sweep import child, failures, machine, plan, progress, state
 from ablation.sweep.engines import ENGINES
 from ablation.sweep.plan import Outcome, Status
-from ablation.tasks import spam
 from ablation.tasks.spam import SPAM
 from tests.support.made_up_results import made_up_messages, make_results, make_run
 
 PROJECT = Path(sweep.__file__).parent
 CSV_NAME = SPAM.csv_name
-
-# Stands in for additional_experiments.py: behaves as tests/…/behaviour says, by seed, and appends a row like it.
-RUNNER = '''
-import os, sys, time
-sys.path.insert(0, {project!r})
-from datetime import UTC, datetime
-from pathlib import Path
-from ablation.config.flags import EXPERIMENTS
-from ablation.listener import Count
-from ablation.results.log import append_rows
-from ablation.results.run_folder import config_fields, evaluation_fields
-from ablation.tasks.spam import SPAM
-
-config, _, _ = EXPERIMENTS.read(sys.argv[1:])
-folder = Path({folder!r})
-with (folder / "started").open("a") as file:
-    file.write(f"{{config.seed}} {{os.getpid()}} {{config.threads}} {{config.feature_cache}}\\n")
-behaviour = folder / f"behaviour-{{config.seed}}"
-if behaviour.exists():
-    exec(behaviour.read_text())
-(evaluation,) = SPAM.evaluate({{split: Count(9, 10) for split in ("train", "validation", "test")}})
-digests = {{"data_digest": "d" * 64, "weights_digest": "e" * 64}}
-row = {{**config_fields(SPAM, config, datetime.now(UTC)), **evaluation_fields(evaluation), **digests}}
-row["training_minutes"] = 1
-append_rows(Path(config.results_dir) / SPAM.csv_name, SPAM.columns, [row])
-'''
-
-
-@pytest.fixture
-def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder where ``behaviour-<seed>`` holds what a run with that seed does first; ``started`` lists the runs."""
-    folder = tmp_path / "stand_in"
-    folder.mkdir()
-    runner = folder / "runner.py"
-    runner.write_text(RUNNER.format(project=str(PROJECT), folder=str(folder)))
-    monkeypatch.setattr(spam.SpamTask, "command", str(runner))
-    return folder
-
 
 def command(results: Path, seeds: str, *own: str, rows: str = "1", flags: tuple[str, ...] = ()) -> list[str]:
     runner = ["--force", "--results_dir", str(results), "--data_dir", "nowhere", "--models_dir", "nowhere", *flags]
@@ -175,7 +139,8 @@ def test_digests_of_other_data_or_weights_are_part_of_a_planned_run(tmp_path: Pa
     [
         (["--rows", "20", "--seeds", "9-1", "--shard", "3/2"], ["--rows", "--seeds", "--shard"]),
         (["--rows", "1", "--jobs", "0"], ["--jobs"]),
-        (["--rows", "1", "--", "--seed", "4", "--row=3"], ["--row after --", "--seed after --"]),
+        (["--rows", "1", "--", "--seed", "4", "--row=3"], ["--row: the sweep sets it", "--seed: the sweep sets it"]),
+        (["--rows", "1", "--seed", "4"], ["--seed: the sweep sets it for each run; give --seeds"]),
         (["--rows", "1", "--", "--num_epochs", "0"], ["row 1: --num_epochs"]),
         (["--rows", "1", "--num_cpus", "0", "--num_gpus", "-1"], ["--num_cpus", "--num_gpus"]),
     ],
@@ -255,16 +220,22 @@ def test_a_sweep_on_another_base_starts_anew(tmp_path: Path, capsys: pytest.Capt
     assert "1 planned, 0 done, 1 to run" in sweep_of()
 
 
-def test_estimates_come_from_the_same_device_and_way_of_features(tmp_path: Path) -> None:
+def test_of_runs_that_share_features_only_the_first_is_reckoned_with_computing_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "device_name", lambda device: "Some CPU")
     data = made_up_messages(tmp_path / "data")
-    make_run(tmp_path, data, row_config(1, seed=1), 0.9, total_minutes=4.0)
-    make_run(tmp_path, data, row_config(3, seed=1), 0.9, total_minutes=2.0)
-    make_run(tmp_path, data, row_config(1, seed=2), 0.9, total_minutes=1.0, features="reused")
-    make_run(tmp_path, data, row_config(1, seed=3), 0.9, total_minutes=60.0, device_name="another")
-    runs = read_results(tmp_path, SPAM)[0]
-    data_digest = runs[0]["data_digest"]
-    to_run = [planned(row, seed, data_digest=data_digest) for row, seed in ((1, 5), (1, 6), (3, 5), (4, 5))]
-    assert list(state.estimate_all(to_run, runs, "Some CPU").values()) == [240, 60, 120, None]
+    for row, minutes in ((1, 4.0), (3, 2.0)):
+        make_run(tmp_path, data, row_config(row, seed=1), 0.9, total_minutes=minutes)  # 100 s of it features
+    config = row_config(1, data_dir=str(data), models_dir=str(tmp_path), threads=2)
+    results = state.Results(tmp_path, SPAM, state.Digests(None))
+    digest = SPAM.data_digest(config)
+    to_run = [
+        replace(run, config=replace(run.config, threads=2, models_dir=str(tmp_path)))
+        for run in (planned(row, seed, data_digest=str(digest)) for row, seed in ((3, 5), (1, 5), (1, 6), (4, 5)))
+    ]
+    options = sweep.read_options(SPAM, sweep.make_parser().parse_args(["--rows", "1"]), [])
+    assert list(state.estimate_all(results, to_run, options, 3.0).values()) == [123, 143, 143, None]
 
 
 def test_a_sweep_shows_the_headline_of_its_task() -> None:
@@ -297,10 +268,11 @@ def test_a_sweep_runs_resumes_and_sums_up(
     assert "3 planned, 2 done, 1 to run" in out
     assert sweep.main(command(tmp_path, "1-3")) == 0
     assert seeds_in(tmp_path) == [1, 2, 3]
-    summary = capsys.readouterr().out.splitlines()[-1].split()
-    assert summary == ["1", "3", "1", "2", "0", "0", "0", "90.00%", "±", "0.00"]
+    *_, summary, report = capsys.readouterr().out.splitlines()
+    assert report.endswith(f"report.py --results_dir {tmp_path} --data_dir nowhere")
+    assert summary.split() == ["1", "3", "1", "2", "0", "0", "0", "90.00%", "±", "0.00"]
     assert {line[3] for line in started(stand_in)} == {"nowhere/features"}
-    assert list((tmp_path / state.LOGS_FOLDER).iterdir()) == []
+    assert list((tmp_path / failures.LOGS_FOLDER).iterdir()) == []
 
 
 def test_a_failed_run_is_reported_stops_no_other_and_waits_for_retry(
@@ -348,7 +320,7 @@ def test_jobs_run_side_by_side_with_their_share_of_threads(tmp_path: Path, stand
         (stand_in / f"behaviour-{seed}").write_text(meet)
     assert sweep.main(command(tmp_path, "1-2", "--jobs", "2", rows="5")) == 0
     threads = {line[2] for line in started(stand_in)}
-    assert threads == {str(local.default_threads(2))}
+    assert threads == {str(machine.default_threads(2))}
 
 
 def test_the_first_of_a_group_runs_alone(tmp_path: Path, stand_in: Path) -> None:
@@ -379,7 +351,9 @@ def start(tmp_path: Path, stand_in: Path, *arguments: str) -> subprocess.Popen[b
     """A sweep in a process of its own, with the stand-in as its runner."""
     program = (
         "import sys; sys.path.insert(0, sys.argv[1]); import sweep;"
-        "from ablation.tasks.spam import SpamTask; SpamTask.command = sys.argv[2]; sys.exit(sweep.main(sys.argv[3:]))"
+        "from ablation.tasks.spam import SpamTask; SpamTask.command = sys.argv[2];"
+        "from ablation.sweep import inputs; inputs.check_inputs = lambda *_, **__: [];"
+        "sys.exit(sweep.main(sys.argv[3:]))"
     )
     return subprocess.Popen(
         [sys.executable, "-c", program, str(PROJECT), str(stand_in / "runner.py"), *arguments],
@@ -417,7 +391,7 @@ def test_an_interrupt_keeps_what_is_finished_and_leaves_nothing_running(
     assert process.wait(60) == 130
     assert seeds_in(tmp_path) == [1]
     assert not alive(int(started(stand_in)[1][1]))
-    assert list((tmp_path / state.LOGS_FOLDER).iterdir()) == []
+    assert list((tmp_path / failures.LOGS_FOLDER).iterdir()) == []
     (stand_in / "behaviour-2").unlink()
     assert sweep.main(command(tmp_path, "1-3")) == 0
     assert seeds_in(tmp_path) == [1, 2, 3]
@@ -429,7 +403,7 @@ def test_however_a_sweep_ends_its_runs_end_with_it_and_their_logs_stay(
 ) -> None:
     (stand_in / "behaviour-1").write_text("print('epoch 1', flush=True); time.sleep(600)")
     process = start(tmp_path, stand_in, *command(tmp_path, "1"))
-    logs = tmp_path / state.LOGS_FOLDER
+    logs = tmp_path / failures.LOGS_FOLDER
     wait_for(lambda: [log for log in logs.glob("*.log") if log.stat().st_size])
     process.send_signal(how)
     process.wait(60)
@@ -446,7 +420,7 @@ def test_a_run_that_does_not_listen_is_killed_after_its_sweep(tmp_path: Path, st
     deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
     (stand_in / "behaviour-1").write_text(deaf)
     process = start(tmp_path, stand_in, *command(tmp_path, "1"))
-    wait_for(lambda: [log for log in (tmp_path / state.LOGS_FOLDER).glob("*.log") if log.stat().st_size])
+    wait_for(lambda: [log for log in (tmp_path / failures.LOGS_FOLDER).glob("*.log") if log.stat().st_size])
     process.kill()
     process.wait(60)
     wait_for(lambda: not alive(int(started(stand_in)[0][1])), seconds=child.PATIENCE + 5)
@@ -523,6 +497,21 @@ def test_made_up_results_count_as_done(tmp_path: Path, capsys: pytest.CaptureFix
     arguments = ["--rows", "1", "--seeds", "1-3", "--shard", "1/1", "--dry_run", "--"]
     assert sweep.main([*arguments, "--results_dir", str(tmp_path), "--data_dir", str(data)]) == 0
     assert "3 planned, 2 done, 1 to run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("older", ["data_digest", "weights_digest"])
+def test_results_of_an_older_miniature_are_not_done(
+    older: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its rows have the same hashes: which miniature they are of, the digests of messages and weights tell."""
+    config = row_config(1, seed=1, demo=True)
+    weights = open_weights(config, Listener()).digest()
+    now: dict[str, Any] = {"data_digest": SPAM.data_digest(config), "weights_digest": weights}
+    command = ["--demo", "--rows", "1", "--seeds", "1", "--dry_run", "--", "--results_dir", str(tmp_path)]
+    for digests, said in ((now | {older: "c" * 64}, "1 planned, 0 done, 1 to run"), (now, "1 planned, 1 done")):
+        make_run(tmp_path, made_up_messages(tmp_path / "data"), config, 0.9, **digests)
+        assert sweep.main(command) == 0
+        assert said in capsys.readouterr().out
 
 
 def test_the_demo_has_all_rows_and_its_own_results(

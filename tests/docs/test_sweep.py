@@ -1,0 +1,57 @@
+"""docs/sweep.md: its commands are understood, its flags are all there are, and its screen is what is shown."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import baselines
+import sweep
+from ablation.sweep.live import describe_progress
+from ablation.sweep.progress import time_of
+from ablation.tasks.spam import SPAM
+from tests.sweep.test_live import FREEZES, TRAINS
+
+PAGE = (Path(sweep.__file__).parent / "docs" / "sweep.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^python (\w+\.py.*?)(?: +#.*)?$", PAGE, flags=re.MULTILINE)
+RAY = ("--engine", "--ray_address", "--num_cpus", "--num_gpus")  # which have a page of their own
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("sweep.py")])
+def test_a_sweep_of_the_page_can_be_planned(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = shlex.split(line)[1:]
+    assert sweep.main([*arguments, "--dry_run"]) == 0
+    options = sweep.read_options(SPAM, sweep.make_parser().parse_args(arguments), [])
+    assert f"{len(options.rows) * len(options.seeds)} planned, 0 done" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_pages_baselines_can_be_fitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [shlex.split(line)[1:] for line in COMMANDS if line.startswith("baselines.py")]
+    assert [baselines.make_parser().parse_args(line).again for line in lines] == [False, False, True]
+    assert baselines.main(lines[1]) == 0
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["demo"]
+
+
+def test_the_page_names_the_sweeps_own_flags() -> None:
+    own = {name for name, *_ in (action.option_strings for action in own_actions())}
+    assert set(re.findall(r"^\| `(--\w+)", PAGE, flags=re.MULTILINE)) == own - {"-h", "--help", "--version", *RAY}
+
+
+def own_actions() -> list:
+    hidden = ("--row", "--seed")
+    group = sweep.make_parser()._action_groups[1]
+    return [action for action in group._group_actions if action.option_strings[0] not in hidden]
+
+
+def test_the_page_shows_lines_as_they_are() -> None:
+    assert f"seed 123: {describe_progress(FREEZES)}, about 90 s left" in PAGE
+    assert f"seed 123: {describe_progress(TRAINS)}, about 12 min left" in PAGE
+    assert f"time left: {time_of([9000.0, None, None], 1)}" in PAGE
