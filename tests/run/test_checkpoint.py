@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
 from ablation.config.experiment import ExperimentConfig
 from ablation.config.rows import row_config
 from ablation.files.snapshots import Snapshots
-from ablation.listener import Listener
+from ablation.listener import Listener, StepLosses
 from ablation.results.result import ExperimentResult
 from ablation.results.run_folder import describe_result, save_result
 from ablation.run.experiment import run_experiment
+from ablation.run.inputs import RunError
 from ablation.tasks.spam import SPAM
+from benchmarks import kills
 
 MAY_DIFFER = {
     "run_id", "timestamp_utc", "training_minutes", "total_minutes", "load_seconds", "feature_seconds",
     "peak_memory_mb", "resumed", "checkpoint_every",
 }  # fmt: skip
-KINDS = {"features": 1, "all layers": 5, "LoRA": 11, "frozen pass": 13, "accumulation": 15}
+KINDS = kills.KINDS
+SLOW_KINDS = [pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "accumulation"]
 
 
 class CutOffError(Exception):
@@ -69,7 +74,7 @@ def always_due(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("always_due")
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*SLOW_KINDS, "accumulation"])
 def test_it_goes_on_to_the_bit(kind: str, tmp_path: Path) -> None:
     counter = Cutter(0)
     whole = record(run_experiment(SPAM, config(tmp_path, kind, checkpoint_every=0.0), counter))
@@ -84,3 +89,59 @@ def test_it_goes_on_to_the_bit(kind: str, tmp_path: Path) -> None:
     assert result.resumed >= 2 and any("going on from a checkpoint" in line for line in said)
     save_result(SPAM, result)
     assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["features", "all layers", "LoRA", "frozen pass"])
+def test_a_process_that_was_killed_is_gone_on_with(kind: str, tmp_path: Path) -> None:
+    """One SIGKILL each at a random instant; forty are in ``benchmarks/records``."""
+    draw = random.Random()
+    report = kills.kill_and_go_on(kind, 1, tmp_path, draw, ("--max_steps", "120"))
+    assert len(report.at) == 1 and report.differing == []
+
+
+@pytest.mark.usefixtures("always_due")
+def test_restart_begins_anew(tmp_path: Path) -> None:
+    with pytest.raises(CutOffError):
+        run_experiment(SPAM, config(tmp_path, "features"), Cutter(60))
+    assert (tmp_path / "checkpoints").exists()
+    listener = Cutter(0)
+    result = run_experiment(SPAM, config(tmp_path, "features", restart=True, max_steps=3), listener)
+    assert result.resumed == 0 and not any("going on" in line for line in listener.said)
+
+
+@pytest.mark.usefixtures("always_due")
+def test_an_interrupt_says_that_the_same_command_goes_on(tmp_path: Path) -> None:
+    class Interrupter(Cutter):
+        def evaluated(self, losses: StepLosses) -> None:
+            if losses.step == 7:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match="the same command goes on from the last checkpoint"):
+        run_experiment(SPAM, config(tmp_path, "features"), Interrupter(0))
+
+
+@pytest.mark.usefixtures("always_due")
+def test_what_is_not_finite_is_not_gone_on_from(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="is nan"):
+        run_experiment(SPAM, config(tmp_path, "all layers", learning_rate=1e30))
+    assert not (tmp_path / "checkpoints").exists() or not any((tmp_path / "checkpoints").rglob("*.snapshot"))
+
+
+def test_a_short_run_keeps_none(tmp_path: Path) -> None:
+    result = run_experiment(SPAM, config(tmp_path, "features", max_steps=3))
+    assert result.resumed == 0 and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("always_due")
+def test_of_two_processes_with_the_same_run_one_keeps_checkpoints(tmp_path: Path) -> None:
+    with pytest.raises(CutOffError):
+        run_experiment(SPAM, config(tmp_path, "features"), Cutter(60))
+    (folder,) = (tmp_path / "checkpoints").iterdir()
+    listener = Cutter(0)
+    with FileLock(folder / "lock"):
+        result = run_experiment(SPAM, config(tmp_path, "features", max_steps=3), listener)
+        assert result.resumed == 0
+        result = run_experiment(SPAM, config(tmp_path, "features"), listener)
+    assert result.resumed == 0
+    assert sum("another process runs this very experiment" in line for line in listener.said) == 1
