@@ -100,25 +100,33 @@ def test_a_process_that_was_killed_is_gone_on_with(kind: str, tmp_path: Path) ->
     assert len(report.at) == 1 and report.differing == []
 
 
+class EvaluationCutter(Cutter):
+    """Cuts a run off, or interrupts it, at the evaluation after step 7."""
+
+    def __init__(self, how: type[BaseException] = CutOffError) -> None:
+        super().__init__(0)
+        self.how = how
+
+    def evaluated(self, losses: StepLosses) -> None:
+        if losses.step == 7:
+            raise self.how
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("always_due")
 def test_restart_begins_anew(tmp_path: Path) -> None:
     with pytest.raises(CutOffError):
-        run_experiment(SPAM, config(tmp_path, "features"), Cutter(60))
+        run_experiment(SPAM, config(tmp_path, "accumulation"), EvaluationCutter())
     assert (tmp_path / "checkpoints").exists()
     listener = Cutter(0)
-    result = run_experiment(SPAM, config(tmp_path, "features", restart=True, max_steps=3), listener)
+    result = run_experiment(SPAM, config(tmp_path, "accumulation", restart=True), listener)
     assert result.resumed == 0 and not any("going on" in line for line in listener.said)
 
 
 @pytest.mark.usefixtures("always_due")
 def test_an_interrupt_says_that_the_same_command_goes_on(tmp_path: Path) -> None:
-    class Interrupter(Cutter):
-        def evaluated(self, losses: StepLosses) -> None:
-            if losses.step == 7:
-                raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt, match="the same command goes on from the last checkpoint"):
-        run_experiment(SPAM, config(tmp_path, "features"), Interrupter(0))
+        run_experiment(SPAM, config(tmp_path, "accumulation"), EvaluationCutter(KeyboardInterrupt))
 
 
 @pytest.mark.usefixtures("always_due")
@@ -128,20 +136,20 @@ def test_what_is_not_finite_is_not_gone_on_from(tmp_path: Path) -> None:
     assert not (tmp_path / "checkpoints").exists() or not any((tmp_path / "checkpoints").rglob("*.snapshot"))
 
 
+@pytest.mark.slow
 def test_a_short_run_keeps_none(tmp_path: Path) -> None:
-    result = run_experiment(SPAM, config(tmp_path, "features", max_steps=3))
+    result = run_experiment(SPAM, config(tmp_path, "accumulation"))
     assert result.resumed == 0 and list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("always_due")
 def test_of_two_processes_with_the_same_run_one_keeps_checkpoints(tmp_path: Path) -> None:
     with pytest.raises(CutOffError):
-        run_experiment(SPAM, config(tmp_path, "features"), Cutter(60))
+        run_experiment(SPAM, config(tmp_path, "accumulation"), EvaluationCutter())
     (folder,) = (tmp_path / "checkpoints").iterdir()
     listener = Cutter(0)
     with FileLock(folder / "lock"):
-        result = run_experiment(SPAM, config(tmp_path, "features", max_steps=3), listener)
-        assert result.resumed == 0
-        result = run_experiment(SPAM, config(tmp_path, "features"), listener)
+        result = run_experiment(SPAM, config(tmp_path, "accumulation"), listener)
     assert result.resumed == 0
     assert sum("another process runs this very experiment" in line for line in listener.said) == 1
