@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from ablation.commands import FAILED, FINISHED, INTERRUPTED, WRONG_COMMAND, fail, interrupt_on_signals, say
 from ablation.config.experiment import ConfigError
-from ablation.config.flags import EXPERIMENTS, FORCE, CommandLine, Parser
+from ablation.config.flags import EXPERIMENTS, FORCE, CommandLine, Parser, report_command
 from ablation.config.values import integer, number
-from ablation.environment import report_command, require_packages
+from ablation.environment import require_packages
 from ablation.sweep.plan import (
     LOCAL,
     RAY,

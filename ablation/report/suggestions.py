@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablation.config.flags import typed
@@ -22,15 +22,18 @@ class Suggestions:
     Attributes:
         results_dir: None stands for the folder that commands take if none is given.
         demo: runs are those of the demo.
+        own_data: the flags that name the user's own data, where runs are on such.
     """
 
     results_dir: Path | None = None
     demo: bool = False
+    own_data: Mapping[str, str] = field(default_factory=dict)
 
     def baselines(self, names: Iterable[str] = ()) -> str:
         """Run these baselines, or all."""
         rows = ",".join(names)
-        parts = ["python baselines.py", "--demo" if self.demo else "", f"--rows {rows}" if rows else "", self._folder]
+        parts = ["python baselines.py", "--demo" if self.demo else "", f"--rows {rows}" if rows else ""]
+        parts += [*(f"--{name} {shlex.quote(value)}" for name, value in self.own_data.items()), self._folder]
         return " ".join(filter(None, parts))
 
     def sweep(self, rows: Iterable[str], family: Family) -> str:

@@ -95,7 +95,7 @@ def test_a_demo_run_from_end_to_end(tmp_path: Path, environment: dict[str, str])
     _, *steps = output[output.index("next:\n") :].splitlines()
     assert [step.split("  ", 2)[1].strip() for step in steps] == ["all results", "with GPT-2 (550 MB)", "what to beat"]
     assert [step.partition("python ")[2] for step in steps] == [
-        "report.py --results_dir results/demo",
+        "report.py --demo",
         "additional_experiments.py --row 2",
         "baselines.py --demo --results_dir results/demo",
     ]
