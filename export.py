@@ -35,7 +35,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--to", choices=TARGETS, required=True, help="in which form")
     parser.add_argument(
         "--base", metavar="NAME",
-        help="of peft: name or folder of the base model as its user will load it, in place of a copy; gpt2, for instance",
+        help="of peft: name or folder of the base model, such as gpt2, in place of a copy of it",
     )  # fmt: skip
     parser.add_argument(
         "--results_dir", type=Path, metavar="FOLDER",

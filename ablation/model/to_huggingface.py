@@ -49,7 +49,9 @@ def without_bias(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {**kept, "final_norm.shift": shift}
 
 
-def huggingface_tensors(state: Mapping[str, Tensor], shape: ModelShape, layout: Layout = CLASSIFIER) -> dict[str, Tensor]:
+def huggingface_tensors(
+    state: Mapping[str, Tensor], shape: ModelShape, layout: Layout = CLASSIFIER
+) -> dict[str, Tensor]:
     """Tensors by our names -> by theirs: query, key and value as one, linear layers as (inputs, outputs). The head is
     left out where the state has none."""
     parts: dict[str, list[tuple[Stored, Tensor]]] = {}

@@ -145,12 +145,15 @@ def _method(task: Task, run: Mapping[str, Any]) -> Iterator[str]:
 def _settings(task: Task, run: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that define the run, and have an effect in it."""
     fields = fields_of(task.config_class)
-    own = {name: field for name, field in fields.items() if field.metadata["identity"] and name in run}
+    own = [name for name, field in fields.items() if field.metadata["identity"] and name in run]
     try:
         config = task.config_class(**{name: run[name] for name in own})
     except (ConfigError, TypeError):  # of another version: all that it says
         return {name: run[name] for name in own}
-    return {name: run[name] for name in own if run[name] not in (None, False) and not why_no_effect(name, config)}
+    shown = {name: run[name] for name in own if run[name] not in (None, False) and not why_no_effect(name, config)}
+    if run.get("demo") and run["weights"] != RANDOM:
+        del shown["weights"]  # which are not OpenAI's
+    return shown
 
 
 def _accuracy(task: Task, run: Mapping[str, Any], results_dir: Path) -> Iterator[str]:

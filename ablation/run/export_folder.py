@@ -1,4 +1,4 @@
-"""What every export starts from, how transformers has to read what ours read, and folders that are whole or not there."""
+"""What every export starts from, how transformers has to read what a run read, and folders that are whole or not."""
 
 from __future__ import annotations
 
@@ -153,4 +153,3 @@ def folder_problem(target: Path) -> str:
         return "is a file; give a folder"
     obstacle = next((path for path in target.absolute().parents if path.exists()), None)
     return f"{obstacle} is a file; give another folder" if obstacle is not None and not obstacle.is_dir() else ""
-

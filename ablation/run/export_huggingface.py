@@ -41,14 +41,14 @@ def write(trained: Trained, target: Path) -> list[str]:
     files = {**model_files(trained, reading, CLASSIFIER), CARD: trained.card(use(target, reading))}
     with new_folder(target) as folder:
         write_files(folder, files, huggingface_tensors(state, trained.config.shape))
-    return [f'a bare pipeline(text) does not give the run\'s answers: call it with {reading.call}'] * (
+    return [f"a bare pipeline(text) does not give the run's answers: call it with {reading.call}"] * (
         reading.pads_are_read
     )
 
 
 def use(target: Path, reading: Reading) -> Use:
     """What the card says of using it."""
-    name = target.name
+    name, several = target.name, reading.call if reading.pads_are_read else f"padding=True, {reading.call}"
     snippet = f"""```python
 from transformers import pipeline
 
@@ -61,7 +61,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained("{name}")
 model = AutoModelForSequenceClassification.from_pretrained("{name}")
-model(**tokenizer(["you have won a prize"], return_tensors="pt", {reading.call})).logits
+model(**tokenizer(["you have won a prize"], return_tensors="pt", {several})).logits
 ```"""
     if reading.pads_are_read:
         how = (
