@@ -89,13 +89,15 @@ def main(arguments: list[str] | None = None) -> int:
     require_packages()
     if problems := command_problems(options):
         return fail(problems, status=WRONG_COMMAND)
+    from ablation.process_state import process_state_kept
     from ablation.run.export_folder import ExportError
     from ablation.run.inputs import EXPECTED_FAILURES
     from ablation.run.saved_models import NoModelError
     from ablation.run.trained_classifier import ClassifierError
 
     try:
-        export(options)
+        with process_state_kept():
+            export(options)
     except ConfigError as error:
         return fail(error.problems, status=WRONG_COMMAND)
     except (ClassifierError, ExportError, NoModelError, *EXPECTED_FAILURES) as error:

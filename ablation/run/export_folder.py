@@ -147,6 +147,8 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 def folder_problem(target: Path) -> str:
     """Why nothing can be written there, without what was typed; empty if it can."""
+    if target.name in ("", ".."):
+        return "is where the command is typed, or above; give a folder with a name of its own"
     if target.is_dir() and any(target.iterdir()):
         return "is there, and not empty; give another folder, or remove it"
     if target.exists() and not target.is_dir():

@@ -175,6 +175,7 @@ def test_wrong_commands(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         (["--to", "huggingface", str(tmp_path / "full")], 2, "full: is there, and not empty; give another folder"),
         (["--to", "huggingface", str(tmp_path / "full" / "file")], 2, "file: is a file; give a folder"),
         (["--to", "huggingface", str(tmp_path / "full" / "file" / "x")], 2, "file is a file; give another folder"),
+        (["--to", "huggingface", "."], 2, ".: is where the command is typed"),
         (["--to", "book", str(tmp_path / "x.bin")], 2, "x.bin: give a file whose name ends in .pth"),
         (["--to", "book", str(tmp_path / "no" / "x.pth")], 2, "x.pth: give a file in a folder that is there"),
         (["--to", "book", str(tmp_path / "x.pth"), "--base", "gpt2"], 2, "--base gpt2: only an adapter needs a base"),
