@@ -14,7 +14,6 @@ from typing import Any
 
 from ablation.config.effects import why_no_effect
 from ablation.config.experiment import ConfigError
-from ablation.config.flags import typed
 from ablation.config.own_data import OWN_DATA_FIELDS
 from ablation.config.settings import RANDOM, fields_of
 from ablation.environment import python_command
@@ -74,7 +73,7 @@ def model_card(task: Task, run: Mapping[str, Any], results_dir: Path, use: Use) 
         "Seeds": _seeds(run),
         "Limits": "\n".join(f"* {limit}" for limit in (*use.limits, *_limits(run, labels))),
         "Licence": _licence(task, run),
-        "Command": f"```sh\n{python_command()} {task.command} {typed(flags_of(task, run))} --save_model\n```\n\n"
+        "Command": f"```sh\n{python_command()} {task.command} {_typed(flags_of(task, run))} --save_model\n```\n\n"
         f"Run `{run['run_id']}` of {run['timestamp_utc']}, commit {run.get('git_commit') or 'unknown'},"
         f" PyTorch {run.get('torch_version')} on {run.get('device_name')}.",
     }
@@ -235,6 +234,12 @@ def flags_of(task: Task, run: Mapping[str, Any]) -> dict[str, Any]:
         if value != expected.get(name) and value not in (None, False):
             flags[name] = value
     return flags
+
+
+def _typed(flags: Mapping[str, Any]) -> str:
+    """As a shell takes them, whatever stands in a file's name or a label."""
+    words = ((f"--{name}",) if value is True else (f"--{name}", str(value)) for name, value in flags.items())
+    return " ".join(shlex.join(pair) for pair in words)
 
 
 # ---- texts of others -------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from ablation.methods.primitives import LinearMap
 from ablation.model.layouts import HUGGINGFACE, stored_tensors
 from ablation.model.to_huggingface import FoldError, fold_bias, huggingface_tensors
 from ablation.results.interval import wilson_interval
-from ablation.results.model_card import CARD, code, flags_of
+from ablation.results.model_card import CARD, Use, code, flags_of, model_card
 from ablation.results.run_folder import PREDICTIONS_CSV, save_result
 from ablation.run.experiment import run_experiment
 from ablation.run.export_folder import ExportError, Trained
@@ -235,6 +235,8 @@ def test_the_command_of_a_card_gives_the_run_again(run: Path) -> None:
     assert found == {
         "row": 16, "context_length": 32, "seed": 5, "data_file": "my own.csv", "labels": "a,b", "weights_path": "w.pth",
     }  # fmt: skip
+    card = model_card(SPAM, {**record, "data_file": "my own.csv", "labels": ["a|b", "c"]}, run.parents[1], Use(""))
+    assert "--demo --data_file 'my own.csv' --labels 'a|b,c' --save_model" in card
 
 
 def test_baselines_stand_beside(run: Path, tmp_path: Path) -> None:
