@@ -21,6 +21,7 @@ from ablation.data.demo import disclaimer, vocabulary_digest
 from ablation.files.storage import replace_file
 from ablation.listener import Count, StepLosses
 from ablation.results.log import RUN_JSON, RUNS_FOLDER, ResultsError, encodable, one_writer_at_a_time
+from ablation.results.model_card import CARD, model_card, use_here
 from ablation.results.result import ExperimentResult, History
 from ablation.results.runs import UNFINISHED, as_record, complete, remove_unfinished
 from ablation.results.table import read_table
@@ -194,7 +195,10 @@ def write_run(results_dir: Path, task: Task, record: RunRecord) -> list[dict[str
             named = [{**row, "run_id": run_id} for row in record.rows]
             rows = [{name: encodable(value) for name, value in row.items()} for row in named]
             run = {"task": task.name, **as_record(rows), **record.further}
-            _write_folder(runs / run_id, {**record.files, RUN_JSON: json.dumps(run, indent=1) + "\n"})
+            files = {**record.files, RUN_JSON: json.dumps(run, indent=1) + "\n"}
+            if TRAINED_PARAMETERS in files:
+                files[CARD] = model_card(task, run, results_dir, use_here(run, results_dir))
+            _write_folder(runs / run_id, files)
             complete(results_dir, task)
     except OSError as error:
         raise ResultsError(f"{runs}: {error.strerror or error}; give another --results_dir") from None

@@ -87,6 +87,9 @@ class SpamTask(Task):
     headline = metrics[-1]
     splits = SPLITS
     published_data_digest = PUBLISHED_DATA_DIGEST
+    source = (
+        "SMS Spam Collection v.1 by Almeida and Gómez Hidalgo (DOI 10.24432/C5CC84), CC BY 4.0, as many ham as spam."
+    )
     questions = QUESTIONS
     demo_questions = DEMO_QUESTIONS
     baselines: Mapping[str, str] = {
