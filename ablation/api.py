@@ -34,7 +34,7 @@ from ablation.results.read import FinishedRun, read_results
 from ablation.results.run_folder import save_result
 from ablation.results.task import Task
 from ablation.run import experiment
-from ablation.run.answers import answer_lines
+from ablation.run.answers import WARNINGS_TOLD, answer_lines
 from ablation.run.beforehand import check_beforehand
 from ablation.run.inputs import thread_count
 from ablation.run.open_classifier import config_here, open_classifier, seen_in_training
@@ -43,6 +43,7 @@ from ablation.run.saved_models import LATEST, find_folder
 from ablation.run.trained_classifier import Answer, SavedRun, read_saved_run
 from ablation.tasks.registry import TASKS
 from ablation.tasks.spam import SPAM
+from ablation.words import plural
 
 __all__ = ["Classifier", "load_classifier", "load_results", "run_experiment"]
 
@@ -250,16 +251,20 @@ class Classifier:
             MessageError: a message cannot be classified; its number, from 1, is in the line, and none was answered.
         """
         if isinstance(messages, str):
-            raise TypeError(f"predict takes a list of messages, not one text; give [{messages[:20]!r}...]")
+            raise TypeError("predict takes a list of messages, not one text; put it in brackets")
         lines = [InputLine(number, _checked(number, message)) for number, message in enumerate(messages, start=1)]
-        answers = []
+        answers, remarks = [], []
         with _computing(self._config):
             for reply in answer_lines(self._classifier, iter(lines), self._familiar):
                 if reply.answer is None:
                     raise MessageError(f"message {reply.line.number}: {reply.line.problem}")
                 if reply.warning:
-                    _warn(f"message {reply.line.number}: {reply.warning}")
+                    remarks.append(f"message {reply.line.number}: {reply.warning}")
                 answers.append(reply.answer)
+        if (more := len(remarks) - WARNINGS_TOLD) > 0:
+            remarks[WARNINGS_TOLD:] = [f"{plural(more, 'more message')} of a kind that the model never saw"]
+        for line in remarks:
+            _warn(line)
         return answers
 
 
