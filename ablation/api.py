@@ -9,9 +9,8 @@ the same line, in an exception instead of on standard error. Remarks that the co
 
 from __future__ import annotations
 
-import io
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from ablation.data.lines import InputLine
 from ablation.data.message import MessageError, check_message
 from ablation.listener import Listener
 from ablation.process_state import process_state_kept
-from ablation.results.log import ResultsError, format_row, header_line
+from ablation.results.log import ResultsError
 from ablation.results.read import FinishedRun, read_results
 from ablation.results.run_folder import save_result
 from ablation.results.task import Task
@@ -51,6 +50,11 @@ __all__ = ["Classifier", "load_classifier", "load_results", "run_experiment"]
 TEXTS = (
     "run_id", "row", "python_version", "torch_version", "git_commit", "weights_digest", "data_digest", "config_hash",
 )  # fmt: skip
+
+# Type of a column -> the reader of its cells.
+KINDS: Mapping[Any, Callable[[str], Any]] = {
+    "boolean": {"True": True, "False": False}.__getitem__, "Int64": int, "Float64": float,
+}  # fmt: skip
 
 
 def _task(name: str) -> Task:
@@ -163,16 +167,19 @@ def load_results(results_dir: str | Path = RESULTS_DIR, *, task: str = SPAM.name
     for line in problems:
         _warn(line)
     columns = list(runs[0].fields) if runs else list(about.columns)
-    text = header_line(columns) + "".join(format_row(run.fields, columns) for run in runs)
-    types: Any = dict.fromkeys((*TEXTS, *_text_settings(about)), "string")
-    table = pd.read_csv(io.StringIO(text), dtype=types, dtype_backend="numpy_nullable")
+    texts = {*TEXTS, *(name for name, field in fields_of(about.config_class).items() if isinstance(field.default, str))}
+    table = pd.DataFrame({name: _column([run[name] for run in runs], text=name in texts) for name in columns})
     return table.assign(timestamp_utc=pd.to_datetime(table["timestamp_utc"], utc=True))
 
 
-def _text_settings(task: Task) -> list[str]:
-    """The settings that are texts, such as a context length with a name."""
-    fields = fields_of(task.config_class).items()
-    return [name for name, field in fields if isinstance(field.default, str) or field.metadata["parse"] is str]
+def _column(cells: Sequence[str], *, text: bool) -> Any:
+    """A column of the CSV in the first type that fits all its cells (pandas' own reader rounds the last digit)."""
+    for kind, read in () if text or not any(cells) else KINDS.items():
+        try:
+            return pd.array([read(cell) if cell else None for cell in cells], dtype=kind)
+        except (KeyError, ValueError):
+            continue
+    return pd.array([cell or None for cell in cells], dtype="string")
 
 
 # ---- trained models -------------------------------------------------------------------------------------------------

@@ -143,7 +143,7 @@ def test_names_and_switches_that_only_python_can_get_wrong() -> None:
         "--demo 'no': is a switch; give True or False",
         "tokens: there is no such setting; docs/flags.md lists all",
     )
-    with pytest.raises(ConfigError, match="^task 'ham': there is none of this name; give one of spam"):
+    with pytest.raises(ConfigError, match=r"^task 'ham': there is none of this name; give one of spam"):
         run_experiment(task="ham")
 
 
@@ -180,7 +180,7 @@ def test_what_is_no_result_is_left_out_with_a_warning(run: FinishedRun, results_
     header = text.splitlines(keepends=True)[0]
     (tmp_path / "results.csv").write_text(header)
     assert load_results(tmp_path).empty
-    with pytest.raises(ResultsError, match="nowhere.results.csv: no such file; give a folder that holds results"):
+    with pytest.raises(ResultsError, match=r"nowhere.results\.csv: no such file; give a folder that holds results"):
         load_results(tmp_path / "nowhere")
 
 
