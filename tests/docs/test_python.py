@@ -14,7 +14,8 @@ from ablation.environment import PROJECT
 from tests.docs.test_classify import without_figures
 
 PAGE = PROJECT / "docs" / "python.md"
-EXAMPLES = doctest.DocTestParser().get_examples("\n".join(re.findall(r"```pycon\n(.*?)```", PAGE.read_text(), re.DOTALL)))
+TEXT = PAGE.read_text(encoding="utf-8")
+EXAMPLES = doctest.DocTestParser().get_examples("\n".join(re.findall(r"```pycon\n(.*?)```", TEXT, re.DOTALL)))
 
 
 class FiguresAside(doctest.OutputChecker):
@@ -26,10 +27,9 @@ class FiguresAside(doctest.OutputChecker):
 
 
 def test_the_page_shows_the_whole_interface() -> None:
-    text = PAGE.read_text(encoding="utf-8")
     assert "from ablation import load_classifier, load_results, run_experiment" in EXAMPLES[0].source
     functions = [name for name in ablation.__all__ if inspect.isfunction(getattr(ablation, name))]
-    assert len(functions) == 3 and all(f"{name}(" in text for name in functions)
+    assert len(functions) == 3 and all(f"{name}(" in TEXT for name in functions)
     assert len(EXAMPLES) >= 16 and sum(bool(example.exc_msg) for example in EXAMPLES) == 4
 
 
@@ -43,7 +43,7 @@ def test_figures_are_all_that_may_differ() -> None:
 @pytest.mark.slow
 def test_the_examples_give_what_the_page_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    test = doctest.DocTest(EXAMPLES, {}, PAGE.name, str(PAGE), 0, PAGE.read_text(encoding="utf-8"))
+    test = doctest.DocTest(EXAMPLES, {}, PAGE.name, str(PAGE), 0, TEXT)
     told: list[str] = []
     runner = doctest.DocTestRunner(FiguresAside(), verbose=False)
     runner.run(test, out=told.append)
