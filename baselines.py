@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 from ablation.baselines.words import BASELINES
 from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail, say
 from ablation.config.experiment import DEMO_RESULTS_DIR, RESULTS_DIR, ConfigError, ExperimentConfig
-from ablation.config.flags import EXPERIMENTS, Parser
+from ablation.config.flags import EXPERIMENTS, Parser, report_command
 from ablation.config.own_data import OWN_DATA_FIELDS
-from ablation.environment import report_command, require_packages
+from ablation.environment import require_packages
 
 if TYPE_CHECKING:
     from ablation.baselines.words import Splits
@@ -143,7 +143,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (DataError, DownloadError, ResultsError) as error:
         return fail([str(error)])
     say(f"rows are in {results_dir / SPAM.csv_name}; --again fits once more what is there already")
-    say(f"to compare them: {report_command(str(results_dir), str(options.data_dir))}")
+    say(f"to compare them: {report_command(str(results_dir), config.data_dir)}")
     return FINISHED
 
 

@@ -45,12 +45,14 @@ class Request:
     Attributes:
         readme: the document whose blocks are renewed, if any.
         reference_dir: other results that are shown beside, if any.
+        without_texts: no example's text is shown, as where the report is passed on and the data must not be.
     """
 
     results_dir: Path
     data_dir: Path
     readme: Path | None = None
     reference_dir: Path | None = None
+    without_texts: bool = False
 
     @property
     def folder(self) -> Path:
@@ -84,6 +86,8 @@ def make_report(task: Task, request: Request) -> list[str]:
     from ablation.report.table import table_csv
 
     contents = gather(task, request.results_dir, request.data_dir, request.reference_dir)
+    if request.without_texts:
+        contents = contents.without_texts()
     check_runs(contents, request)
     if (kept := what_would_be_lost(contents, request)) is not None:
         if request.readme is not None:
@@ -98,7 +102,8 @@ def make_report(task: Task, request: Request) -> list[str]:
     page = report_page(contents, pictures, f"{request.command} --compare")
     (folder / "report.html").write_text(page, encoding="utf-8")
     if request.readme is not None:
-        command = f"python report.py --results_dir {request.results_dir} --update_readme --readme {request.readme}"
+        flags = " --without_texts --update_readme" if request.without_texts else " --update_readme"
+        command = f"python report.py --results_dir {request.results_dir}{flags} --readme {request.readme}"
         update_document(request.readme, blocks_of(contents, command))
     return summary_lines(contents, folder / "report.html")
 
@@ -153,6 +158,8 @@ def compare_rows(task: Task, request: Request, first: str, second: str) -> list[
     from ablation.report.page import comparison_page
 
     contents = gather(task, request.results_dir, request.data_dir)
+    if request.without_texts:
+        contents = contents.without_texts()
     comparison = compare(contents, first, second)
     request.folder.mkdir(parents=True, exist_ok=True)
     page = request.folder / page_name(comparison)
@@ -210,6 +217,9 @@ def make_parser() -> argparse.ArgumentParser:
         help="two rows by the names of the table, such as 1 16, B3 1, or 1 '16 with --weights random'",
     )
     parser.add_argument(
+        "--without_texts", action="store_true", help="show no message's text, to pass the report on without the data"
+    )
+    parser.add_argument(
         "--update_readme", action="store_true", help="renew the blocks results and results_table of a document as well"
     )
     parser.add_argument(
@@ -234,6 +244,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.data_dir,
         options.readme if options.update_readme else None,
         PROJECT / REFERENCE if options.with_reference else None,
+        without_texts=options.without_texts,
     )
     try:
         lines = compare_rows(SPAM, request, *options.compare) if options.compare else make_report(SPAM, request)

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from ablation.commands import FAILED, FINISHED, INTERRUPTED, WRONG_COMMAND, fail, interrupt_on_signals, say
 from ablation.config.experiment import ConfigError
-from ablation.config.flags import EXPERIMENTS, FORCE, CommandLine, Parser
+from ablation.config.flags import EXPERIMENTS, FORCE, CommandLine, Parser, report_command
 from ablation.config.values import integer, number
-from ablation.environment import report_command, require_packages
+from ablation.environment import require_packages
 from ablation.sweep.plan import (
     LOCAL,
     RAY,
@@ -171,6 +171,7 @@ def run_sweep(task: Task, options: SweepOptions, began: float) -> int:
     Raises:
         ConfigError: something that was asked for cannot be had.
     """
+    from ablation.results.runs import check_writable
     from ablation.sweep.engines import ENGINES
     from ablation.sweep.inputs import check_inputs
     from ablation.sweep.machine import automatic_jobs
@@ -195,6 +196,7 @@ def run_sweep(task: Task, options: SweepOptions, began: float) -> int:
         say(describe_plan(state, engine.jobs, details=options.dry_run))
     if options.dry_run:
         return FINISHED
+    check_writable(results.folder, task)
     try:
         problems = check_inputs(task, state.to_run, forced=options.forced) if options.engine == LOCAL else []
     except KeyboardInterrupt:

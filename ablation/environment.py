@@ -45,13 +45,6 @@ def python_command() -> str:
     return "python"
 
 
-def report_command(results_dir: str, data_dir: str) -> str:
-    """The command that reports on these results, as a person types it."""
-    places = {"results_dir": (results_dir, "results"), "data_dir": (data_dir, "data")}
-    flags = [part for name, (own, usual) in places.items() if own != usual for part in (f"--{name}", own)]
-    return f"{python_command()} {shlex.join(['report.py', *flags])}"
-
-
 def how_to_restore(otherwise: str = "restore it") -> str:
     """What to do about a file of the repository that is missing: ``otherwise``, unless only modules were installed."""
     if (PROJECT / "pyproject.toml").exists():

@@ -5,7 +5,7 @@
 Ham and spam talk of the same things (prizes, parcels, money, love), so that single words tell little: what tells is
 who does what, and which sentences go together. A message is some sentences about one topic in the order of the topic's
 file, maybe a greeting, a closing and a remark that both classes use, written in somebody's style: slang, typos,
-small letters, exclamation marks.
+small letters, exclamation marks. A quarter of the ham is small talk, often short, as people try it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ FULL_STOP = re.compile(r"\.(?= |$)")  # not the one in a link
 SENTENCES_OF_TOPIC = (1, 2, 3, 4, 5, 6)
 SENTENCE_WEIGHTS = (60, 24, 8, 4, 2, 2)
 QUOTING_HAM = 0.1  # share of ham that shows somebody a spam sentence
-CHATTY_SPAM = 0.1  # share of spam that begins like a friend
+SMALL_TALK = 0.3  # share of the other ham that is about nothing in particular
+BARE = {"ham": 0.5, "spam": 0.3}  # share of small talk, and of spam, that says what it says and nothing else
+CHATTY_SPAM = 0.15  # share of spam that begins like a friend
 
 SLANG = {
     "you": "u", "your": "ur", "are": "r", "to": "2", "for": "4", "please": "pls", "tomorrow": "2moro",
@@ -76,11 +78,15 @@ def sentences(label: str, draw: random.Random) -> list[str]:
     if label == "ham" and draw.random() < QUOTING_HAM:
         spam = draw.choice(draw.choice(list(texts("spam").values())))
         return [expand(draw.choice(words["quoting"]).replace("{quoted}", spam), draw)]
-    topic = draw.choice(list(texts(label).values()))
+    small_talk = label == "ham" and draw.random() < SMALL_TALK
+    topic = draw.choice(list(texts("smalltalk" if small_talk else label).values()))
     count = min(len(topic), draw.choices(SENTENCES_OF_TOPIC, SENTENCE_WEIGHTS)[0])
     said = [topic[index] for index in sorted(draw.sample(range(len(topic)), count))]
+    if (small_talk or label == "spam") and draw.random() < BARE[label]:
+        return [expand(sentence, draw) for sentence in said]
     if label == "spam" and draw.random() < CHATTY_SPAM:
-        said.insert(0, draw.choice(draw.choice(list(texts("ham").values()))))
+        friendly = texts(draw.choice(("ham", "smalltalk")))
+        said.insert(0, draw.choice(draw.choice(list(friendly.values()))))
     for _ in range(draw.choices((0, 1, 2, 3), (40, 38, 16, 6))[0]):
         said.insert(draw.randint(0, len(said)), draw.choice(words["neutral"]))
     if draw.random() < 0.5:
@@ -118,6 +124,7 @@ def restyle(text: str, draw: random.Random) -> str:
         str, str, str, str, str, str, str.lower, str.lower, str.lower, str.lower, str.upper if len(words) < 20 else str,
         lambda t: FULL_STOP.sub("...", t), lambda t: FULL_STOP.sub("!", t), lambda t: FULL_STOP.sub("", t).lower(),
         lambda t: t.replace(" not", "nt").replace(",", ""),
+        lambda t: t.rstrip(".!?"), lambda t: t.rstrip(".!?").lower(),
     ]  # fmt: skip
     return draw.choice(styles)(text)
 

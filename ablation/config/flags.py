@@ -202,6 +202,15 @@ def folder_problems(folders: Mapping[str, str | Path]) -> list[str]:
     return problems
 
 
+def report_command(results_dir: str, data_dir: str) -> str:
+    """The command that reports on these results, as a person types it."""
+    if results_dir == DEMO_RESULTS_DIR:
+        return f"{python_command()} report.py --demo"
+    places = {"results_dir": (results_dir, RESULTS_DIR), "data_dir": (data_dir, "data")}
+    flags = [part for name, (own, usual) in places.items() if own != usual for part in (f"--{name}", own)]
+    return f"{python_command()} {shlex.join(['report.py', *flags])}"
+
+
 def path_problems(results_dir: str, weights_path: str | None) -> list[str]:
     """What is wrong with the paths of a command, one line per problem."""
     problems = []

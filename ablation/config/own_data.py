@@ -102,6 +102,14 @@ def records_own_data(row: Mapping[str, Any]) -> bool:
     return bool(row.get("data_file") or row.get("train_file"))
 
 
+def recorded_flags(row: Mapping[str, str]) -> dict[str, str]:
+    """What a row has recorded of own data, as flags with their values as typed; nothing of other data."""
+    if not records_own_data(row):
+        return {}
+    fields = OWN_DATA_FIELDS.items()
+    return {name: row[name] for name, field in fields if row.get(name) not in (None, "", str(field.default))}
+
+
 def recorded_own_data(row: Mapping[str, str]) -> OwnDataSettings:
     """The settings of own data that a row of the results has recorded.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,6 +69,15 @@ def read_demo_messages(path: Path = MESSAGES) -> pd.DataFrame:
         if len(row) != 2 or row[0] not in LABELS:
             raise DataError(f"{path}, message {number}: {row}, expected ham or spam and a text; {mend}")
     return pd.DataFrame(rows, columns=MESSAGE_COLUMNS)
+
+
+def vocabulary_digest(path: Path = VOCABULARY) -> str:
+    """SHA-256 (hex) of the vocabulary: under another one a trained model would take tokens for other tokens.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def load_demo_tokenizer(path: Path = VOCABULARY) -> tiktoken.Encoding:

@@ -89,7 +89,11 @@ def _chooser(task: Task) -> Metric:
 
 
 def _best_baseline(task: Task, lines: Sequence[tuple[Group, TableRow]]) -> Best | None:
-    found = best_baseline(task, {group.key: group for group, _ in lines})
+    """Of the baselines on the data of the trained configuration, which may be the user's own."""
+    trained = [group for group, _ in lines if not group.first.is_baseline]
+    digest = (trained or [group for group, _ in lines])[0].first[DATA_DIGEST] if lines else ""
+    alike = [group for group, _ in lines if group.first.is_baseline and group.first[DATA_DIGEST] == digest]
+    found = best_baseline(task, {group.first["row"]: group for group in alike})
     return next((Best(group, row) for group, row in lines if group is found), None)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ablation.config.flags import typed
-from ablation.config.own_data import records_own_data
+from ablation.config.own_data import recorded_flags, records_own_data
 from ablation.config.shapes import NANO
 from ablation.data.demo import disclaimer
 from ablation.report.answer import plain_answer
@@ -56,6 +56,11 @@ class Contents:
     def runs(self) -> int:
         return sum(len(group.runs) for group in self.groups)
 
+    def without_texts(self) -> Contents:
+        """The same without any example's text."""
+        likeness = None if self.likeness is None else replace(self.likeness, texts={})
+        return replace(self, likeness=likeness)
+
     @property
     def left_out(self) -> list[str]:
         return [*self.notes, *self.problems]
@@ -87,17 +92,22 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
     own = bool(runs) and all(records_own_data(run.fields) for run in runs)
     likeness, reason = task.likeness(data_dir, demo=demo, recorded=runs[-1].fields if own else {})
     if demo:
-        runs = [as_row(run) for run in runs]
+        runs = [as_row(run, likeness.digest if likeness else run[DATA_DIGEST]) for run in runs]
     groups, notes = group_runs(runs)
     if likeness is not None and groups and not any(group.own(likeness) for group in groups):
-        reason = f"the {task.examples} in {data_dir} are not those of the results; give their folder with --data_dir"
+        reason = (
+            f"all results are of an older miniature, whose {task.examples} were others; train anew"
+            if demo
+            else f"the {task.examples} in {data_dir} are not those of the results; give their folder with --data_dir"
+        )
         likeness = None
     if likeness is None:
         notes.insert(0, _without_likeness(task, reason))
     rows = make_table(task, groups, likeness, demo=demo)
     notes += _notes(task, runs, rows, demo=demo)
 
-    sound, suggest = sound_groups(groups), Suggestions(results_dir, demo)
+    sound = sound_groups(groups)
+    suggest = Suggestions(results_dir, demo, recorded_flags(runs[-1].fields) if own else {})
     questions = task.demo_questions if demo else task.questions
     declared = () if demo else task.claims()
     if own:
@@ -113,7 +123,7 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
         notes += remarks
     return Contents(
         task, groups, rows, findings, likeness, problems, notes,
-        _missing(task, sound, questions, declared, suggest), disclaimer(own).long if demo else "",
+        [] if own else _missing(task, sound, questions, declared, suggest), disclaimer(own).long if demo else "",
         plain_answer(task, lines, likeness, claims, suggest), claims, reference_rows,
     )  # fmt: skip
 
@@ -130,10 +140,11 @@ def _notes(task: Task, runs: Sequence[FinishedRun], rows: Sequence[TableRow], *,
     notes = []
     if demo:
         notes.append(f"rows that name a larger GPT-2 ran with {NANO}, as row 1 did; questions about size are left out")
+    known = "this miniature's" if demo else "the published ones"
     digests = Counter(run.settings[DATA_DIGEST] for run in runs if DATA_DIGEST in run.settings)
     notes += [
-        f"{plural(count, 'run')} on other {task.examples} than the published ones (data digest {digest[:8]}):"
-        " variants of their own, compared with no row"
+        f"{plural(count, 'run')} on other {task.examples} than {known}"
+        f" (data digest {digest[:8]}): variants of their own, compared with no row"
         for digest, count in digests.items()
     ]
     for row in rows:

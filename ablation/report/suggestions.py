@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablation.config.flags import typed
 from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR
 from ablation.results.questions import Family
+from ablation.words import in_ranges
 
 DEFAULT_SEEDS = "123-132"  # ten: the fewest with which the sign-flip test can say anything
 
@@ -21,22 +22,25 @@ class Suggestions:
     Attributes:
         results_dir: None stands for the folder that commands take if none is given.
         demo: runs are those of the demo.
+        own_data: the flags that name the user's own data, where runs are on such.
     """
 
     results_dir: Path | None = None
     demo: bool = False
+    own_data: Mapping[str, str] = field(default_factory=dict)
 
     def baselines(self, names: Iterable[str] = ()) -> str:
         """Run these baselines, or all."""
         rows = ",".join(names)
-        parts = ["python baselines.py", "--demo" if self.demo else "", f"--rows {rows}" if rows else "", self._folder]
+        parts = ["python baselines.py", "--demo" if self.demo else "", f"--rows {rows}" if rows else ""]
+        parts += [*(f"--{name} {shlex.quote(value)}" for name, value in self.own_data.items()), self._folder]
         return " ".join(filter(None, parts))
 
     def sweep(self, rows: Iterable[str], family: Family) -> str:
         """Run these rows as a family has them."""
         flags = " ".join(filter(None, [typed(family.overrides), self._folder]))
-        own = f"python sweep.py {'--demo ' if self.demo else ''}--rows {','.join(rows)} --seeds {DEFAULT_SEEDS}"
-        return f"{own} -- {flags}" if flags else own
+        demo = "--demo " if self.demo else ""
+        return f"python sweep.py {demo}--rows {in_ranges(map(int, rows))} --seeds {DEFAULT_SEEDS} {flags}".rstrip()
 
     @property
     def _folder(self) -> str:

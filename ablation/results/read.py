@@ -140,9 +140,16 @@ class FinishedRun:
         return None if len(lost) == 0 else int(np.nan_to_num(losses["step"].iloc[lost[0]]))
 
 
-def as_row(run: FinishedRun) -> FinishedRun:
-    """A run of the demo as a run of the row that it shows in miniature, for a report on demo runs alone."""
+def as_row(run: FinishedRun, data_digest: str) -> FinishedRun:
+    """A run of the demo as a run of the row that it shows in miniature, for a report on demo runs alone.
+
+    Args:
+        data_digest: of the miniature's messages; they come with the code, so a run on others is one of another version,
+            and a variant that is named by its own.
+    """
     settings = {name: value for name, value in run.settings.items() if name != "demo"}
+    if run[DATA_DIGEST] != data_digest:
+        settings[DATA_DIGEST] = run[DATA_DIGEST]
     return dataclasses.replace(run, settings=settings)
 
 

@@ -15,7 +15,8 @@ from typing import Any
 from ablation.config.experiment import config_hash, identity
 from ablation.config.rows import find_row
 from ablation.config.settings import CommonSettings, fields_of
-from ablation.data.demo import disclaimer
+from ablation.config.shapes import NANO
+from ablation.data.demo import disclaimer, vocabulary_digest
 from ablation.files.storage import replace_file
 from ablation.listener import Count, StepLosses
 from ablation.results.log import RUN_JSON, RUNS_FOLDER, ResultsError, encodable, one_writer_at_a_time
@@ -25,6 +26,7 @@ from ablation.results.table import read_table
 from ablation.results.task import Evaluation, Task
 
 LOSSES_CSV, PREDICTIONS_CSV, TRAINED_PARAMETERS = "losses.csv", "predictions.csv", "trained.safetensors"
+VOCABULARY_DIGEST = "vocabulary_digest"  # with the parameters of a miniature, whose vocabulary may be remade
 TRAINED_DIGEST = "trained_sha256"  # in run.json: by it, whoever uses the trained parameters knows them for the run's
 
 
@@ -145,6 +147,8 @@ def trained_parameters_file(result: ExperimentResult) -> bytes:
         "weights_digest": result.facts.weights_digest,
         "effective_context_length": json.dumps(result.facts.effective_context_length),
     }
+    if result.config.model_in_use == NANO:
+        use[VOCABULARY_DIGEST] = vocabulary_digest()
     return save({name: tensor.contiguous() for name, tensor in result.trained_parameters.items()}, metadata=use)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ablation.config.experiment import RESULTS_DIR
+from ablation.config.flags import report_command
 from ablation.environment import python_command
 from ablation.run.dry_run import next_command
 from ablation.run.summary import Summary
@@ -26,7 +27,7 @@ def next_steps(summary: Summary) -> list[Step]:
     """What a finished run suggests, the nearest first."""
     task, config = summary.task, summary.config
     results = "" if config.results_dir == RESULTS_DIR else f" --results_dir {shlex.quote(config.results_dir)}"
-    steps = [Step("all results", f"{python_command()} report.py{results}")]
+    steps = [Step("all results", report_command(config.results_dir, config.data_dir))]
     if config.save_model:
         folder = shlex.quote(str(summary.folder))
         steps.append(Step("ask the model", f'{python_command()} classify.py --model {folder} "a message"'))
@@ -35,7 +36,8 @@ def next_steps(summary: Summary) -> list[Step]:
         steps.append(Step(f"with GPT-2 ({megabytes:.0f} MB)" if megabytes else "with GPT-2", command))
     if task.baselines and not summary.baselines:
         data = "" if config.data_dir == type(config)().data_dir else f" --data_dir {shlex.quote(config.data_dir)}"
-        flags = " --demo" if config.demo else data
+        own = "".join(f" --{name} {shlex.quote(str(value))}" for name, value in config.own_data_settings().items())
+        flags = (" --demo" if config.demo else data) + own
         steps.append(Step("what to beat", f"{python_command()} baselines.py{flags}{results}"))
     return steps[:MOST]
 

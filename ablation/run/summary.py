@@ -16,7 +16,7 @@ from ablation.config.flags import typed
 from ablation.data.demo import disclaimer
 from ablation.listener import Count
 from ablation.results.log import RUN_JSON, RUNS_FOLDER
-from ablation.results.read import FinishedRun, as_row, read_results
+from ablation.results.read import DATA_DIGEST, FinishedRun, as_row, read_results
 from ablation.results.task import Metric, Task
 from ablation.words import duration
 
@@ -192,5 +192,5 @@ def _value(metric: Metric, value: float) -> str:
 
 
 def _name_of(run: FinishedRun) -> str:
-    as_published = as_row(run)
+    as_published = as_row(run, run[DATA_DIGEST])
     return f"row {as_published.row}" if as_published.row else f"variant {typed(as_published.settings)}"

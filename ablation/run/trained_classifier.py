@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from ablation.config.experiment import ConfigError, ExperimentConfig
+from ablation.config.shapes import NANO
+from ablation.data.demo import VOCABULARY, vocabulary_digest
 from ablation.data.encode import EncodedMessages, encode_messages, send
 from ablation.data.labels import LABELS
 from ablation.data.message import MessageTokens, message_tokens
@@ -26,7 +28,7 @@ from ablation.execution.layout import PackedRun, lay_out
 from ablation.execution.setup import arithmetic, find_reach
 from ablation.model.classifier import WeightSource, assemble
 from ablation.results.log import RUN_JSON
-from ablation.results.run_folder import TRAINED_DIGEST, TRAINED_PARAMETERS
+from ablation.results.run_folder import TRAINED_DIGEST, TRAINED_PARAMETERS, VOCABULARY_DIGEST
 from previous_chapters import GPTModel
 
 if TYPE_CHECKING:
@@ -93,6 +95,8 @@ def read_saved_run(folder: Path) -> SavedRun:
         with safe_open(path, framework="pt") as file:
             use = file.metadata()
         config = ExperimentConfig(**json.loads(use["config"]))
+        if config.model_in_use == NANO and use.get(VOCABULARY_DIGEST) != vocabulary_digest():
+            raise ClassifierError(f"{path} was trained with another {VOCABULARY.name} than today's; train the run anew")
         padded_length = json.loads(use["effective_context_length"])
         weights_path = record.get("weights_path")
         return SavedRun(folder, config, parameters, use["weights_digest"], padded_length, weights_path, record)

@@ -35,9 +35,9 @@ class Digests:
     _weights: dict[tuple[str, str | None], str | None] = field(default_factory=dict)
 
     def weights(self, config: ExperimentConfig) -> str | None:
-        """The digest of pretrained weights; None for random ones and the demo's (the configuration says all of them)
-        and for files that are not here yet."""
-        if config.weights != PRETRAINED or (config.demo and config.weights_path is None):
+        """The digest of pretrained weights; None for random ones (the configuration says all of them) and for files
+        that are not here yet."""
+        if config.weights != PRETRAINED:
             return None
         key = config.model_size, config.weights_path
         if self._weights.get(key) is None:  # what is missing may have been fetched since

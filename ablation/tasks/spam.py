@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ablation.config.experiment import ExperimentConfig
 from ablation.config.flags import EXPERIMENTS
 from ablation.config.own_data import joined_labels
-from ablation.data.demo import MESSAGES
+from ablation.data.demo import MESSAGES, read_demo_messages
 from ablation.data.own import load_own_examples
 from ablation.data.spam import (
     PUBLISHED_DATA_DIGEST,
@@ -138,13 +138,12 @@ class SpamTask(Task):
         )
 
     def data_digest(self, config: ExperimentConfig) -> str | None:
-        if config.demo and not config.own_data:
-            return None  # they belong to the code
+        path = Path(config.data_dir) / DATASET_NAME
         try:
             if config.own_data:
                 return load_own_examples(config).digest
-            path = Path(config.data_dir) / DATASET_NAME
-            return data_digest(split_messages(read_messages(path, trust_new_hash=True)))
+            messages = read_demo_messages() if config.demo else read_messages(path, trust_new_hash=True)
+            return data_digest(split_messages(messages))
         except DataError:
             return None
 

@@ -95,7 +95,7 @@ def test_a_demo_run_from_end_to_end(tmp_path: Path, environment: dict[str, str])
     _, *steps = output[output.index("next:\n") :].splitlines()
     assert [step.split("  ", 2)[1].strip() for step in steps] == ["all results", "with GPT-2 (550 MB)", "what to beat"]
     assert [step.partition("python ")[2] for step in steps] == [
-        "report.py --results_dir results/demo",
+        "report.py --demo",
         "additional_experiments.py --row 2",
         "baselines.py --demo --results_dir results/demo",
     ]
@@ -391,14 +391,15 @@ def test_a_results_folder_that_cannot_be_written_is_refused_before_training(
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder where nobody may write")
-@pytest.mark.parametrize("main", [additional_experiments.main, baselines.main])
+@pytest.mark.parametrize("main", [additional_experiments.main, baselines.main, sweep.main])
 def test_a_folder_that_takes_nothing_is_found_before_training(
     main: Callable[[list[str]], int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """For root the system calls it one that can be written to; only who tries knows."""
     monkeypatch.setattr("os.access", lambda path, mode: True)
     monkeypatch.setattr("ablation.data.spam.read_demo_messages", None)
-    assert main(["--demo", "--results_dir", "/proc/x"]) == 2
+    rows = ["--rows", "1"] if main is sweep.main else []
+    assert main(["--demo", *rows, "--results_dir", "/proc/x"]) == 2
     (error,) = capsys.readouterr().err.splitlines()
     assert re.fullmatch(r"error: --results_dir /proc/x: cannot be written to \(.+\); give another folder", error)
 

@@ -29,6 +29,8 @@ from ablation.results.log import append_rows
 from ablation.results.read import read_results
 from ablation.results.run_folder import config_fields
 from ablation.results.runs import rebuild
+from ablation.run.next_steps import next_steps
+from ablation.run.summary import Summary
 from ablation.tasks.registry import TASKS
 from ablation.tasks.spam import COLUMNS as RESULT_COLUMNS
 from ablation.tasks.spam import SPAM
@@ -125,8 +127,13 @@ def test_the_screen_names_messages_labels_and_whose_they_are(made: Made) -> None
     assert f"messages: {made.mail}; " in made.output
     assert "labels billing, praise, question" in made.output
     assert OWN_DISCLAIMER in made.output and DISCLAIMER not in made.output
-    (command,) = re.findall(r"^next, with GPT-2 on your messages: (.*)$", made.output, re.MULTILINE)
+    (command,) = re.findall(r"^  with GPT-2.*\n?  (python additional.*)$", made.output, re.MULTILINE)
     assert f"--data_file {made.mail} " in command and "--demo" not in command
+    assert "--data_dir None" not in made.output
+    config = ExperimentConfig(demo=True, data_file=str(made.mail), text_column="message", label_column="category")
+    beat = next_steps(Summary(SPAM, config, made.rows, {}, []))[-1]
+    flags = f"--demo --data_file {made.mail} --text_column message --label_column category"
+    assert beat.what == "what to beat" and f"baselines.py {flags}" in beat.command
 
 
 def test_the_dry_run_counts_the_head_and_tells_the_hash(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,6 +181,8 @@ def test_the_report_finds_the_messages_and_asks_them_no_published_question(made:
     assert contents.likeness is not None and contents.likeness.digest == made.rows[0]["data_digest"]
     assert contents.disclaimer == OWN_DISCLAIMER
     assert contents.findings == [] and contents.missing == []
+    (baseline,) = [sentence for sentence in contents.answer if sentence.startswith("The best cheap baseline, B")]
+    assert made.rows[0]["data_digest"][:8] in baseline  # the one on these messages
     digest = made.rows[0]["data_digest"][:8]
     assert len(contents.rows) == 4 and all(f"data {digest}" in row.name for row in contents.rows)
     for said in (f"4 runs on other messages than the published ones (data digest {digest})", "are asked none"):

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+import baselines
+import classify
+import report
+import sweep
 from ablation.config.experiment import FIELDS
+from ablation.config.flags import EXPERIMENTS
 from ablation.environment import PROJECT
 from ablation.report.documents import BLOCKS, renew, replace_block
 
 README = PROJECT / "README.md"
 DOCUMENTS = [README, *sorted((PROJECT / "docs").glob("*.md"))]
-OF_OTHERS = {"port", "address", "head", "generate", "from_pretrained"}  # flags of Ray and pip
-MADE_BY_RUNS = re.compile(r"results/|run\.json|losses\.csv|predictions\.csv")
+OF_OTHERS = {"address", "generate", "head", "help", "port"}  # flags of Ray, and what argparse adds
+MADE_BY_USE = re.compile(r"results/|runs/|report/|run\.json|make_mail\.py")
+
+PARSERS = {
+    "additional_experiments.py": EXPERIMENTS.parser,
+    "baselines.py": baselines.make_parser,
+    "classify.py": classify.make_parser,
+    "report.py": report.make_parser,
+    "sweep.py": sweep.make_parser,
+}
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 
 
-def code(text: str) -> str:
-    """What stands in code blocks."""
-    return "\n".join(re.findall(r"```.*?\n(.*?)```", text, flags=re.DOTALL))
+def commands(text: str) -> list[list[str]]:
+    """The project's commands in a text's code, fenced or indented, as a shell would split them."""
+    found = re.findall(r"^(?: {4})?(?:\.venv/bin/)?python (\w+\.py\b.*)$", text, flags=re.MULTILINE)
+    return [shlex.split(line.partition(" | ")[0].partition(" > ")[0], comments=True) for line in found]
 
 
 @pytest.mark.parametrize("document", BLOCKS)
@@ -44,7 +59,7 @@ def test_the_readme_leads_to_every_page() -> None:
 @each_document
 def test_every_flag_exists(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
-    modules = [PROJECT / "ablation" / name for name in ("config/flags.py", "tasks/__main__.py")]
+    modules = [PROJECT / "ablation" / name for name in ("config/flags.py", "config/parser.py", "tasks/__main__.py")]
     sources = [*PROJECT.glob("*.py"), *PROJECT.glob("benchmarks/*.py"), *modules]
     scripts = "".join(path.read_text(encoding="utf-8") for path in sources)
     for flag in set(re.findall(r"(?<![\w-])--([a-z_]+)(?![\w-])", text)) - OF_OTHERS:
@@ -52,10 +67,17 @@ def test_every_flag_exists(document: Path) -> None:
 
 
 @each_document
+def test_every_command_is_one_that_the_program_takes(document: Path) -> None:
+    for program, *arguments in commands(document.read_text(encoding="utf-8")):
+        if program in PARSERS and "$" not in "".join(arguments):
+            PARSERS[program]().parse_args(arguments)  # ends the test where it refuses
+
+
+@each_document
 def test_every_file_and_link_exists(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     for name in set(re.findall(r"`([a-z_/]+(?:\.py|\.json|\.txt|/))`", text)):
-        made_here = f"--- {name}\n" in text or MADE_BY_RUNS.match(name)
+        made_here = f"--- {name}\n" in text or MADE_BY_USE.match(name)
         assert made_here or (PROJECT / name).exists() or any((PROJECT / "ablation").glob(f"*/{name}")), name
     for link in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (document.parent / link).exists(), link

@@ -265,8 +265,8 @@ def test_accuracy_claims_are_one_family(gathered: Contents) -> None:
 def test_what_is_missing_has_its_command(gathered: Contents) -> None:
     folder = gathered.groups[0].first.folder.parents[1]
     commands = {found.id: found.command for found in gathered.claims}
-    assert commands["S8"] == f"python sweep.py --rows 7 --seeds 123-132 -- --results_dir {folder}"
-    assert commands["S24"] == f"python sweep.py --rows 1,17 --seeds 123-132 -- --results_dir {folder}"
+    assert commands["S8"] == f"python sweep.py --rows 7 --seeds 123-132 --results_dir {folder}"
+    assert commands["S24"] == f"python sweep.py --rows 1,17 --seeds 123-132 --results_dir {folder}"
     assert commands["S1"] == commands["S28"] == ""
 
 
@@ -434,11 +434,11 @@ def test_reference_rows_stand_beside_and_take_no_part(tmp_path: Path, data: Path
 @pytest.mark.parametrize(
     ("folder", "demo", "sweep", "baselines_command"),
     [
-        (None, False, "--rows 1 --seeds 123-132 -- --weights random", "python baselines.py --rows B1"),
-        ("results", False, "--rows 1 --seeds 123-132 -- --weights random", "python baselines.py --rows B1"),
-        ("results/demo", True, "--demo --rows 1 --seeds 123-132 -- --weights random", "--demo --rows B1"),
-        ("my own", False, "-- --weights random --results_dir 'my own'", "--rows B1 --results_dir 'my own'"),
-        ("x", True, "-- --weights random --results_dir x", "python baselines.py --demo --rows B1 --results_dir x"),
+        (None, False, "--rows 1 --seeds 123-132 --weights random", "python baselines.py --rows B1"),
+        ("results", False, "--rows 1 --seeds 123-132 --weights random", "python baselines.py --rows B1"),
+        ("results/demo", True, "--demo --rows 1 --seeds 123-132 --weights random", "--demo --rows B1"),
+        ("my own", False, "123-132 --weights random --results_dir 'my own'", "--rows B1 --results_dir 'my own'"),
+        ("x", True, "123-132 --weights random --results_dir x", "python baselines.py --demo --rows B1 --results_dir x"),
     ],
 )
 def test_commands_are_typed_as_the_reader_types_them(

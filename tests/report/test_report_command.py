@@ -11,6 +11,7 @@ import pytest
 
 import report
 from ablation.config.rows import row_config
+from ablation.data.spam import load_splits
 from ablation.environment import PROJECT
 from tests.support.made_up_results import made_up_messages, make_run, publish
 
@@ -133,3 +134,14 @@ def test_a_document_may_hold_the_short_block_or_the_whole_table_or_both(
     assert len(brief.strip().splitlines()) - 1 <= 12  # but the marker
     assert "| 9 |" in brief and "| 2 |" not in brief  # the six best
     assert all(f"| {row} |" in whole for row in range(1, 10))
+
+
+def test_a_report_to_be_passed_on_has_no_message_in_it(tmp_path: Path, data: Path, no_pictures: None) -> None:
+    results = tmp_path / "results"
+    make_run(results, data, row_config(1), 0.8)
+    command, pages = ["--results_dir", str(results), "--data_dir", str(data)], []
+    for flags in ([], ["--without_texts"]):
+        assert report.main([*command, *flags]) == 0
+        pages.append((results / "report" / "report.html").read_text(encoding="utf-8"))
+    texts = load_splits(data, trust_new_hash=True)["test"]["Text"]
+    assert [any(text in page for text in texts) for page in pages] == [True, False]

@@ -130,12 +130,12 @@ def test_what_to_do_next_carries_the_folder_and_the_task(monkeypatch: pytest.Mon
     monkeypatch.delenv("TIKTOKEN_CACHE_DIR", raising=False)
     assert steps("results") == {"all results": "report.py", "what to beat": "baselines.py"}
     assert steps("my runs", save_model=True, data_dir="d") == {
-        "all results": "report.py --results_dir 'my runs'",
+        "all results": "report.py --results_dir 'my runs' --data_dir d",
         "ask the model": "classify.py --model 'my runs/runs/5-1' \"a message\"",
         "what to beat": "baselines.py --data_dir d --results_dir 'my runs'",
     }
     assert steps("results", demo=True, models_dir="nowhere", data_dir="d") == {
-        "all results": "report.py --results_dir results/demo",
+        "all results": "report.py --demo",
         "with GPT-2 (550 MB)": "additional_experiments.py --row 5 --models_dir nowhere --data_dir d",
         "what to beat": "baselines.py --demo --results_dir results/demo",
     }

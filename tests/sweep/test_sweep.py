@@ -23,9 +23,11 @@ from ablation.config.experiment import ConfigError, ExperimentConfig, config_has
 from ablation.config.flags import EXPERIMENTS
 from ablation.config.rows import ROWS, row_config
 from ablation.data.demo import WEIGHTS
+from ablation.listener import Listener
 from ablation.results.read import read_results
 from ablation.results.task import Metric
 from ablation.run import estimate, inputs, memory
+from ablation.run.inputs import open_weights
 from ablation.sweep import child, failures, machine, plan, progress, state
 from ablation.sweep.engines import ENGINES
 from ablation.sweep.plan import Outcome, Status
@@ -495,6 +497,21 @@ def test_made_up_results_count_as_done(tmp_path: Path, capsys: pytest.CaptureFix
     arguments = ["--rows", "1", "--seeds", "1-3", "--shard", "1/1", "--dry_run", "--"]
     assert sweep.main([*arguments, "--results_dir", str(tmp_path), "--data_dir", str(data)]) == 0
     assert "3 planned, 2 done, 1 to run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("older", ["data_digest", "weights_digest"])
+def test_results_of_an_older_miniature_are_not_done(
+    older: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its rows have the same hashes: which miniature they are of, the digests of messages and weights tell."""
+    config = row_config(1, seed=1, demo=True)
+    weights = open_weights(config, Listener()).digest()
+    now: dict[str, Any] = {"data_digest": SPAM.data_digest(config), "weights_digest": weights}
+    command = ["--demo", "--rows", "1", "--seeds", "1", "--dry_run", "--", "--results_dir", str(tmp_path)]
+    for digests, said in ((now | {older: "c" * 64}, "1 planned, 0 done, 1 to run"), (now, "1 planned, 1 done")):
+        make_run(tmp_path, made_up_messages(tmp_path / "data"), config, 0.9, **digests)
+        assert sweep.main(command) == 0
+        assert said in capsys.readouterr().out
 
 
 def test_the_demo_has_all_rows_and_its_own_results(
