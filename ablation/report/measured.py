@@ -9,8 +9,8 @@ import numpy as np
 
 from ablation.report.groups import GPU, Group, condition
 from ablation.report.significance import SEEDS_FOR_A_TEST, SEEDS_IN_WORDS
-from ablation.words import plural
 from ablation.results.claims import Measured
+from ablation.words import plural
 
 
 @dataclass(frozen=True)

@@ -197,7 +197,7 @@ EXPECTED = {
         "S27": "the whole interval lies outside 25 %",
     },
     UNTOLD: {
-        "S7": "messages, p <0.001 uncorrected; a verdict takes six common seeds; of these two runs only: another seed may",
+        "S7": "messages, p <0.001 uncorrected; a verdict takes six common seeds; of these two runs only",
         "S14": "no two runs of them under the same conditions",
         "S15": "no two runs of them under the same conditions",
         "S24": "so few seeds say little of others; figures only: a verdict takes six common seeds",

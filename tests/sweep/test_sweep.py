@@ -69,6 +69,7 @@ def test_numbers_are_lists_and_ranges() -> None:
         ("0-4", "there is no 0; give 1 to 19"),
         ("18-20", "there is no 20; give 1 to 19"),
         ("1.5", "is no number"),
+        ("1-3000000", "1-3000000 is 3,000,000 numbers; give at most 10,000"),
     ],
 )
 def test_bad_numbers_are_refused(text: str, words: str) -> None:
