@@ -103,5 +103,5 @@ def test_empty_lines_before_a_table_are_none_of_it() -> None:
 
 
 def test_a_table_whose_first_line_is_no_utf8_is_named_so() -> None:
-    with pytest.raises(TableError, match="x.csv, line 1: not UTF-8 text .*; save the table as UTF-8"):
+    with pytest.raises(TableError, match=r"x.csv, line 1: not UTF-8 text .*; save the table as UTF-8"):
         list(read_messages(io.BytesIO("text,label\nhi,ham\n".encode("utf-16")), "x.csv", Columns(("ham", "spam"))))

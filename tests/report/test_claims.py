@@ -280,7 +280,7 @@ def test_what_is_missing_has_its_command(gathered: Contents) -> None:
 def test_memory_is_compared_on_one_device_and_not_on_a_gpu(tmp_path: Path, data: Path) -> None:
     for name, device in (("cpu", "Some CPU"), ("gpu", "NVIDIA H100")):
         for (row, megabytes), seed in itertools.product(((5, 2000.0), (11, 900.0)), SEEDS):
-            columns = {"device_name": device, "peak_memory_mb": megabytes}
+            columns: dict[str, Any] = {"device_name": device, "peak_memory_mb": megabytes}
             make_run(tmp_path / name, data, row_config(row, seed=seed), 0.97, **columns)
     found = claim(gather(SPAM, tmp_path / "cpu", data), "S14")
     assert (found.status, found.own_first, found.own_second) == (HELD, "900", "2000")
