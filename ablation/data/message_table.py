@@ -52,7 +52,7 @@ class Layout:
 
 
 def read_messages(stream: ByteLines, name: str, columns: Columns) -> Iterator[InputLine]:
-    """The messages of a stream, read as they are asked for, but for the first line.
+    """The messages of a stream, read as they are asked for, but for the first line with something in it.
 
     Args:
         name: of the file; its end may say that it is a table.
@@ -60,12 +60,18 @@ def read_messages(stream: ByteLines, name: str, columns: Columns) -> Iterator[In
     Raises:
         TableError: which column is meant is not clear, or there is none.
     """
-    lines = read_lines(stream)
-    first = next(lines, None)
-    if first is None:
-        return iter(())
+    lines, begin = read_lines(stream), list[InputLine]()
+    for line in lines:  # up to the first that says something; a table may begin with empty ones
+        begin.append(line)
+        if line.problem or line.text.strip():
+            break
+    else:
+        return iter(begin)
+    first = begin[-1]
+    if first.problem and (columns.labelled or columns.text or Path(name).suffix.lower() in DELIMITERS):
+        raise TableError(f"{name}, line {first.number}: {first.problem}; save the table as UTF-8")
     layout = find_layout(first.text, name, columns)
-    lines = chain([first], lines)
+    lines = chain(begin, lines)
     return lines if layout is None else _records(lines, layout, columns)
 
 
@@ -103,7 +109,7 @@ def _reader(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
     """Between tabs a quotation mark is a character like others, so that a line is a record."""
     if delimiter == "\t":
         return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
-    return csv.reader(lines, delimiter=delimiter)
+    return csv.reader(lines, delimiter=delimiter, strict=True)  # else a mark left open swallows what follows it
 
 
 def _cells(line: str, delimiter: str) -> list[str]:

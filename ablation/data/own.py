@@ -175,7 +175,7 @@ def _shown(columns: list[str]) -> str:
 
 
 def _example(path: Path, line: int, row: list[str], label_at: int, text_at: int) -> Example:
-    label, text = row[label_at].strip(), row[text_at]
+    label, text = row[label_at].strip(), row[text_at].replace("\r\n", "\n")  # as classify.py reads it, too
     problem = ""
     if not label:
         problem = "the label is empty"

@@ -2,11 +2,12 @@
 
 The rules, declared before any result. All differences are the first side minus the second.
 
-* **Shares** (accuracies, and training minus validation accuracy) are compared over the seeds that both sides have, as
-  all questions are: one seed by exact McNemar, six and more by seeds and examples crossed, two to five not at all. In
-  a difference of training and validation accuracy the training examples count as given, and one seed has no test. The
-  p values of all claims on shares that this program's rows can tell are one family and corrected by Holm's method,
-  whether or not they were run.
+* **Six seeds** that both sides have, or six runs of both where time and memory are compared, are what a verdict takes.
+  Fewer give figures only, one seed those of exact McNemar, too: it tells two trained models apart, where a claim is
+  about configurations, and seeds alone move an accuracy by a point or two.
+* **Shares** (accuracies, and training minus validation accuracy) are compared by seeds and examples crossed. In a
+  difference of training and validation accuracy the training examples count as given. The p values of all claims on
+  shares that this program's rows can tell are one family and corrected by Holm's method, whether or not they were run.
 * **A direction** (>, <) is *held* if the corrected test finds it. It *failed* if the corrected test finds the opposite,
   or if the 95 % interval excludes any advantage that matters: one of the margin that the questions have, or of the
   published advantage where that is smaller, so that a claim of “slightly better” is not refuted by an interval that
@@ -95,7 +96,7 @@ def answer_claims(
     sides = {claim.id: _sides(task, claim, by_key) for claim in claims}
     compared = {claim.id: _compared(task, claim, *sides[claim.id], likeness) for claim in claims}
     family = [claim.id for claim in claims if isinstance(claim.quantity, Shares) and not claim.why_not]
-    p_values = {name: found.p if (found := compared[name]) else None for name in family}
+    p_values = {name: found.p if (found := compared[name]) and _has_enough(found) else None for name in family}
     holm = significance.holm([1.0 if p is None else p for p in p_values.values()])
     corrected = {name: p for name, p in zip(family, holm, strict=True) if p_values[name] is not None}
     findings = []
@@ -124,10 +125,14 @@ def _compared(
     return compare(task, first, second, likeness, claim.quantity.weights)
 
 
+def _has_enough(found: Comparison) -> bool:
+    return found.seeds >= significance.SEEDS_FOR_A_TEST
+
+
 def _with_command(finding: ClaimFinding, case: _Case, suggest: Suggestions) -> ClaimFinding:
-    """More seeds help what is tested over seeds, where there are fewer than the test takes."""
+    """More seeds help where there are fewer than a verdict takes."""
     few = len(paired_runs(case.first, case.second)) < significance.SEEDS_FOR_A_TEST
-    if finding.status != UNTOLD or not few or isinstance(case.claim.quantity, Measured):
+    if finding.status != UNTOLD or not few:
         return finding
     return replace(finding, command=suggest.sweep(sorted(case.claim.rows, key=int), case.claim.family))
 
@@ -166,10 +171,18 @@ def _tell_shares(case: _Case) -> ClaimFinding:
         own["interval"] = " to ".join(f"{100 * bound:+.2f}" for bound in found.interval) + " points"
     if case.corrected is None or found.interval is None:
         words = significance.few_seeds(found.by_seed, first=claim.first, second=claim.second)
-        return _finding(claim, UNTOLD, [words, found.method, *found.notes], **own)
+        return _finding(claim, UNTOLD, [words, _how_few(found), *found.notes], **own)
     status, why = judge(claim, found.interval, differs=case.corrected <= 1 - significance.LEVEL)
     how = [why, plural(found.seeds, "common seed"), found.method, *found.notes]
     return _finding(claim, status, how, p=significance.p_words(case.corrected), **own)
+
+
+def _how_few(found: Comparison) -> str:
+    """How seeds too few for a verdict were compared: one by McNemar's test, which is of two models."""
+    if found.p is None:
+        return found.method
+    test = f"{found.method}, p {significance.p_words(found.p)} uncorrected"
+    return f"{test}; a verdict takes {significance.SEEDS_IN_WORDS} common seeds"
 
 
 def _tell_measured(case: _Case) -> ClaimFinding:
@@ -179,10 +192,12 @@ def _tell_measured(case: _Case) -> ClaimFinding:
     if ratio.interval is None:
         return _finding(claim, UNTOLD, [ratio.method])
     low, high = ratio.interval
-    status, why = judge(claim, (low - 1, high - 1), differs=not low <= 1 <= high)
     first, second = (f"{median:.{digits}f}" for median in ratio.medians)
-    interval = f"{low:.2f} to {high:.2f} times"
-    return _finding(claim, status, [why, ratio.method], own_first=first, own_second=second, interval=interval)
+    own = {"own_first": first, "own_second": second, "interval": f"{low:.2f} to {high:.2f} times"}
+    if not ratio.enough:
+        return _finding(claim, UNTOLD, [ratio.method], **own)
+    status, why = judge(claim, (low - 1, high - 1), differs=not low <= 1 <= high)
+    return _finding(claim, status, [why, ratio.method], **own)
 
 
 def _tell_every_share(case: _Case) -> ClaimFinding:

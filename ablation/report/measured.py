@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ablation.report.groups import GPU, Group, condition
+from ablation.report.significance import SEEDS_FOR_A_TEST, SEEDS_IN_WORDS
 from ablation.results.claims import Measured
+from ablation.words import plural
 
 
 @dataclass(frozen=True)
@@ -19,11 +21,13 @@ class Ratio:
         interval: from the middle halves of both sides' runs; None if they cannot be compared.
         medians: of both sides.
         method: how they were compared, or why they were not.
+        enough: whether the runs are enough for a verdict.
     """
 
     method: str
     interval: tuple[float, float] | None = None
     medians: tuple[float, float] = (math.nan, math.nan)
+    enough: bool = False
 
 
 def measure(quantity: Measured, first: Group, second: Group) -> Ratio:
@@ -43,11 +47,14 @@ def measure(quantity: Measured, first: Group, second: Group) -> Ratio:
     )
     count = " and ".join(str(len(side)) for side in sides)
     method = f"medians of {count} runs on {where}"
-    if min(map(len, sides)) == 1:
-        method += "; of a single run: another may say otherwise"
+    fewest = min(map(len, sides))
+    enough = fewest >= SEEDS_FOR_A_TEST  # fewer show too little of what repeated runs differ by
+    if not enough:
+        few = "a single run: another may say otherwise" if fewest == 1 else plural(fewest, "run")
+        method += f"; figures only, of {few}: a verdict takes {SEEDS_IN_WORDS} runs of both"
     widened = 1 + quantity.margin
     interval = (low / other_high / widened, high / other_low * widened)
-    return Ratio(method, interval, (middle, other_middle))
+    return Ratio(method, interval, (middle, other_middle), enough)
 
 
 def _by_condition(quantity: Measured, group: Group) -> dict[str, list[float]]:

@@ -28,6 +28,6 @@ def signs(task: Task) -> Mapping[str, str]:
         "LOSS NOT FINITE": "the training of a run broke down; it takes no part in answer, claims and questions",
         HELD: "the runs bear the claim out",
         FAILED: "the runs contradict the claim, or rule out a difference that would matter",
-        UNTOLD: "the runs fit the claim and its contrary",
+        UNTOLD: "the runs fit the claim and its contrary, or are too few",
         NOT_RUN: "results of a side are missing, or this program cannot make them",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -123,12 +124,17 @@ def _group_of(task: Task, run: FinishedRun, seed: int | None) -> object:
 
 
 def _number(run: FinishedRun, column: str) -> float:
-    return float(run[column] or 0)
+    """A column's number; 0 for what is none, as in a file that was edited by hand."""
+    try:
+        value = float(run[column] or 0)
+    except ValueError:
+        return 0.0
+    return value if math.isfinite(value) and value > 0 else 0.0
 
 
 def _seconds_without_features(task: Task, config: ExperimentConfig, run: FinishedRun) -> float | None:
     """What a run took besides its features, had it made as many steps as this configuration does."""
-    if not run["total_minutes"]:
+    if not _number(run, "total_minutes"):
         return None
     features = _number(run, "feature_seconds")
     seconds = 60 * _number(run, "total_minutes") - features

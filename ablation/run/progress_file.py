@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -88,8 +89,10 @@ def progress_told(path: str | None) -> Iterator[Listener]:
 
 
 def read_progress(path: Path) -> RunProgress | None:
-    """What the file says; None if there is none."""
+    """What the file says; None if there is none, or it says nothing that a run would."""
     try:
-        return RunProgress(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        told = RunProgress(**json.loads(path.read_text(encoding="utf-8")))
+        numbers = told.done, told.amount, told.seconds, told.loss or 0.0
+        return told if isinstance(told.work, str) and all(map(math.isfinite, numbers)) else None
+    except (OSError, ValueError, TypeError, OverflowError):
         return None

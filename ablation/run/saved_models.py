@@ -20,6 +20,8 @@ from ablation.results.runs import OddRunError, read_run, run_files, task_of
 from ablation.results.task import Task
 
 LATEST = "latest"  # in place of a folder
+LABELS_SHOWN = 12  # of a model's
+
 
 
 class NoModelError(Exception):
@@ -113,7 +115,8 @@ def describe_model(model: SavedModel, task: Task, width: int) -> str:
     if record.get("demo"):
         parts.append("demo")
     if (labels := tuple(record.get("labels", LABELS))) != tuple(LABELS):
-        parts.append(f"labels {'/'.join(labels)}")
+        more = f" and {len(labels) - LABELS_SHOWN} more" if len(labels) > LABELS_SHOWN else ""
+        parts.append(f"labels {'/'.join(labels[:LABELS_SHOWN])}{more}")
     right, total = record.get(f"{split}_correct"), record.get(f"{split}_total")
     if isinstance(right, int) and isinstance(total, int) and total:
         parts.append(f"{task.headline.label} {right / total:.2%} ({right} of {total})")

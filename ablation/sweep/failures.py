@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import signal
 from collections.abc import Iterable
 from pathlib import Path
@@ -69,18 +70,23 @@ def reason(log: Path, status: int = 0) -> str:
     return (said or lines or [f"exit status {status}"])[-1]
 
 
+def kind_of(message: str) -> str:
+    """Equal for errors that differ in their numbers alone, as losses that are not finite do from seed to seed."""
+    return re.sub(r"\d+(\.\d+)?(e[+-]?\d+)?", "#", message)
+
+
 def describe_failures(outcomes: Iterable[Outcome], what: str) -> list[str]:
-    """Each reason once, with the number of runs, which they are, and a log.
+    """Each kind of reason once, as the first run has it, with the number of runs, which they are, and a log.
 
     Args:
         what: happened to them, such as ``failed``.
     """
     by_reason: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
-        by_reason.setdefault(outcome.message, []).append(outcome)
+        by_reason.setdefault(kind_of(outcome.message), []).append(outcome)
     lines = []
-    for message, group in by_reason.items():
-        first = group[0].log
+    for group in by_reason.values():
+        first, message = group[0].log, group[0].message
         place = "" if first is None else f"; log{' of the first' if len(group) > 1 else ''}: {first}"
         runs = write_runs([outcome.run for outcome in group])
         lines += [f"{plural(len(group), 'run')} {what}: {message}", f"  {runs}{place}"]

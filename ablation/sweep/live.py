@@ -14,6 +14,7 @@ from tqdm import tqdm
 from ablation.listener import FROZEN_PASS, TRAINING
 from ablation.results.task import Metric
 from ablation.run.progress_file import RunProgress
+from ablation.sweep.failures import kind_of
 from ablation.sweep.plan import Outcome, PlannedRun, Status, UnderWay
 from ablation.sweep.progress import describe_outcome, time_of
 from ablation.words import duration
@@ -73,7 +74,7 @@ class Screen:
         self._left = {run.hash: run for run in to_run}
         self._estimates, self._estimate, self._headline = estimates, estimate, headline
         self._total, self._jobs, self._quiet = len(to_run), jobs, quiet
-        self._failures: dict[str, PlannedRun] = {}  # by what they said, the first that did
+        self._failures: dict[str, PlannedRun] = {}  # by the kind of what they said, the first that did
         self._said: dict[str, float] = {}  # by hash, the second of a run at which a plain line told of it
         lines = min(jobs, len(to_run), max(shutil.get_terminal_size().lines - 3, 1)) + 1
         # Rows for all lines, and columns for what is fitted here: of a terminal that says no size, tqdm assumes none.
@@ -107,7 +108,7 @@ class Screen:
         if not self._quiet or outcome.message:
             self._print(describe_outcome(outcome, self._headline, self._failures))
         if outcome.status == Status.FAILED:
-            self._failures.setdefault(outcome.message, outcome.run)
+            self._failures.setdefault(kind_of(outcome.message), outcome.run)
         self.watch([run for run in self._running if run.run.hash != outcome.run.hash])
 
     def close(self) -> None:

@@ -134,6 +134,7 @@ class LocalEngine:
             log.close()
             return Outcome(run, Status.DONE_BEFORE, headline=headline)
         log.truncate(0)
+        progress_of(run, self.results.folder).unlink(missing_ok=True)  # of a sweep that was killed with its run
         runner = PROJECT / self.results.task.command
         progress = ["--progress_file", str(progress_of(run, self.results.folder))]
         flags = [*run.arguments, *added_flags(run.config, self.jobs), *progress]

@@ -17,6 +17,8 @@ from ablation.run.progress_file import RunProgress
 
 LOCAL, RAY = "local", "ray"  # the engines by name
 
+MOST_NUMBERS = 10_000  # of a range; more seeds than anybody runs, and more runs than a plan can show
+
 ForeignDigests = Callable[[ExperimentConfig], Mapping[str, str]]
 
 
@@ -125,7 +127,7 @@ def parse_numbers(text: str, allowed: range | None = None) -> list[int]:
     """The numbers in ``1,3,16-19``, each once, in the order given.
 
     Raises:
-        ValueError: a part is no number or range, runs backwards, or leaves ``allowed``.
+        ValueError: a part is no number or range, runs backwards, is far too long, or leaves ``allowed``.
     """
     numbers: list[int] = []
     for part in text.split(","):
@@ -138,6 +140,8 @@ def parse_numbers(text: str, allowed: range | None = None) -> list[int]:
         if allowed is not None and not (first in allowed and last in allowed):
             wrong = first if first not in allowed else last
             raise ValueError(f"there is no {wrong}; give {allowed[0]} to {allowed[-1]}")
+        if last - first >= MOST_NUMBERS:
+            raise ValueError(f"{part.strip()} is {last - first + 1:,} numbers; give at most {MOST_NUMBERS:,}")
         numbers += range(first, last + 1)
     return list(dict.fromkeys(numbers))
 

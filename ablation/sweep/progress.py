@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
 from ablation.results.task import Metric
+from ablation.sweep.failures import kind_of
 from ablation.sweep.plan import Outcome, PlannedRun, Status
 from ablation.sweep.state import SweepState
 from ablation.words import duration, plural
@@ -51,15 +52,15 @@ def describe_outcome(outcome: Outcome, headline: Metric, failures: Mapping[str, 
     """What became of a run, in a line.
 
     Args:
-        failures: by what they said, the first run that failed so; what it said is not said again.
+        failures: by the kind of what they said, the first run that failed so; what it said is not said again.
     """
     text = f"{outcome.run.name}: {outcome.status}"
     if outcome.headline is not None:
         text += f", {headline.title} {shown(headline, outcome.headline)}"
     if outcome.seconds:
         text += f", {duration(outcome.seconds)}"
-    if outcome.status == Status.FAILED and outcome.message in failures:
-        return f"{text}, with the same error as {failures[outcome.message].name}"
+    if outcome.status == Status.FAILED and kind_of(outcome.message) in failures:
+        return f"{text}, with the same error as {failures[kind_of(outcome.message)].name}"
     place = f" (log: {outcome.log})" if outcome.log is not None else ""
     return f"{text}: {outcome.message}{place}" if outcome.message else text
 

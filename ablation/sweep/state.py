@@ -73,14 +73,16 @@ def finished_runs(results_dir: Path, task: Task) -> dict[str, list[FinishedRun]]
 def result_of(
     planned: PlannedRun, finished: Mapping[str, Sequence[FinishedRun]], digests: Digests
 ) -> FinishedRun | None:
-    """The newest result of a planned run on these data and weights, if there is one.
+    """The newest result of a planned run on these data and weights, if there is one. A run whose loss was not finite,
+    as older versions kept it, is none: the report answers nothing from it, and asks for another.
 
     Rows from before foreign digests were in the hash have the configuration's own; what they trained from is told by
     their digests alone.
     """
     hashes = dict.fromkeys((config_hash(planned.config), planned.hash))
     candidates = [run for one in hashes for run in finished.get(one, ())]
-    return next((run for run in reversed(candidates) if _same_data_and_base(planned, run, digests)), None)
+    alike = (run for run in reversed(candidates) if _same_data_and_base(planned, run, digests))
+    return next((run for run in alike if run.lost_at is None), None)
 
 
 def _same_data_and_base(planned: PlannedRun, run: FinishedRun, digests: Digests) -> bool:

@@ -29,7 +29,7 @@ from ablation.environment import python_command
 from ablation.listener import Listener
 from ablation.model.classifier import build_classifier
 from ablation.results.run_folder import PREDICTIONS_CSV, TRAINED_PARAMETERS, save_result
-from ablation.run import answers, positions
+from ablation.run import answers, positions, saved_models
 from ablation.run.answers import Reply, columns_of
 from ablation.run.evaluate import Mistake, OfLabel, Scores, describe_scores, evaluate
 from ablation.run.experiment import run_experiment
@@ -818,3 +818,10 @@ def test_of_many_labels_the_likeliest_are_shown() -> None:
 
 def test_every_format_has_its_writers() -> None:
     assert tuple(answers.WRITERS) == tuple(positions.WRITERS) == classify.FORMATS
+
+
+def test_a_model_of_many_labels_names_a_few_of_them(tmp_path: Path) -> None:
+    labels = [f"label{number:03}" for number in range(200)]
+    record = {"timestamp_utc": "2026-01-01T00:00:00", "row": "5", "labels": labels}
+    described = saved_models.describe_model(saved_models.SavedModel(tmp_path, record), SPAM, 10_000)
+    assert "label010/label011 and 188 more" in described and "label012" not in described

@@ -84,3 +84,24 @@ def test_a_table_is_read_as_it_is_asked_for() -> None:
     assert stream.tell() == len(b"text,id\n")  # so that a wrong column is known before a model is loaded
     assert next(lines) == InputLine(2, "one")
     assert stream.tell() == len(b"text,id\none,1\n")
+
+
+def test_a_quotation_mark_left_open_swallows_no_message_unsaid() -> None:
+    """Whatever follows it would else be answered as one message, as if all were well."""
+    stream = io.BytesIO(b'text,label\nfine,ham\n"left open,ham\nsecond,ham\nthird,spam\n')
+    told = list(read_messages(stream, "x.csv", Columns(("ham", "spam"))))
+    assert [(line.number, line.text) for line in told] == [(2, "fine"), (3, "")]
+    assert "look for a quotation mark left open" in told[1].problem
+
+
+def test_empty_lines_before_a_table_are_none_of_it() -> None:
+    for text in (b"\n\nlabel,text\nspam,win\n", b"\xef\xbb\xbf\r\nlabel,text\r\nspam,win\r\n"):
+        (line,) = read_messages(io.BytesIO(text), "x.csv", Columns(("ham", "spam"), labelled=True))
+        assert (line.text, line.label) == ("win", "spam")
+    plain = list(read_messages(io.BytesIO(b"\nhello\n\n"), "x.txt", Columns(("ham", "spam"))))
+    assert [(line.number, line.text) for line in plain] == [(1, ""), (2, "hello"), (3, "")]
+
+
+def test_a_table_whose_first_line_is_no_utf8_is_named_so() -> None:
+    with pytest.raises(TableError, match=r"x.csv, line 1: not UTF-8 text .*; save the table as UTF-8"):
+        list(read_messages(io.BytesIO("text,label\nhi,ham\n".encode("utf-16")), "x.csv", Columns(("ham", "spam"))))

@@ -12,6 +12,7 @@ import pytest
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.own_data import OwnDataSettings, joined_labels, split_labels
 from ablation.data.labels import DataError
+from ablation.data.message_table import Columns, read_messages
 from ablation.data.own import load_own_examples, read_file
 from ablation.data.spam import SPLITS
 
@@ -203,3 +204,12 @@ def test_contradictions_are_refused(settings: dict[str, Any], message: str) -> N
     with pytest.raises(ConfigError, match=message) as caught:
         ExperimentConfig(**settings)
     assert len(caught.value.problems) == 1
+
+
+def test_a_message_of_several_lines_is_the_same_to_training_and_to_classify(tmp_path: Path) -> None:
+    """With Windows line ends the model would else be asked about other tokens than it was trained on."""
+    file = tmp_path / "a.csv"
+    file.write_bytes(b'label,text\r\nham,"two\r\nlines"\r\nspam,one\r\n')
+    with file.open("rb") as stream:
+        asked = [line.text for line in read_messages(stream, file.name, Columns(("ham", "spam")))]
+    assert asked == [text for _, _, text in read_file(file)] == ["two\nlines", "one"]

@@ -81,3 +81,11 @@ def test_a_dry_run_says_how_long(tmp_path: Path, data: Path, capsys: pytest.Capt
     make_run(tmp_path, data, row_config(5, seed=1), 0.9, total_minutes=4.0, features="none", feature_seconds=0)
     assert additional_experiments.main(command) == 0
     assert "time                  about 4 min" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("minutes", ["soon", "nan", "-3", "0", "inf"])
+def test_a_row_without_a_time_tells_nothing(tmp_path: Path, data: Path, minutes: str) -> None:
+    make_run(tmp_path, data, row_config(5, seed=1), 0.9, total_minutes=minutes, features="none", feature_seconds=0)
+    assert seconds(tmp_path, 5) is None
+    make_run(tmp_path, data, row_config(5, seed=2), 0.9, total_minutes=4.0, features="none", feature_seconds="?")
+    assert seconds(tmp_path, 5) == 240

@@ -60,3 +60,12 @@ def test_a_run_that_breaks_off_leaves_no_file(tmp_path: Path) -> None:
 def test_a_folder_that_is_gone_ends_no_run(tmp_path: Path) -> None:
     ProgressFile(tmp_path / "nowhere" / "run.progress").work_started(TRAINING, 10, "batch")
     assert read_progress(tmp_path / "nowhere" / "run.progress") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", '{"done": "x"}', '{"work": 1}', '{"loss": "low"}', '{"seconds": NaN}', '{"amount": null}'],
+)
+def test_what_no_run_says_is_no_progress(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.progress").write_text(text)
+    assert read_progress(tmp_path / "run.progress") is None

@@ -8,9 +8,12 @@ import pytest
 
 import sweep
 from ablation.sweep import inputs
-from ablation.sweep.plan import plan_runs
+from ablation.sweep.failures import describe_failures, kind_of, progress_of
+from ablation.sweep.plan import Outcome, Status, plan_runs
+from ablation.sweep.progress import describe_outcome
+from ablation.sweep.state import Digests, finished_runs, result_of
 from ablation.tasks.spam import SPAM
-from tests.support.made_up_results import made_up_messages
+from tests.support.made_up_results import made_up_messages, make_run
 
 
 def test_missing_inputs_are_named_once_and_nothing_is_run(
@@ -77,3 +80,39 @@ def test_a_failure_sticks_for_the_same_inputs_alone_and_equal_ones_are_told_once
     assert started() == 4
     assert sweep.main([*alone, "--offline"]) == 1
     assert started() == 4
+
+
+def test_errors_that_differ_in_numbers_alone_are_told_once() -> None:
+    runs, _ = plan_runs(SPAM.command_line, [5], [1, 2, 3], ["--demo"])
+    said = "the training loss evaluated after step {} is nan; the last finite training loss: {}, of step {}"
+    told = [said.format(0, "2.511", 0), said.format(50, "1e+30", 48), "no luck"]
+    outcomes = [Outcome(run, Status.FAILED, message) for run, message in zip(runs, told, strict=True)]
+    first, which, other, _ = describe_failures(outcomes, "failed")
+    assert first == f"2 runs failed: {told[0]}" and which == "  row 5, seeds 1-2" and other == "1 run failed: no luck"
+    assert "same error as row 5, seed 1" in describe_outcome(outcomes[1], SPAM.headline, {kind_of(told[0]): runs[0]})
+
+
+@pytest.mark.parametrize("loss", ["nan", "inf"])
+def test_an_old_run_whose_loss_was_not_finite_is_not_done(tmp_path: Path, loss: str) -> None:
+    """The report asks for another run of it; a sweep that called it done would never make one."""
+    data = made_up_messages(tmp_path / "data")
+    flags = ["--results_dir", str(tmp_path), "--weights", "random"]
+    (run,), _ = plan_runs(SPAM.command_line, [1], [1], flags)
+    make_run(tmp_path, data, run.config, 0.9)
+    digests = Digests(None)
+    assert result_of(run, finished_runs(tmp_path, SPAM), digests) is not None
+    (losses,) = tmp_path.glob("runs/*/losses.csv")
+    losses.write_text(f"step,train_loss,validation_loss\n0,{loss},0.5\n")
+    assert result_of(run, finished_runs(tmp_path, SPAM), digests) is None
+
+
+def test_what_a_killed_run_said_of_its_progress_is_not_shown_of_the_next(tmp_path: Path, stand_in: Path) -> None:
+    look = "(folder / 'seen').write_text(str([*Path(config.results_dir).rglob('*.progress')]))"
+    (stand_in / "behaviour-1").write_text(look)
+    command = ["--rows", "1", "--seeds", "1", "--force", "--results_dir", f"{tmp_path}/x", "--data_dir", str(tmp_path)]
+    (run,), _ = plan_runs(SPAM.command_line, [1], [1], command[5:])
+    stale = progress_of(run, tmp_path / "x")
+    stale.parent.mkdir(parents=True)
+    stale.write_text('{"work": "training", "done": 649, "amount": 650}')
+    sweep.main(command)
+    assert (stand_in / "seen").read_text() == "[]"

@@ -77,6 +77,11 @@ def test_bad_numbers_are_refused(text: str, words: str) -> None:
     assert words in str(error.value)
 
 
+def test_a_range_that_would_fill_the_memory_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"1-3000000 is 3,000,000 numbers; give at most 10,000"):
+        plan.parse_numbers("1-3000000")
+
+
 @pytest.mark.parametrize("text", ["0/5", "6/5", "1/0", "2", "1/2/3", "a/b", "-1/2"])
 def test_bad_shards_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=f"--shard {text}"):
