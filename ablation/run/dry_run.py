@@ -32,7 +32,6 @@ from ablation.run.inputs import foreign_digests, resolve_device
 from ablation.run.memory import GIGABYTE, estimate_memory
 from ablation.words import duration
 
-
 SHORT_HASH = 8  # characters, as in a run's id; run.json has all of it
 
 

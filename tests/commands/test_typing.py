@@ -155,7 +155,7 @@ class Terminal(io.StringIO):
     ("program", "arguments", "says"),
     [
         (additional_experiments, ["--resume"], "sweep.py skips runs that the results hold"),
-        (sweep, [], "sweep.py --help lists all flags"),
+        (sweep, [], "--help lists all flags"),
         (additional_experiments, ["--nothing-that-is-known-here"] * 3, "additional_experiments.py --help"),
     ],
 )
