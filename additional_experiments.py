@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from ablation.commands import (
@@ -29,23 +28,17 @@ def experiment(config: ExperimentConfig, options: Mapping[str, Any]) -> None:
     """Run, append the row, show it, and say what to do next."""
     from ablation.listener import Listeners
     from ablation.results.run_folder import save_result
-    from ablation.results.runs import check_writable, complete
+    from ablation.run.beforehand import check_beforehand
     from ablation.run.console import Console
     from ablation.run.experiment import run_experiment
-    from ablation.run.inputs import resolve_device
-    from ablation.run.memory import check_memory
     from ablation.run.next_steps import next_steps, show_steps
     from ablation.run.progress_file import progress_told
     from ablation.run.summary import Summary
     from ablation.tasks.spam import SPAM
 
-    device, quiet = resolve_device(config), options.get("quiet", False)
-    if not options.get("force"):
-        check_memory(config, device)
-    results_dir = Path(config.results_dir)
-    for repaired in complete(results_dir, SPAM):  # what is wrong with the results is better known before training
+    quiet = options.get("quiet", False)
+    for repaired in check_beforehand(SPAM, config, force=options.get("force", False)):
         warn(repaired)
-    check_writable(results_dir, SPAM)
     with closing(Console(quiet=quiet)) as console, progress_told(options.get("progress_file")) as told:
         result = run_experiment(SPAM, config, Listeners(console, told))
     with interrupts_held("the run had ended before, and its row is in the results"):

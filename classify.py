@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 from ablation.commands import FAILED, FINISHED, INTERRUPTED, WRONG_COMMAND, fail, say
 from ablation.config.experiment import ConfigError, ExperimentConfig
-from ablation.config.flags import Parser, weights_path_problems
+from ablation.config.flags import Parser, threshold_problems, weights_path_problems
 from ablation.config.parser import argument
 from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR
 from ablation.config.shapes import NANO
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 WORK = ("message", "file", "evaluate", "merge_lora")  # a command asks for one of them
 FORMATS = ("text", "csv", "jsonl")
 CHECKPOINTS = (".pth", ".pt", ".safetensors")
-LATEST = "latest"
 
 
 # ---- which model ----------------------------------------------------------------------------------------------------
@@ -51,7 +50,7 @@ LATEST = "latest"
 
 def list_models(options: argparse.Namespace) -> int:
     """Show which models there are; a wrong command if one had to be named."""
-    from ablation.run.saved_models import describe_all
+    from ablation.run.saved_models import LATEST, describe_all
     from ablation.tasks.spam import SPAM
 
     asked = any(getattr(options, name) for name in WORK)
@@ -68,11 +67,11 @@ def model_folder(options: argparse.Namespace) -> Path:
     Raises:
         NoModelError: there is no latest.
     """
-    if str(options.model) != LATEST:
-        return options.model
-    from ablation.run.saved_models import describe_model, latest
+    from ablation.run.saved_models import LATEST, describe_model, find_folder, latest
     from ablation.tasks.spam import SPAM
 
+    if str(options.model) != LATEST:
+        return find_folder(options.model, options.results_dir, SPAM)
     model = latest(options.results_dir, SPAM)
     say(f"model: {describe_model(model, SPAM, shutil.get_terminal_size().columns)}", sys.stderr)
     return model.folder
@@ -138,7 +137,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("message", nargs="*", help="messages to label")
     parser.add_argument(
         "--model", type=Path, metavar="FOLDER",
-        help="a run's folder, results/runs/<id>; latest: the newest that kept a model; if not given, those are listed",
+        help="a run's folder, results/runs/<id>, or its id; latest: the newest that kept a model; if not given, those"
+        " are listed",
     )  # fmt: skip
     parser.add_argument(
         "--results_dir", type=Path, metavar="FOLDER",
@@ -207,8 +207,7 @@ def command_problems(options: argparse.Namespace) -> list[str]:
     problems.extend(weights_path_problems(options.weights_path))
     if options.threads is not None and options.threads < 1:
         problems.append(f"--threads {options.threads}: give a whole number of at least 1")
-    if options.threshold is not None and not 0 <= options.threshold <= 1:
-        problems.append(f"--threshold {options.threshold:g}: is a probability; give 0 to 1")
+    problems.extend(threshold_problems(options.threshold))
     return problems + contradictions(options)
 
 

@@ -21,6 +21,10 @@ FLOORS = (
 )  # fmt: skip
 LEAVES = ("listener", "environment", "allocator", "words", "commands", "process_state")
 ROOT_MODULES = {"previous_chapters": "model", "lora": "methods"}  # what a notebook imports; the others are commands
+# The interface for Python stands beside the commands, and the package itself has the names in it for type checkers: it
+# imports it when one of them is asked for.
+INTERFACE = "ablation.api"
+FRONT_DOOR = ("ablation", INTERFACE, True)
 HEAVY = ("torch", "pandas", "numpy", "tiktoken", "scipy", "sklearn")
 
 
@@ -40,6 +44,8 @@ class Import:
 def room(module: str) -> str:
     """The room in which a module stands."""
     first, *below = module.split(".")
+    if module == INTERFACE:
+        return "commands"
     if first != "ablation":
         return ROOT_MODULES.get(first, "commands")
     if below and below[0] in FLOORS[1:-1]:
@@ -81,7 +87,8 @@ def imported_names(node: ast.AST) -> Iterable[str]:
     return []
 
 
-IMPORTS = [found for module in MODULES for found in imports_of(module)]
+FOUND = [found for module in MODULES for found in imports_of(module)]
+IMPORTS = [one for one in FOUND if (one.module, one.imported, one.for_types) != FRONT_DOOR]
 
 
 def lines(found: Iterable[Import]) -> str:
@@ -120,6 +127,14 @@ def test_configuration_imports_nothing_heavy() -> None:
     names = [module for module in MODULES if room(module) == "config"]
     code = f"import sys, {', '.join(names)}; print(*(name for name in {HEAVY!r} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_the_package_by_itself_imports_nothing() -> None:
+    """Whoever needs one module of it waits for no other."""
+    assert {one.imported for one in FOUND if one.module == "ablation"} == {INTERFACE}
+    code = "import sys, ablation; print(*(n for n in sys.modules if n.startswith('ablation.') or n in sys.argv[1:]))"
+    done = subprocess.run([sys.executable, "-c", code, *HEAVY], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 
 

@@ -230,6 +230,13 @@ def weights_path_problems(weights_path: str | None) -> list[str]:
     return [f"--weights_path {weights_path}: no such file or folder; check the path"]
 
 
+def threshold_problems(threshold: float | None) -> list[str]:
+    """Whether a threshold is given that is no probability."""
+    if threshold is None or 0 <= threshold <= 1:
+        return []
+    return [f"--threshold {threshold:g}: is a probability; give 0 to 1"]
+
+
 def remarks(config: CommonSettings, given: Iterable[str]) -> list[str]:
     """One line for each setting among ``given`` that changes nothing in this configuration, or means more than it
     says."""

@@ -165,6 +165,15 @@ class RunOptions:
     trust_new_hash: bool = run_option(
         False, "use data or weights whose hash is not the recorded one; the row records theirs"
     )
+    checkpoint_every: float = run_option(
+        5.0,
+        "minutes between two checkpoints, from which the same command goes on if the run is cut off; 0 keeps none",
+        number(positive=False),
+    )
+    checkpoint_dir: str | None = run_option(
+        None, "folder of checkpoints, which end with their run; checkpoints below --results_dir if not given"
+    )
+    restart: bool = run_option(False, "begin anew where a checkpoint of the same run is at hand")
     save_model: bool = run_option(False, "keep the trained parameters in the run's folder")
 
 

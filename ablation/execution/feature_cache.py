@@ -20,23 +20,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import google_crc32c
 import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
 from ablation.execution.feature_file import (
-    PIECE,
+    MARK,
     FeatureStorageError,
     Layout,
     StoredFeatures,
-    UnusableError,
-    differences,
-    encode_header,
     gigabytes,
     read_entry,
-    read_header,
 )
+from ablation.files.sealed import UnusableError, append, differences, encode_header, read_header
+from ablation.files.snapshots import bytes_of
 from ablation.listener import Listener
 
 ENDING, UNFINISHED, LOCK = ".features", ".part", ".lock"
@@ -163,12 +160,8 @@ class Entry:
         """Write the next rows (R, D) of the table."""
         if self._file is None:
             return
-        content = memoryview(rows.contiguous().cpu().view(-1).view(torch.uint8).numpy().data)
         try:
-            for start in range(0, len(content), PIECE):
-                piece = bytes(content[start : start + PIECE])
-                self._checksum = google_crc32c.extend(self._checksum, piece)
-                self._file.write(piece)
+            self._checksum = append(self._file, [bytes_of(rows)], self._checksum)
         except OSError as error:
             self._give_up(str(error))
 
@@ -185,7 +178,7 @@ class Entry:
             "layout": layout,
         }
         try:
-            self._file.write(encode_header(header))
+            self._file.write(encode_header(header, MARK))
             self._file.close()
             self._part.replace(self.path)
         except OSError as error:
@@ -219,7 +212,7 @@ class Entry:
         closest: list[str] | None = None
         for path in self._cache.folder.glob(f"*{ENDING}"):
             with contextlib.suppress(OSError, UnusableError), path.open("rb") as file:
-                differing = differences(read_header(file)[0]["key"], self._key)
+                differing = differences(read_header(file, MARK)[0]["key"], self._key)
                 closest = differing if closest is None or len(differing) < len(closest) else closest
         if closest is None:
             return f"nothing kept in {self._cache.folder} yet"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ from ablation.execution.layout import Batch, PackedRun, chunks, lay_out
 from ablation.execution.plan import Start
 from ablation.execution.setup import Setup
 from ablation.execution.single_query import is_plain, normalise
+from ablation.files.snapshots import Snapshots
 from ablation.listener import FROZEN_PASS, Listener
 from ablation.model.readout import read
 
@@ -43,12 +44,14 @@ class FeatureOptions:
         memory: bytes of hidden states to hold at a time; a larger table is kept in a mapped temporary file.
         cache: where the states behind the prefix blocks are looked up, and kept if they are not there.
         run_key: what they depend on besides model and messages: the weights' digest, the precision, the tokenizer.
+        snapshots: what a run that was cut off has computed, and where this one keeps it.
     """
 
     stages: list[dict[str, Tensor]]
     memory: int
     cache: FeatureCache | None = None
     run_key: Mapping[str, str] = field(default_factory=dict)
+    snapshots: Snapshots | None = None
 
 
 class PrefixFeatures:
@@ -62,7 +65,7 @@ class PrefixFeatures:
     """
 
     def __init__(self, setup: Setup, options: FeatureOptions) -> None:
-        self._setup, self._memory = setup, options.memory
+        self._setup, self._memory, self._snapshots = setup, options.memory, options.snapshots
         self._start = setup.plan.start
         self._dtype, self._width = setup.model.final_norm.scale.dtype, setup.weights.shape.emb_dim
         self.messages = find_distinct(setup.messages, setup.reach)
@@ -157,11 +160,31 @@ class PrefixFeatures:
         done = _MessagesDone(listener, messages, positions * self._setup.plan.prefix_blocks)
         for chunk in self._chunks(batches):
             states = self._workspace(chunk)
-            run_frozen_blocks(self._setup, self.messages.tokens, chunk, states, done.advance)
+            self._through_frozen_blocks(chunk, states, done.advance)
             if self._entry is not None:
                 self._entry.append(states)
             self._derive(chunk, states)
         listener.work_ended()
+
+    def _through_frozen_blocks(self, chunk: list[Batch], states: Tensor, advanced: Callable[[int], None]) -> None:
+        """The states of one chunk, from its snapshot on if there is one. While it is computed, a new one is kept after
+        a block whenever it is time, and of a run that is old enough for any, all that is finished."""
+        snapshots, blocks = self._snapshots, self._setup.plan.prefix_blocks
+        name, rows = f"features.{chunk[0].start}", chunk[-1].end - chunk[0].start
+        done = 0
+        if snapshots is not None and (kept := snapshots.read(name)) is not None and kept.facts["rows"] == rows:
+            states.copy_(kept.tensors["states"])
+            done = kept.facts["blocks"]
+            advanced(rows * done)
+
+        def keep(blocks_done: int) -> None:
+            finished = blocks_done == blocks
+            if snapshots is not None and (snapshots.is_due or (finished and snapshots.has_begun)):
+                snapshots.write(name, {"states": states}, {"blocks": blocks_done, "rows": rows})
+
+        run_frozen_blocks(
+            self._setup, self.messages.tokens, chunk, states, advanced, done=done, block_ended=keep
+        )
 
     def _take(self, stored: StoredFeatures) -> None:
         """All features from the states that the cache has, in the layout of the run that kept them."""

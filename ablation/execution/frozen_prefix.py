@@ -22,7 +22,14 @@ from previous_chapters import TransformerBlock
 
 @torch.no_grad()
 def run_frozen_blocks(
-    setup: Setup, tokens: Tensor, batches: list[Batch], table: Tensor, advanced: Callable[[int], None]
+    setup: Setup,
+    tokens: Tensor,
+    batches: list[Batch],
+    table: Tensor,
+    advanced: Callable[[int], None],
+    *,
+    done: int = 0,
+    block_ended: Callable[[int], None] = lambda blocks: None,
 ) -> None:
     """Take the messages of some batches through the embeddings and the plan's prefix blocks, in place.
 
@@ -31,16 +38,20 @@ def run_frozen_blocks(
         tokens: (N, W) token ids of all messages.
         table: (rows, D) where the states end up; row 0 belongs to the first batch's first position.
         advanced: told the positions that have gone through one more block.
+        done: how many blocks the states in the table have gone through already; with 0 it holds nothing yet.
+        block_ended: told how many they have gone through, after each.
     """
     if not batches:
         return
     first_row = batches[0].start
-    _embed(setup, tokens, batches, table)
-    for index in range(setup.plan.prefix_blocks):
+    if done == 0:
+        _embed(setup, tokens, batches, table)
+    for index in range(done, setup.plan.prefix_blocks):
         block = read_block(setup, index)
         for batch in batches:
             advance(block, batch.rows(table, first_row), batch)
             advanced(batch.end - batch.start)
+        block_ended(index + 1)
 
 
 def _embed(setup: Setup, tokens: Tensor, batches: list[Batch], table: Tensor) -> None:

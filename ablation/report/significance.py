@@ -17,7 +17,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-LEVEL, POWER = 0.95, 0.8
+from ablation.results.interval import LEVEL as LEVEL
+from ablation.results.interval import wilson_interval as wilson_interval
+
+POWER = 0.8
 UPPER_TAIL = 1 - (1 - LEVEL) / 2
 SEEDS_FOR_A_TEST, SEEDS_IN_WORDS = 6, "six"
 SEEDS_FOR_SIGN_FLIPS = 10
@@ -28,18 +31,6 @@ FloatArray = NDArray[np.float64]
 
 
 # ---- one run ---------------------------------------------------------------------------------------------------------
-
-
-def wilson_interval(correct: int, total: int) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (E. B. Wilson, JASA 22, 1927, p. 209).
-
-    Raises:
-        ValueError: a count is negative or larger than its total, or a total is not positive.
-    """
-    if not 0 <= correct <= total or total == 0:
-        raise ValueError(f"{correct} of {total}: give counts from 0 to a positive total")
-    interval = stats.binomtest(correct, total).proportion_ci(LEVEL, method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def exact_mcnemar(only_first: int, only_second: int) -> float:

@@ -75,6 +75,13 @@ class FinishedRun:
     def __getitem__(self, column: str) -> str:
         return self.fields.get(column) or ""
 
+    def __repr__(self) -> str:
+        """A line for whoever looks at it, as in a notebook; the fields alone are seventy."""
+        headline = self.task.headline
+        split, value = headline.split, self.values[headline.name] * headline.scale
+        share = f" % ({self.counts[split].correct} of {self.counts[split].total})" if split else ""
+        return f"<run {self['run_id']}: {headline.title} {value:.2f}{share}>"
+
     @property
     def is_baseline(self) -> bool:
         return self.seeds == NO_SEED

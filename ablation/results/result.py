@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablation.config.experiment import ExperimentConfig
@@ -77,6 +78,8 @@ class ExperimentResult:
         features: computed, reused or none.
         evaluations: the rows that it ends in.
         trained_parameters: by name, on the CPU; only with ``save_model``.
+        resumed: how often it was gone on with after it had been cut off.
+        checkpoint: the folder of what it was or could be gone on from; of no use once the result is kept.
     """
 
     config: ExperimentConfig
@@ -89,3 +92,5 @@ class ExperimentResult:
     features: str
     evaluations: tuple[Evaluation, ...]
     trained_parameters: Mapping[str, Tensor]
+    resumed: int = 0
+    checkpoint: Path | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -20,6 +21,7 @@ from ablation.data.demo import disclaimer, vocabulary_digest
 from ablation.files.storage import replace_file
 from ablation.listener import Count, StepLosses
 from ablation.results.log import RUN_JSON, RUNS_FOLDER, ResultsError, encodable, one_writer_at_a_time
+from ablation.results.model_card import CARD, model_card, use_here
 from ablation.results.result import ExperimentResult, History
 from ablation.results.runs import UNFINISHED, as_record, complete, remove_unfinished
 from ablation.results.table import read_table
@@ -46,7 +48,7 @@ class RunRecord:
 
 
 def save_result(task: Task, result: ExperimentResult) -> list[dict[str, Any]]:
-    """Write a finished experiment's folder and rows.
+    """Write a finished experiment's folder and rows; its checkpoint has served then.
 
     Returns:
         The rows as appended, by column name.
@@ -54,7 +56,17 @@ def save_result(task: Task, result: ExperimentResult) -> list[dict[str, Any]]:
     Raises:
         ResultsError: the results folder cannot be written.
     """
-    return write_run(Path(result.config.results_dir), task, describe_result(task, result))
+    rows = write_run(Path(result.config.results_dir), task, describe_result(task, result))
+    discard_checkpoint(result)
+    return rows
+
+
+def discard_checkpoint(result: ExperimentResult) -> None:
+    """Delete what the run could have been gone on from."""
+    if result.checkpoint is not None:
+        shutil.rmtree(result.checkpoint, ignore_errors=True)
+        with contextlib.suppress(OSError):  # those of other runs are in it
+            result.checkpoint.parent.rmdir()
 
 
 def describe_result(task: Task, result: ExperimentResult) -> RunRecord:
@@ -69,6 +81,7 @@ def describe_result(task: Task, result: ExperimentResult) -> RunRecord:
         "load_seconds": round(timings.load, 3),
         "feature_seconds": round(timings.features, 3),
         "features": result.features,
+        "resumed": result.resumed,
     }
     rows = []
     for evaluation in result.evaluations:
@@ -182,7 +195,10 @@ def write_run(results_dir: Path, task: Task, record: RunRecord) -> list[dict[str
             named = [{**row, "run_id": run_id} for row in record.rows]
             rows = [{name: encodable(value) for name, value in row.items()} for row in named]
             run = {"task": task.name, **as_record(rows), **record.further}
-            _write_folder(runs / run_id, {**record.files, RUN_JSON: json.dumps(run, indent=1) + "\n"})
+            files = {**record.files, RUN_JSON: json.dumps(run, indent=1) + "\n"}
+            if TRAINED_PARAMETERS in files:
+                files[CARD] = model_card(task, run, results_dir, use_here(run, results_dir))
+            _write_folder(runs / run_id, files)
             complete(results_dir, task)
     except OSError as error:
         raise ResultsError(f"{runs}: {error.strerror or error}; give another --results_dir") from None

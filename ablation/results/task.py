@@ -136,6 +136,7 @@ class Task(Protocol):
         splits: names of the parts of the data: training first, the one that chooses next to last, the one that
             questions are about last.
         published_data_digest: of the published data.
+        source: what the published data are, whose, and under which licence, in a sentence; empty if it is not said.
         questions: declared before any result; ``demo_questions`` are those that the demo can answer.
         baselines: what a trained row has to beat: name of the row, description.
     """
@@ -151,6 +152,7 @@ class Task(Protocol):
     headline: Metric
     splits: tuple[str, ...]
     published_data_digest: str
+    source: str = ""
     questions: Sequence[Question]
     demo_questions: Sequence[Question]
     baselines: Mapping[str, str]

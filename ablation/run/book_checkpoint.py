@@ -38,8 +38,8 @@ def write_checkpoint(saved: SavedRun, model: GPTModel, target: Path) -> int:
     return len(state)
 
 
-def book_checkpoint(saved: SavedRun, model: GPTModel) -> dict[str, Tensor]:
-    """The whole model under the book's names, the method merged, with the causal-mask buffers that its code expects.
+def merged_state(saved: SavedRun, model: GPTModel) -> dict[str, Tensor]:
+    """The model's tensors under the names of a plain one, the method merged into it.
 
     Raises:
         ClassifierError: the run's method does not merge.
@@ -52,6 +52,16 @@ def book_checkpoint(saved: SavedRun, model: GPTModel) -> dict[str, Tensor]:
     trunk = assemble(saved.config, saved.config.shape).sources.values()
     if left := sorted(state.keys() - {*trunk, "out_head.weight", "out_head.bias"}):
         raise ClassifierError(f"{saved.folder}: {method} does not merge into plain weights ({left[0]} is left)")
+    return state
+
+
+def book_checkpoint(saved: SavedRun, model: GPTModel) -> dict[str, Tensor]:
+    """The whole model under the book's names, the method merged, with the causal-mask buffers that its code expects.
+
+    Raises:
+        ClassifierError: the run's method does not merge.
+    """
+    state = merged_state(saved, model)
     size = model.pos_emb.num_embeddings
     for index, block in enumerate(model.trf_blocks):
         if cast(TransformerBlock, block).att.causal:

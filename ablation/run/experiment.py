@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ablation.allocator import keep_freed_memory
-from ablation.config.experiment import ExperimentConfig
+from ablation.config.experiment import ExperimentConfig, config_hash
 from ablation.config.shapes import NANO
 from ablation.data.demo import disclaimer
 from ablation.data.encode import EncodedMessages, make_loaders
-from ablation.environment import environment_stamp, git_commit, peak_memory_mb
+from ablation.environment import device_name, environment_stamp, git_commit, peak_memory_mb
 from ablation.execution.base import Execution
 from ablation.execution.feature_cache import FeatureCache
 from ablation.execution.feature_file import FeatureStorageError
@@ -27,10 +27,12 @@ from ablation.execution.naive import NaiveExecution
 from ablation.execution.planned import PlannedExecution
 from ablation.execution.setup import Setup, make_setup
 from ablation.files.needed import check_files
+from ablation.files.snapshots import Snapshots
 from ablation.listener import Count, Listener
 from ablation.process_state import process_state_kept
 from ablation.results.result import Answers, ExperimentResult, Facts, Timings
 from ablation.results.task import Task
+from ablation.run.checkpoint import Checkpoint, open_checkpoint
 from ablation.run.finite import FiniteGuard
 from ablation.run.inputs import (
     RunError,
@@ -42,6 +44,7 @@ from ablation.run.inputs import (
 )
 from ablation.run.memory import GIGABYTE, feature_memory
 from ablation.run.recorded import RecordedUpdater
+from ablation.run.stopwatch import TOTAL, Stopwatch
 from ablation.run.training import Updater, predict, train
 
 TRAINING_STAGE, EVALUATION_STAGE = 0, 1
@@ -68,7 +71,9 @@ def open_feature_cache(config: ExperimentConfig, listener: Listener) -> Abstract
     return FeatureCache(Path(config.feature_cache), int(config.feature_cache_limit * GIGABYTE), listener)
 
 
-def make_execution(setup: Setup, cache: FeatureCache | None = None, weights_digest: str = "") -> Execution:
+def make_execution(
+    setup: Setup, cache: FeatureCache | None = None, weights_digest: str = "", snapshots: Snapshots | None = None
+) -> Execution:
     """The execution that the configuration names, its trainable part loaded and on the device."""
     config = setup.config
     if config.execution == "naive":
@@ -76,34 +81,13 @@ def make_execution(setup: Setup, cache: FeatureCache | None = None, weights_dige
     tokenizer = "demo" if config.model_in_use == NANO else "gpt2"
     run_key = {"weights": weights_digest, "precision": config.precision, "tokenizer": tokenizer}
     stages = feature_stages(setup.messages, config)
-    return PlannedExecution(setup, FeatureOptions(stages, feature_memory(config), cache, run_key))
-
-
-class Stopwatch:
-    """Seconds since it was made, and per part; waits for what the device was asked to compute before it is read."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device, self._started = device, time.perf_counter()
-        self.parts: dict[str, float] = {}
-
-    def seconds(self) -> float:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        return time.perf_counter() - self._started
-
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        """What is done within belongs to a part, which may have several pieces."""
-        before = self.seconds()
-        yield
-        self.parts[name] = self.parts.get(name, 0.0) + self.seconds() - before
+    return PlannedExecution(setup, FeatureOptions(stages, feature_memory(config), cache, run_key, snapshots))
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A run that is ready to train."""
+class Inputs:
+    """What a run works on."""
 
-    execution: Execution
     splits: dict[str, EncodedMessages]
     facts: Facts
     foreign: dict[str, str]
@@ -125,8 +109,13 @@ def run_experiment(task: Task, config: ExperimentConfig, listener: Listener | No
         _set_up_process(config)
         with open_feature_cache(config, listener) as cache:
             with watch.part("load"):
-                prepared = prepare(task, config, device, cache, listener)
-            return _train_and_evaluate(task, config, prepared, watch, device, listener)
+                setup, inputs = load_inputs(task, config, device, listener)
+            key = checkpoint_key(task, config, inputs, device)
+            with open_checkpoint(config, key, listener, watch) as checkpoint:
+                with watch.part("load"):
+                    execution = make_execution(setup, cache, inputs.facts.weights_digest, checkpoint)
+                del setup  # weights that nothing reads on
+                return _train_and_evaluate(task, config, execution, inputs, checkpoint, watch, device, listener)
 
 
 def _set_up_process(config: ExperimentConfig) -> None:
@@ -136,11 +125,10 @@ def _set_up_process(config: ExperimentConfig) -> None:
     torch.backends.cuda.matmul.allow_tf32 = config.precision == "tf32"
 
 
-def prepare(
-    task: Task, config: ExperimentConfig, device: torch.device, cache: FeatureCache | None, listener: Listener
-) -> Prepared:
-    """Load what the run works on, plan it, and put what trains on the device. Weights that nothing reads on are not
-    held any longer."""
+def load_inputs(
+    task: Task, config: ExperimentConfig, device: torch.device, listener: Listener
+) -> tuple[Setup, Inputs]:
+    """Load what the run works on, and plan it."""
     check_files(config)
     if config.demo:
         listener.message(disclaimer(config.own_data).long)
@@ -159,41 +147,62 @@ def prepare(
     foreign = {} if has_published_weights(config) else {"weights_digest": facts.weights_digest}
     if not examples.published:
         foreign["data_digest"] = examples.digest
-    return Prepared(make_execution(setup, cache, facts.weights_digest), examples.splits, facts, foreign)
+    return setup, Inputs(examples.splits, facts, foreign)
+
+
+def checkpoint_key(task: Task, config: ExperimentConfig, inputs: Inputs, device: torch.device) -> dict[str, Any]:
+    """All that the numbers of a run depend on, to the bit."""
+    return {
+        "task": task.name,
+        "config_hash": config_hash(config, inputs.foreign),
+        "weights": inputs.facts.weights_digest,
+        "data": inputs.facts.data_digest,
+        "execution": config.execution,
+        "device": device_name(str(device)),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "commit": git_commit(),
+    }
 
 
 def _train_and_evaluate(
     task: Task,
     config: ExperimentConfig,
-    prepared: Prepared,
+    execution: Execution,
+    inputs: Inputs,
+    checkpoint: Checkpoint | None,
     watch: Stopwatch,
     device: torch.device,
     listener: Listener,
 ) -> ExperimentResult:
-    execution, guard = prepared.execution, FiniteGuard(config)
-    loaders = make_loaders(prepared.splits, config.batch_size)
+    guard = FiniteGuard(config)
+    loaders = make_loaders(inputs.splits, config.batch_size)
     with watch.part("training"):
         with watch.part("features"):
             execution.prepare(TRAINING_STAGE, listener)
         new_updater = UPDATERS[config.execution]
-        history = train(task, execution, loaders, config, listener, new_updater=new_updater, guard=guard)
-    listener.message(f"training time: {watch.parts['training'] / 60:.2f} minutes")
+        history = train(
+            task, execution, loaders, config, listener, new_updater=new_updater, guard=guard, checkpoint=checkpoint
+        )
+    listener.message(f"training time: {watch.spent()['training'] / 60:.2f} minutes")
     with watch.part("features"):
         execution.prepare(EVALUATION_STAGE, listener)
-    answers = final_answers(task, execution, loaders, majority_label(prepared.splits), guard)
-    seconds = watch.parts
+    answers = final_answers(task, execution, loaders, majority_label(inputs.splits), guard)
+    seconds = watch.spent()
     features = seconds["features"] if execution.features != "none" else 0.0
     return ExperimentResult(
         config=config,
-        foreign=prepared.foreign,
+        foreign=inputs.foreign,
         environment={**environment_stamp(str(device)), "peak_memory_mb": peak_memory_mb()},
-        facts=prepared.facts,
-        timings=Timings(seconds["load"], seconds["training"], features, watch.seconds()),
+        facts=inputs.facts,
+        timings=Timings(seconds["load"], seconds["training"], features, seconds[TOTAL]),
         history=history,
         answers=answers,
         features=execution.features,
         evaluations=task.evaluate(answers.counts),
         trained_parameters=execution.trained_parameters(history.updates) if config.save_model else {},
+        resumed=0 if checkpoint is None else checkpoint.resumed,
+        checkpoint=None if checkpoint is None else checkpoint.folder,
     )
 
 

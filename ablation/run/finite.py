@@ -13,6 +13,10 @@ from ablation.listener import StepLosses
 from ablation.run.inputs import RunError
 
 
+class NotFiniteError(RunError):
+    """A loss or a logit is not finite; to go on from an earlier step would come to the same."""
+
+
 class FiniteGuard:
     """Looks at the loss of every training batch, at every evaluated loss, and at logits that are counted.
 
@@ -24,6 +28,12 @@ class FiniteGuard:
         self._config = config
         self._unread: list[Tensor] = []
         self._step, self._last = 0, "there was none before"
+
+    def go_on_from(self, step: int) -> None:
+        """The next losses are those from this step on; those before were finite."""
+        self._step = step
+        if step:
+            self._last = f"before step {step}, in an earlier process"
 
     def note(self, losses: list[Tensor]) -> None:
         """Take the losses of the next batches, as vectors in the order of their steps, on any device.
@@ -72,7 +82,7 @@ class FiniteGuard:
     def _fail(self, what: str) -> NoReturn:
         rate, precision = self._config.learning_rate, self._config.precision
         other = "" if precision == "fp32" else f", or --precision fp32 in place of {precision}"
-        raise RunError(
+        raise NotFiniteError(
             f"{what}; the last finite training loss: {self._last}; the run has failed and appends nothing to the"
             f" results; give a smaller --learning_rate than {rate:g}{other}"
         )

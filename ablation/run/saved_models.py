@@ -14,10 +14,12 @@ from ablation.config.flags import typed
 from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR, fields_of
 from ablation.data.labels import LABELS
 from ablation.environment import python_command
-from ablation.results.log import ResultsError
+from ablation.results.log import RUNS_FOLDER, ResultsError
 from ablation.results.run_folder import TRAINED_PARAMETERS
 from ablation.results.runs import OddRunError, read_run, run_files, task_of
 from ablation.results.task import Task
+
+LATEST = "latest"  # in place of a folder
 
 
 class NoModelError(Exception):
@@ -62,6 +64,19 @@ def latest(results_dir: Path | None, task: Task) -> SavedModel:
     if not models:
         raise NoModelError(_none(results_dir, task))
     return models[0]
+
+
+def find_folder(named: str | Path, results_dir: Path | None, task: Task) -> Path:
+    """The folder of a run that is named by it, by the run's id, or as :data:`LATEST`; what is none of these is handed
+    back, for whoever opens it to say so.
+
+    Raises:
+        NoModelError: there is no latest.
+    """
+    if str(named) == LATEST:
+        return latest(results_dir, task).folder
+    places = [Path(named), *(folder / RUNS_FOLDER / named for folder in _folders(results_dir))]
+    return next((place for place in places if place.is_dir()), places[0])
 
 
 def _folders(results_dir: Path | None) -> list[Path]:

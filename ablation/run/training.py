@@ -21,6 +21,7 @@ from ablation.execution.base import Execution
 from ablation.listener import TRAINING, Count, Listener, StepLosses
 from ablation.results.result import History
 from ablation.results.task import Task
+from ablation.run.checkpoint import Checkpoint, Progress
 from ablation.run.finite import FiniteGuard
 
 EVALUATED = ("train", "validation")  # while training, in this order
@@ -120,6 +121,60 @@ class Updater:
         return losses
 
 
+@dataclass(frozen=True)
+class Loop:
+    """What the training loop works with."""
+
+    update: Updater
+    evaluator: Evaluator
+    listener: Listener
+    progress: Progress
+    keep: Callable[[], None]
+
+    @property
+    def total_steps(self) -> int:
+        config = self.evaluator.config
+        whole = config.num_epochs * len(self.evaluator.loaders["train"])
+        return whole if config.max_steps is None else min(whole, config.max_steps)
+
+    def run(self) -> History:
+        """The epochs that are left."""
+        history = self.progress.history
+        self.listener.work_started(TRAINING, self.total_steps, "batches")
+        self.listener.work_advanced(history.steps)
+        while history.steps < self.total_steps:
+            self._rest_of_epoch()
+            history.epoch_counts.append(self.evaluator.counts())
+            self.listener.epoch_ended(self.progress.epoch + 1, *history.epoch_counts[-1])
+            self.progress.epoch_ended()
+            self.keep()
+        self.listener.work_ended()
+        return history
+
+    def _rest_of_epoch(self) -> None:
+        progress, history, config = self.progress, self.progress.history, self.evaluator.config
+        batches = self.evaluator.loaders["train"]
+        waiting: list[Tensor] = []
+        for batch in progress.batches(batches):
+            progress.batch += 1
+            is_last = progress.batch == len(batches) or history.steps + 1 == self.total_steps
+            waiting.append(batch)
+            if is_last or progress.batch % config.accumulation_steps == 0:
+                self.evaluator.guard.note(self.update(waiting))
+                waiting = []
+                history.updates += 1
+            history.examples_seen += len(batch)
+            self.listener.work_advanced(1)
+            if history.steps % config.eval_freq == 0:
+                history.evaluations.append(self.evaluator.losses(progress.epoch + 1, history.steps))
+                self.listener.evaluated(history.evaluations[-1])
+            history.steps += 1
+            if is_last:
+                return
+            if not waiting:
+                self.keep()
+
+
 def train(
     task: Task,
     execution: Execution,
@@ -129,6 +184,7 @@ def train(
     new_optimizer: Callable[[list[torch.nn.Parameter], ExperimentConfig], torch.optim.Optimizer] = make_optimizer,
     new_updater: Callable[[Task, Any, torch.optim.Optimizer, ExperimentConfig], Updater] = Updater,
     guard: FiniteGuard | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> History:
     """Train for the configured epochs or exactly ``max_steps`` batches, evaluating as the published script does.
 
@@ -136,35 +192,22 @@ def train(
     and on its last. The gradients of the batches between two updates are computed when the second is due, because the
     parameters do not change in between.
 
+    Args:
+        checkpoint: what is gone on from, if it holds anything, and where this training is kept now and then.
+
     Raises:
         RunError: a loss or a logit is not finite.
     """
     torch.manual_seed(config.effective_order_seed)
-    update = new_updater(task, execution, new_optimizer(execution.trainable_parameters(), config), config)
-    evaluator = Evaluator(task, execution, loaders, config, guard or FiniteGuard(config))
-    history, batches_per_epoch = History(), len(loaders["train"])
-    total_steps = min(config.num_epochs * batches_per_epoch, config.max_steps or float("inf"))
-    listener.work_started(TRAINING, int(total_steps), "batches")
-    for epoch in range(config.num_epochs):
-        waiting: list[Tensor] = []
-        for number, batch in enumerate(loaders["train"], start=1):
-            is_last = number == batches_per_epoch or history.steps + 1 == total_steps
-            waiting.append(batch)
-            if is_last or number % config.accumulation_steps == 0:
-                evaluator.guard.note(update(waiting))
-                waiting = []
-                history.updates += 1
-            history.examples_seen += len(batch)
-            listener.work_advanced(1)
-            if history.steps % config.eval_freq == 0:
-                history.evaluations.append(evaluator.losses(epoch + 1, history.steps))
-                listener.evaluated(history.evaluations[-1])
-            history.steps += 1
-            if is_last:
-                break
-        history.epoch_counts.append(evaluator.counts())
-        listener.epoch_ended(epoch + 1, *history.epoch_counts[-1])
-        if history.steps == total_steps:
-            break
-    listener.work_ended()
-    return history
+    parameters, guard = execution.trainable_parameters(), guard or FiniteGuard(config)
+    optimizer = new_optimizer(parameters, config)
+    progress = Progress() if checkpoint is None else checkpoint.restore(parameters, optimizer)
+    guard.go_on_from(progress.history.steps)
+
+    def keep() -> None:
+        if checkpoint is not None and checkpoint.is_due:
+            guard.read()  # what has failed is not kept
+            checkpoint.keep(progress, parameters, optimizer)
+
+    update = new_updater(task, execution, optimizer, config)
+    return Loop(update, Evaluator(task, execution, loaders, config, guard), listener, progress, keep).run()

@@ -62,7 +62,7 @@ class NoResult:
 
 def run_on_node(task: Task, config: ExperimentConfig, forced: bool) -> RunRecord | NoResult:
     """What a Ray task does: run, and bring home what the results keep, or why there is nothing."""
-    from ablation.results.run_folder import describe_result
+    from ablation.results.run_folder import describe_result, discard_checkpoint
     from ablation.run.experiment import run_experiment
     from ablation.run.inputs import EXPECTED_FAILURES, resolve_device
     from ablation.run.memory import check_memory
@@ -70,7 +70,10 @@ def run_on_node(task: Task, config: ExperimentConfig, forced: bool) -> RunRecord
     try:
         if not forced:
             check_memory(config, resolve_device(config))
-        return describe_result(task, run_experiment(task, config))
+        result = run_experiment(task, config)
+        record = describe_result(task, result)
+        discard_checkpoint(result)
+        return record
     except ConfigError as error:
         return NoResult(Status.SKIPPED, str(error))
     except EXPECTED_FAILURES as error:

@@ -25,6 +25,7 @@ from ablation.data.demo import WEIGHTS, load_demo_tokenizer
 from ablation.data.lines import LONGEST_LINE, ArrivingLines, InputLine, groups, read_lines
 from ablation.data.message import MessageError, MessageTokens, message_tokens
 from ablation.data.spam import LABELS, split_messages
+from ablation.environment import python_command
 from ablation.listener import Listener
 from ablation.model.classifier import build_classifier
 from ablation.results.run_folder import PREDICTIONS_CSV, TRAINED_PARAMETERS, save_result
@@ -450,7 +451,7 @@ def test_where_there_is_no_model_the_way_to_one_is_said(tmp_path: Path, capsys: 
     assert classify.main(["--model", "latest", "--results_dir", str(tmp_path), "see you"]) == 1
     command = f"additional_experiments.py --demo --row 5 --save_model --results_dir {tmp_path}"
     assert capsys.readouterr().err.splitlines() == [
-        f"error: no saved model in {tmp_path}; to make one: python {command}"
+        f"error: no saved model in {tmp_path}; to make one: {python_command()} {command}"
     ]
     assert classify.main(["--results_dir", str(tmp_path)]) == 0
     assert command in capsys.readouterr().out

@@ -127,7 +127,7 @@ def test_the_screen_names_messages_labels_and_whose_they_are(made: Made) -> None
     assert f"messages: {made.mail}; " in made.output
     assert "labels billing, praise, question" in made.output
     assert OWN_DISCLAIMER in made.output and DISCLAIMER not in made.output
-    (command,) = re.findall(r"^  with GPT-2.*\n?  (python additional.*)$", made.output, re.MULTILINE)
+    (command,) = re.findall(r"^  with GPT-2.*\n?  (\S*python additional.*)$", made.output, re.MULTILINE)
     assert f"--data_file {made.mail} " in command and "--demo" not in command
     assert "--data_dir None" not in made.output
     config = ExperimentConfig(demo=True, data_file=str(made.mail), text_column="message", label_column="category")
@@ -185,7 +185,7 @@ def test_the_report_finds_the_messages_and_asks_them_no_published_question(made:
     assert made.rows[0]["data_digest"][:8] in baseline  # the one on these messages
     digest = made.rows[0]["data_digest"][:8]
     assert len(contents.rows) == 4 and all(f"data {digest}" in row.name for row in contents.rows)
-    for said in (f"4 runs on other messages than the published ones (data digest {digest})", "are asked none"):
+    for said in (f"4 runs on other messages than this miniature's (data digest {digest})", "are asked none"):
         assert any(said in note for note in contents.notes)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import baselines
 import classify
+import export
 import report
 import sweep
 from ablation.config.experiment import FIELDS
@@ -26,6 +27,7 @@ PARSERS = {
     "additional_experiments.py": EXPERIMENTS.parser,
     "baselines.py": baselines.make_parser,
     "classify.py": classify.make_parser,
+    "export.py": export.make_parser,
     "report.py": report.make_parser,
     "sweep.py": sweep.make_parser,
 }

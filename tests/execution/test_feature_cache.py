@@ -25,10 +25,11 @@ from ablation.config.rows import row_config
 from ablation.data.encode import EncodedMessages
 from ablation.execution import features as prefix_features
 from ablation.execution.feature_cache import FeatureCache
-from ablation.execution.feature_file import FeatureStorageError, encode_header, read_header
+from ablation.execution.feature_file import MARK, FeatureStorageError
 from ablation.execution.features import FeatureOptions
 from ablation.execution.planned import PlannedExecution
 from ablation.execution.setup import make_setup
+from ablation.files.sealed import encode_header, read_header
 from ablation.listener import Listener
 from ablation.model.classifier import RandomWeights
 from ablation.results.task import Examples
@@ -269,10 +270,10 @@ def assert_recomputed(folder: Path, why: str) -> None:
 def test_another_version_in_the_header(filled: Path) -> None:
     path = only_entry(filled)
     with path.open("r+b") as file:
-        header, before = read_header(file)
+        header, before = read_header(file, MARK)
         header["key"]["torch"] = "2.0.1"
         file.seek(before)
-        file.write(encode_header(header))
+        file.write(encode_header(header, MARK))
         file.truncate()
     assert_recomputed(filled, f"{path.name} is not used: it has another torch: 2.0.1 instead of {torch.__version__}")
 

@@ -138,7 +138,7 @@ def test_a_row_that_was_added_is_described_by_its_flags(
 ) -> None:
     monkeypatch.setitem(ROWS, 20, {"num_epochs": 2, "trainable_token_pos": "flexible"})
     make_run(tmp_path, data, row_config(20), 0.9)
-    make_run(tmp_path / "demo", data, row_config(20, demo=True), 0.9)
+    make_run(tmp_path / "demo", data, row_config(20, demo=True), 0.9, data_digest=demo_digest())
     (line,) = contents(tmp_path, data).rows
     assert (line.name, line.description) == ("20", "--trainable_token_pos flexible --num_epochs 2")
     assert published_figures(line) == {}
@@ -310,7 +310,7 @@ def test_runs_of_an_older_miniature_are_named_and_compared_with_none_of_this_one
     make_run(tmp_path, data, row_config(2, seed=1, demo=True), 0.7, data_digest="c" * 64)
     gathered = contents(tmp_path, data)
     assert [row.name for row in gathered.rows] == ["1", "1 with data cccccccc", "2 with data cccccccc"]
-    assert answer(gathered, "1", "2").absent == ("2",)
+    assert answer(gathered, "1", "2", DEMO).absent == ("2",)
     assert any(
         note.startswith("4 runs on other messages than this miniature's (data digest cccccccc)")
         for note in gathered.notes
