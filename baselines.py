@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablation.baselines.words import BASELINES
-from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail, say
+from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail, tell, warn
 from ablation.config.experiment import DEMO_RESULTS_DIR, RESULTS_DIR, ConfigError, ExperimentConfig
 from ablation.config.flags import EXPERIMENTS, Parser, report_command
 from ablation.config.own_data import OWN_DATA_FIELDS
@@ -120,9 +120,9 @@ def main(arguments: list[str] | None = None) -> int:
     results_dir = Path(config.results_dir)
     try:
         if config.demo:
-            say(disclaimer(config.own_data).long)
+            tell(disclaimer(config.own_data).long)
         for repaired in complete(results_dir, SPAM):
-            say(f"warning: {repaired}", sys.stderr)
+            warn(repaired)
         check_writable(results_dir, SPAM)
         config = SPAM.settled(config)
         splits, digest, _ = messages_of(config)
@@ -135,15 +135,15 @@ def main(arguments: list[str] | None = None) -> int:
                 said = f"{60 * row['training_minutes']:.1f} s"
             else:
                 row, said = kept.values, "already in the results"
-            say(f"{name} {BASELINES[name].description}\n   {accuracies(row)}; {said}")
+            tell(f"{name} {BASELINES[name].description}\n   {accuracies(row)}; {said}")
     except KeyboardInterrupt:
         return fail(["interrupted; finished baselines are in the results"], INTERRUPTED)
     except ConfigError as error:
         return fail(error.problems, WRONG_COMMAND)
     except (DataError, DownloadError, ResultsError) as error:
         return fail([str(error)])
-    say(f"rows are in {results_dir / SPAM.csv_name}; --again fits once more what is there already")
-    say(f"to compare them: {report_command(str(results_dir), config.data_dir)}")
+    tell(f"rows are in {results_dir / SPAM.csv_name}; --again fits once more what is there already")
+    tell(f"to compare them: {report_command(str(results_dir), config.data_dir)}")
     return FINISHED
 
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from ablation.commands import FAILED, FINISHED, WRONG_COMMAND, fail, say
 from ablation.config.flags import Parser
 from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR
-from ablation.environment import PROJECT, require_packages
+from ablation.environment import PROJECT, python_command, require_packages
 from ablation.words import plural
 
 if TYPE_CHECKING:
@@ -180,11 +180,16 @@ def summary_lines(contents: Contents, page: Path) -> list[str]:
         sentences.append(f"{plural(len(contents.problems), 'line')} of the results left out")
     lines = wrapped(sentences)
     for what, command in contents.missing:
-        lines += [*wrapped([f"{what}:"]), f"  {command}"]
+        lines += [*wrapped([f"{what}:"]), f"  {here(command)}"]
     if not contents.runs:
-        lines += ["The results that ship:", f"  python report.py --results_dir {REFERENCE}"]
+        lines += ["The results that ship:", f"  {here(f'python report.py --results_dir {REFERENCE}')}"]
     runs, configurations = plural(contents.runs, "run"), plural(len(contents.rows), "configuration")
     return [*lines, f"{runs}, {configurations}: {page}"]
+
+
+def here(command: str) -> str:
+    """A command as it is typed on this machine; documents, which others read, say ``python``."""
+    return command.replace("python", python_command(), 1)
 
 
 def wrapped(sentences: Iterable[str]) -> list[str]:

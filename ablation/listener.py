@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # The pieces of work that people wait for, by the names under which they are announced.
-FROZEN_PASS, TRAINING = "frozen prefix", "training"
+FROZEN_PASS, TRAINING = "frozen pass", "training"
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,8 @@ def hint(unknown: Sequence[str], known: Sequence[str]) -> str:
     flags = [name for flag in typed for name in _nearest(flag, known)]
     if not typed and unknown and unknown[0].isdecimal():
         flags = [f"{name} {unknown[0]}" for name in ("--row", "--rows") if name in known]
+    elif not typed and unknown:  # a flag without its dashes
+        flags = [name for name in known if len(name) > 3 and _letters(name) == _letters(unknown[0])]
     question = [f"did you mean {' and '.join(dict.fromkeys(flags))}?"] if flags else []
     return "; ".join([*dict.fromkeys(sayings), *question])
 

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from ablation.commands import say
+from ablation.commands import WRONG_COMMAND, fail, say
 from ablation.config.hints import hint
 from ablation.environment import version
 
@@ -27,7 +27,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         unknown = message.removeprefix("unrecognized arguments: ")
         meant = hint(unknown.split(), self.flags) if unknown != message else ""
-        self.exit(2, f"error: {message}; {meant or f'{self.prog} --help lists all flags'}\n")
+        self.exit(fail([f"{message}; {meant or f'{self.prog} --help lists all flags'}"], WRONG_COMMAND))
 
 
 class _ShowVersion(argparse.Action):

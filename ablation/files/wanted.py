@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ablation.commands import tell
+
 LARGEST = 16 << 30  # bytes; GPT-2 XL has 6 GiB
 Report = Callable[[str], None]  # where lines for people go
 
@@ -65,4 +67,4 @@ class Patience:
 
 
 def to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    tell(line, sys.stderr)

@@ -154,7 +154,8 @@ def as_text(fields: Mapping[str, Any], width: int | None = None) -> str:
         return f"line {fields['line']}: {fields['problem']}\n"
     name = "spam_probability" if "spam_probability" in fields else "probability"
     read = f"cut to {fields['tokens_read']} of {fields['tokens']}" if fields["cut"] else f"{fields['tokens']}"
-    answer = f"{fields['label']:4}  {name} {fields[name]:8.4%}  {f'({read} tokens)':11}  "
+    noun = "token" if read == "1" else "tokens"
+    answer = f"{fields['label']:4}  {name} {fields[name]:8.4%}  {f'({read} {noun})':11}  "
     room = SHOWN if width is None else max(width - len(answer), 20)
     return answer + shortened(printable(fields["text"][:SHOWN + 1]), room) + "\n"
 

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ablation.config.experiment import (
     RESULTS_DIR,
@@ -31,6 +32,8 @@ from ablation.run.inputs import foreign_digests, resolve_device
 from ablation.run.memory import GIGABYTE, estimate_memory
 from ablation.words import duration
 
+SHORT_HASH = 8  # characters, as in a run's id; run.json has all of it
+
 
 def describe(task: Task, config: ExperimentConfig) -> str:
     """The resolved configuration, parameter counts, memory and files to fetch, as lines for a person.
@@ -44,7 +47,8 @@ def describe(task: Task, config: ExperimentConfig) -> str:
         total, trainable = assemble(config, config.shape).count_parameters()
     memory, shape, foreign = estimate_memory(config, device), config.shape, foreign_digests(task, config)
     row = find_row(task.rows, config, foreign)
-    settings = ", ".join(f"{name} {value}" for name, value in variant_settings(config, foreign).items()) or "none"
+    digests = [f"{name} {digest[:SHORT_HASH]}" for name, digest in foreign.items()]
+    settings = ", ".join(filter(None, [typed(variant_settings(config)), *digests])) or "in nothing"
     return "\n".join(
         [
             f"row                   {row or 'none of the published ones'}",
@@ -60,7 +64,7 @@ def describe(task: Task, config: ExperimentConfig) -> str:
             f" {memory.free / GIGABYTE:.1f} GB free"
             + ("; would be refused without --force" if memory.needed > memory.free else ""),
             f"time                  {_time(task, config, foreign)}",
-            f"configuration hash    {config_hash(config, foreign)}",
+            f"configuration hash    {config_hash(config, foreign)[:SHORT_HASH]}",
             *([f"labels                {', '.join(task.labels(config))}"] if config.own_data else []),
             f"results               {config.results_dir}",
             *_downloads(config),
@@ -109,11 +113,14 @@ def next_command(task: Task, config: ExperimentConfig) -> tuple[str, float]:
 
 
 def _downloads(config: ExperimentConfig) -> list[str]:
-    wanted = [file for files in files_to_fetch(config).values() for file in files]
+    """What is lacking, where it belongs and which machine has it; whole addresses would not fit a line."""
+    wanted = [(kind, path, file) for kind, files in files_to_fetch(config).items() for path, file in files]
     if not wanted:
         return ["to download           nothing"]
     verb = "missing (offline)" if config.offline else "to download"
-    return [
-        f"{verb:22}{path} from {file.addresses[0]}" + (f" ({file.size / 1e6:.1f} MB)" if file.size else "")
-        for path, file in wanted
+    lines = [
+        f"{verb:22}{kind}: {path}," + (f" {file.size / 1e6:,.1f} MB" if file.size else "")
+        + f" from {urlsplit(file.addresses[0]).hostname}"
+        for kind, path, file in wanted
     ]
+    return [*lines, f"{verb:22}{sum(file.size or 0 for _, _, file in wanted) / 1e6:,.0f} MB in all"]

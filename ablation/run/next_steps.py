@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ablation.config.experiment import RESULTS_DIR
+from ablation.config.experiment import DEMO_RESULTS_DIR, RESULTS_DIR
 from ablation.config.flags import report_command
 from ablation.environment import python_command
 from ablation.run.dry_run import next_command
@@ -26,7 +26,8 @@ class Step:
 def next_steps(summary: Summary) -> list[Step]:
     """What a finished run suggests, the nearest first."""
     task, config = summary.task, summary.config
-    results = "" if config.results_dir == RESULTS_DIR else f" --results_dir {shlex.quote(config.results_dir)}"
+    usual = DEMO_RESULTS_DIR if config.demo else RESULTS_DIR
+    results = "" if config.results_dir == usual else f" --results_dir {shlex.quote(config.results_dir)}"
     steps = [Step("all results", report_command(config.results_dir, config.data_dir))]
     if config.save_model:
         folder = shlex.quote(str(summary.folder))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ablation.listener import FROZEN_PASS, TRAINING
+from ablation.listener import TRAINING
 from ablation.results.task import Metric
 from ablation.run.progress_file import RunProgress
 from ablation.sweep.failures import kind_of
@@ -41,8 +41,7 @@ def describe_progress(progress: RunProgress | None) -> str:
         text = f"step {progress.done} of {progress.amount}"
         return text if progress.loss is None else f"{text}, loss {progress.loss:.3f}"
     if progress.work:
-        name = {FROZEN_PASS: "frozen pass"}.get(progress.work, progress.work)
-        return f"{name} {progress.done / max(progress.amount, 1):.0%}"
+        return f"{progress.work} {progress.done / max(progress.amount, 1):.0%}"
     return "evaluating" if progress.trained else "preparing"
 
 

@@ -76,7 +76,9 @@ def summary(plan: Sequence[PlannedRun], outcomes: Sequence[Outcome], headline: M
         values = [o.headline for o in ended if o is not None and o.headline is not None]
         lines.append((str(row), str(len(ended)), *counts, str(ended.count(None)), mean_and_spread(headline, values)))
     widths = [max(len(line[i]) for line in lines) for i in range(len(titles))]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    table = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+    note = [f"{headline.title}: mean ± standard deviation over seeds"] if any("±" in line[-1] for line in lines) else []
+    return "\n".join(note + table)
 
 
 def mean_and_spread(metric: Metric, values: Sequence[float]) -> str:

@@ -543,6 +543,7 @@ def test_a_line_is_no_wider_than_the_terminal() -> None:
         line = answers.as_text({**fields, "text": text}, 80).rstrip("\n")
         assert 78 <= sum(2 if "\u4e00" <= character <= "\u9fff" else 1 for character in line) <= 80
         assert line.endswith("...")
+    assert "  (1 token)    hi" in answers.as_text({**fields, "tokens": 1, "text": "hi"})
 
 
 # ---- messages as they come ------------------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ def test_a_demo_run_from_end_to_end(tmp_path: Path, environment: dict[str, str])
     assert [step.partition("python ")[2] for step in steps] == [
         "report.py --demo",
         "additional_experiments.py --row 2",
-        "baselines.py --demo --results_dir results/demo",
+        "baselines.py --demo",
     ]
 
     (row,) = rows(tmp_path / "results" / "demo")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 import shutil
@@ -10,6 +11,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -140,6 +142,58 @@ def test_help_is_no_wider_than_the_terminal(
     output = capsys.readouterr().out
     assert max(map(len, output.splitlines())) <= width
     assert "last_two_blocks" in output and "(default: 5e-05)" in output
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "says"),
+    [
+        (additional_experiments, ["--resume"], "sweep.py skips runs that the results hold"),
+        (sweep, [], "--help lists all flags"),
+        (additional_experiments, ["--nothing-that-is-known-here"] * 3, "additional_experiments.py --help"),
+    ],
+)
+def test_a_refusal_breaks_its_lines_between_words(
+    program: ModuleType, arguments: list[str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as ended:
+        program.main(arguments)
+    assert ended.value.code == 2
+    lines = screen.getvalue().splitlines()
+    assert len(lines) > 1 and max(map(len, lines)) <= 80
+    assert lines[0].startswith("error: ") and says in " ".join(line.strip() for line in lines)
+
+
+def test_a_flag_typed_without_its_dashes_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        additional_experiments.main(["demo"])
+    assert capsys.readouterr().err.rstrip().endswith("did you mean --demo?")
+
+
+def test_a_dry_run_fits_the_terminal_and_says_what_is_fetched_from_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Terminal()
+    monkeypatch.setattr("sys.stdout", screen)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("TIKTOKEN_CACHE_DIR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert additional_experiments.main(["--row", "4", "--dry_run"]) == 0
+    lines = screen.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "differs from row 1    --trainable_layers last_two_blocks" in lines
+    assert "to download           550 MB in all" in lines
+    text = " ".join(line.strip() for line in lines)
+    assert "weights: models/gpt2/model.safetensors, 548.1 MB from huggingface.co" in text
 
 
 # ---- names of models and devices -------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ def test_a_quiet_console_says_nothing() -> None:
     for quiet in (True, False):
         with a_terminal(80) as terminal, closing(Console(quiet=quiet)) as console:
             console.message("a message")
-            console.work_started("frozen prefix", 2, "messages")
+            console.work_started("frozen pass", 2, "messages")
             console.work_advanced(1)
             console.evaluated(StepLosses(1, 0, 0.5, 0.5))
             console.epoch_ended(1, Count(1, 2), Count(1, 2))
@@ -60,7 +60,7 @@ def test_a_quiet_console_says_nothing() -> None:
 
 def test_a_rate_is_per_second_in_words_that_people_know() -> None:
     with a_terminal(80) as terminal, closing(Console()) as console:
-        console.work_started("frozen prefix", 1494, "messages")
+        console.work_started("frozen pass", 1494, "messages")
     assert "0/1494 [" in terminal.getvalue() and "messages/s]" in terminal.getvalue()
     assert "noinv" in BAR  # else a slow one would be seconds per message
 
@@ -82,5 +82,5 @@ def test_the_work_of_a_run_is_counted_in_messages_and_batches(row: int, monkeypa
     run_experiment(SPAM, row_config(row, demo=True, max_steps=3, eval_iter=1, context_length=8), Counting())
     assert announced["training"] == (3, "batches")
     assert {unit for _, unit in announced.values()} == {"batches", "messages"}
-    assert announced["frozen prefix"][0] + announced["frozen prefix, the rest"][0] <= 120  # the distinct ones
+    assert announced["frozen pass"][0] + announced["frozen pass, the rest"][0] <= 120  # the distinct ones
     assert done == {what: amount for what, (amount, _) in announced.items()}

@@ -137,7 +137,7 @@ def test_what_to_do_next_carries_the_folder_and_the_task(monkeypatch: pytest.Mon
     assert steps("results", demo=True, models_dir="nowhere", data_dir="d") == {
         "all results": "report.py --demo",
         "with GPT-2 (550 MB)": "additional_experiments.py --row 5 --models_dir nowhere --data_dir d",
-        "what to beat": "baselines.py --demo --results_dir results/demo",
+        "what to beat": "baselines.py --demo",
     }
 
 

@@ -249,6 +249,10 @@ def test_a_sweep_shows_the_headline_of_its_task() -> None:
     table = progress.summary([run], [Outcome(run, Status.FINISHED, headline=31.4159)], metric)
     assert table.splitlines()[0].endswith("validation perplexity")
     assert table.splitlines()[1].split()[-1] == "31.42"
+    pair = [planned(1, 1), planned(1, 2)]
+    ended = [Outcome(run, Status.FINISHED, headline=value) for run, value in zip(pair, (30.0, 32.0), strict=True)]
+    note, *_ = progress.summary(pair, ended, metric).splitlines()
+    assert note == "validation perplexity: mean ± standard deviation over seeds"
     assert progress.mean_and_spread(metric, [30.0, 32.0]) == "31 ± 1.414"
     assert progress.mean_and_spread(SPAM.headline, [0.9, 0.92]) == "91.00% ± 1.41"
 
