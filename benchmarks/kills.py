@@ -29,6 +29,8 @@ sys.path.insert(0, str(PROJECT))
 
 from ablation.results.log import RUN_JSON, RUNS_FOLDER  # noqa: E402
 from ablation.results.run_folder import LOSSES_CSV, PREDICTIONS_CSV, TRAINED_PARAMETERS  # noqa: E402
+from ablation.results.runs import complete  # noqa: E402
+from ablation.tasks.spam import SPAM  # noqa: E402
 from benchmarks.record import markdown_table, write_record  # noqa: E402
 
 KINDS = {"features": 1, "all layers": 5, "LoRA": 11, "frozen pass": 13, "accumulation": 15}
@@ -62,12 +64,19 @@ def command(row: int, results: Path, extra: Sequence[str] = ()) -> list[str]:
     return [sys.executable, script, *FLAGS, *extra, "--row", str(row), "--results_dir", str(results)]
 
 
+def finished(results: Path) -> bool:
+    """Whether a run has ended here, its row written or not: the next command that looks writes it."""
+    runs = results / RUNS_FOLDER
+    return runs.exists() and any(not folder.name.startswith(".") for folder in runs.iterdir())
+
+
 def outcome(results: Path) -> tuple[dict[str, Any], int]:
     """What a finished run left, by name: its row's columns and its files; and how often it was resumed.
 
     Raises:
         ValueError: there is not exactly one run.
     """
+    complete(results, SPAM)
     (folder,) = (results / RUNS_FOLDER).iterdir()
     with (results / "results.csv").open(newline="", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
@@ -102,12 +111,12 @@ def kill_and_go_on(kind: str, kills: int, folder: Path, draw: random.Random, ext
             process.kill()
             process.wait()
             report.at.append(round(wait, 3))
-        else:  # it had ended before: begin another
+        if finished(broken):  # it had ended before: begin another
             compare(report, whole, broken)
             broken = folder / f"broken-{len(report.at)}"
-    if not (broken / "results.csv").exists():
+    if not finished(broken):
         subprocess.run(command(row, broken, extra), check=True, capture_output=True)
-    compare(report, whole, broken)
+        compare(report, whole, broken)
     return report
 
 
@@ -115,7 +124,6 @@ def compare(report: Killed, whole: Path, broken: Path) -> None:
     (expected, _), (found, resumed) = outcome(whole), outcome(broken)
     report.resumed += resumed
     report.differing += [name for name in expected if found[name] != expected[name]]
-    report.differing += ["checkpoints left"] if (broken / "checkpoints").exists() else []
 
 
 def main() -> int:
