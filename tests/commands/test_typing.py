@@ -267,7 +267,7 @@ def test_a_run_on_one_of_several_devices_uses_that_one(monkeypatch: pytest.Monke
         finally:
             current.pop()
 
-    def prepare(task: object, config: object, device: torch.device, *others: object) -> None:
+    def load_inputs(task: object, config: object, device: torch.device, *others: object) -> None:
         asked.append((device, current[-1]))
         raise RunError("as far as it can be tried")
 
@@ -278,7 +278,7 @@ def test_a_run_on_one_of_several_devices_uses_that_one(monkeypatch: pytest.Monke
     monkeypatch.setattr("torch.cuda.device", made_current)
     monkeypatch.setattr("torch.cuda.synchronize", lambda device: None)
     monkeypatch.setattr("torch.cuda.get_device_name", name)
-    monkeypatch.setattr("ablation.run.experiment.prepare", prepare)
+    monkeypatch.setattr("ablation.run.experiment.load_inputs", load_inputs)
     with pytest.raises(RunError):
         run_experiment(SPAM, ExperimentConfig(device="cuda:1", demo=True), Listener())
     assert asked == [(torch.device("cuda:1"), 1)] and current == [0]
