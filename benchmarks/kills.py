@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import json
 import random
 import subprocess
@@ -100,7 +101,8 @@ def kill_and_go_on(kind: str, kills: int, folder: Path, draw: random.Random, ext
     Raises:
         CalledProcessError: a run failed by itself.
     """
-    row, whole, broken = KINDS[kind], folder / "whole", folder / "broken"
+    row, whole, runs = KINDS[kind], folder / "whole", (folder / f"broken-{number}" for number in itertools.count())
+    broken = next(runs)
     report = Killed(kind, run_undisturbed(row, whole, extra))
     while len(report.at) < kills:
         process = subprocess.Popen(command(row, broken, extra), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -113,7 +115,7 @@ def kill_and_go_on(kind: str, kills: int, folder: Path, draw: random.Random, ext
             report.at.append(round(wait, 3))
         if finished(broken):  # it had ended before: begin another
             compare(report, whole, broken)
-            broken = folder / f"broken-{len(report.at)}"
+            broken = next(runs)
     if not finished(broken):
         subprocess.run(command(row, broken, extra), check=True, capture_output=True)
         compare(report, whole, broken)

@@ -37,6 +37,7 @@ def pages_fetched(kept: bool) -> int:
     return int(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc's")
 def test_freed_tensors_are_not_fetched_anew() -> None:
     assert pages_fetched(kept=True) < PAGES_OF_GRADIENTS

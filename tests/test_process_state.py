@@ -73,6 +73,7 @@ def losses_in_one_process(*configurations: dict[str, Any]) -> list[list[list[flo
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_two_runs_in_one_process_give_what_two_processes_give() -> None:
     """To the last bit; and afterwards threads, switches, generators and environment are what they were."""
     together = losses_in_one_process(DEMO, OTHER)

@@ -141,7 +141,8 @@ class Loop:
         """The epochs that are left."""
         history = self.progress.history
         self.listener.work_started(TRAINING, self.total_steps, "batches")
-        self.listener.work_advanced(history.steps)
+        if history.steps:
+            self.listener.work_advanced(history.steps)  # in an earlier process
         while history.steps < self.total_steps:
             self._rest_of_epoch()
             history.epoch_counts.append(self.evaluator.counts())

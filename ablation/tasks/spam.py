@@ -43,14 +43,14 @@ COLUMNS = (
     *ExperimentConfig.LEADING_FIELDS,
     "device", "execution", "feature_memory", "feature_cache", "feature_cache_limit", "data_dir", "models_dir",
     "weights_path", "results_dir", "offline", "trust_new_hash", "save_model",
-    "checkpoint_every", "checkpoint_dir", "restart",
     "effective_context_length", "total_parameters", "trainable_parameters",
     "train_correct", "train_total", "validation_correct", "validation_total", "test_correct", "test_total",
     "training_acc", "validation_acc", "test_acc",
     "training_minutes", "total_minutes", "load_seconds", "peak_memory_mb",
     "device_name", "threads", "python_version", "torch_version", "git_commit",
-    "weights_digest", "data_digest", "features", "feature_seconds", "resumed",
+    "weights_digest", "data_digest", "features", "feature_seconds",
     "labels", "data_file", "train_file", "validation_file", "test_file", "text_column", "label_column", "split_seed",
+    "checkpoint_every", "checkpoint_dir", "restart", "resumed",
     "config_hash",
 )  # fmt: skip
 

@@ -59,10 +59,13 @@ def publish(patch: pytest.MonkeyPatch, data: Path) -> None:
     patch.setattr(type(SPAM), "published_data_digest", data_digest(splits_of(data)))
 
 
-def length_without_own_data(config: ExperimentConfig) -> int:
-    """Another number for most other configurations, and the one that runs had before there was own data: what they
-    draw by it stays."""
-    return len(str(config)) - sum(len(f", {name}={getattr(config, name)!r}") for name in OWN_DATA_FIELDS)
+NEWER_SETTINGS = (*OWN_DATA_FIELDS, "checkpoint_every", "checkpoint_dir", "restart")
+
+
+def length_as_before(config: ExperimentConfig) -> int:
+    """Another number for most other configurations, and the one that runs had before there were the newer settings:
+    what they draw by it stays."""
+    return len(str(config)) - sum(len(f", {name}={getattr(config, name)!r}") for name in NEWER_SETTINGS)
 
 
 def make_run(
@@ -83,7 +86,7 @@ def make_run(
         changes: columns to set otherwise.
     """
     splits = splits_of(data)
-    draw = np.random.default_rng([config.seed, int(1e6 * accuracy), length_without_own_data(config)])
+    draw = np.random.default_rng([config.seed, int(1e6 * accuracy), length_as_before(config)])
     seed_effect = draw.normal(0, 0.15)
     logits: dict[str, list[list[float]]] = {}
     labels, counts = {}, {}

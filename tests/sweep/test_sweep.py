@@ -425,6 +425,7 @@ def test_however_a_sweep_ends_its_runs_end_with_it_and_their_logs_stay(
     assert list(logs.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_run_that_does_not_listen_is_killed_after_its_sweep(tmp_path: Path, stand_in: Path) -> None:
     deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
     (stand_in / "behaviour-1").write_text(deaf)
