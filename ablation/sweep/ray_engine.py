@@ -39,16 +39,20 @@ REFUSALS = {
     "InvalidAuthToken": f"the cluster refuses this token, or none; set RAY_AUTH_MODE=token, and copy {HEADS_TOKEN}",
     "AuthenticationError": f"RAY_AUTH_MODE=token, but there is no token; copy {HEADS_TOKEN}",
 }
+PATHS = (
+    "data_dir", "models_dir", "results_dir", "weights_path", "checkpoint_dir",
+    "data_file", "train_file", "validation_file", "test_file",
+)  # fmt: skip
 RETRIES = 5  # of a run whose worker or node died
 # What a node has no use for, or fetches for itself; as .gitignore has it, / is the project's own folder.
 NOT_SENT = ("/models", "/results", "/tests", "/benchmarks", "/data/SMSSpamCollection.tsv*", "__pycache__")
 
 
 def with_absolute_paths(config: ExperimentConfig) -> ExperimentConfig:
-    """The configuration as it means the same from any working directory, with features kept below the models."""
-    paths = {"data_dir": config.data_dir, "models_dir": config.models_dir, "feature_cache": features_folder(config)}
-    if config.weights_path is not None:
-        paths["weights_path"] = config.weights_path
+    """The configuration as it means the same from any working directory, with features kept below the models. (Of the
+    results a node has but the checkpoints, so that a run that is tried again goes on.)"""
+    paths = {name: value for name in PATHS if (value := getattr(config, name)) is not None}
+    paths["feature_cache"] = features_folder(config)
     return dataclasses.replace(config, **{name: str(Path(path).absolute()) for name, path in paths.items()})  # type: ignore[arg-type]
 
 

@@ -18,7 +18,9 @@ import psutil
 import pytest
 
 import sweep
+from ablation.config.experiment import ExperimentConfig, config_hash
 from ablation.results.read import read_results
+from ablation.sweep.ray_engine import with_absolute_paths
 from ablation.tasks.spam import SPAM
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
@@ -198,3 +200,12 @@ def test_without_ray_the_message_says_how_to_get_it(
         " or leave the flag out\n"
     )
     assert not any(tmp_path.iterdir())
+
+
+def test_a_node_is_told_absolute_paths() -> None:
+    given = ExperimentConfig(checkpoint_dir="kept", data_file="mail.csv", results_dir="r")
+    sent = with_absolute_paths(given)
+    assert (sent.checkpoint_dir, sent.data_file, sent.results_dir) == tuple(
+        str(Path(name).absolute()) for name in ("kept", "mail.csv", "r")
+    )
+    assert sent.weights_path is None and config_hash(sent) == config_hash(given)
