@@ -52,7 +52,7 @@ INSTEAD = {"row": "--rows", "seed": "--seeds"}  # what to give in place of a fla
 def make_parser(runner: CommandLine = EXPERIMENTS) -> argparse.ArgumentParser:
     """The sweep's own flags, and the runner's that it does not set itself."""
     parser = Parser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+        "sweep.py", description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "--rows", required=True, nargs="+", metavar="LIST", help="rows of the table: 1,3,16-19 or 1 3 5 or all"
