@@ -97,6 +97,10 @@ def accuracies(row: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {row[f'{name}_acc']:.2%}" for name in ("training", "validation", "test"))
 
 
+def time_of(row: Mapping[str, Any], kept: bool) -> str:
+    return "already in the results" if kept else f"{60 * row['training_minutes']:.1f} s"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Exit status 0 for finished baselines, 1 for a failure, 2 for a wrong command, 130 after an interrupt."""
     options = make_parser().parse_args(arguments)
@@ -129,13 +133,8 @@ def main(arguments: list[str] | None = None) -> int:
         known = [] if options.again else read_results(results_dir, SPAM)[0]
         for name in names:
             kept = kept_baseline(known, identity(name, BASELINES[name], demo=config.demo), digest)
-            row: Mapping[str, Any]
-            if kept is None:
-                row = run_baseline(SPAM, name, splits, digest, config)
-                said = f"{60 * row['training_minutes']:.1f} s"
-            else:
-                row, said = kept.values, "already in the results"
-            tell(f"{name} {BASELINES[name].description}\n   {accuracies(row)}; {said}")
+            row = kept.values if kept else run_baseline(SPAM, name, splits, digest, config)
+            tell(f"{name} {BASELINES[name].description}\n   {accuracies(row)}; {time_of(row, kept is not None)}")
     except KeyboardInterrupt:
         return fail(["interrupted; finished baselines are in the results"], INTERRUPTED)
     except ConfigError as error:

@@ -95,12 +95,7 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
         runs = [as_row(run, likeness.digest if likeness else run[DATA_DIGEST]) for run in runs]
     groups, notes = group_runs(runs)
     if likeness is not None and groups and not any(group.own(likeness) for group in groups):
-        reason = (
-            f"all results are of an older miniature, whose {task.examples} were others; train anew"
-            if demo
-            else f"the {task.examples} in {data_dir} are not those of the results; give their folder with --data_dir"
-        )
-        likeness = None
+        reason, likeness = _of_others(task, data_dir, demo=demo), None
     if likeness is None:
         notes.insert(0, _without_likeness(task, reason))
     rows = make_table(task, groups, likeness, demo=demo)
@@ -126,6 +121,13 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
         [] if own else _missing(task, sound, questions, declared, suggest), disclaimer(own).long if demo else "",
         plain_answer(task, lines, likeness, claims, suggest), claims, reference_rows,
     )  # fmt: skip
+
+
+def _of_others(task: Task, data_dir: Path, *, demo: bool) -> str:
+    """Why the examples at hand say nothing of the results."""
+    if demo:
+        return f"all results are of an older miniature, whose {task.examples} were others; train anew"
+    return f"the {task.examples} in {data_dir} are not those of the results; give their folder with --data_dir"
 
 
 def _without_likeness(task: Task, reason: str) -> str:
