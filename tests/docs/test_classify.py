@@ -25,7 +25,7 @@ def examples() -> Iterator[tuple[str, str]]:
 def without_figures(text: str) -> list[str]:
     """Lines without what another machine or another model may change: figures, and spaces that align them."""
     text = re.sub(r"\d+-\d+-[0-9a-f]{8}-\w+\.\w+", "RUN", text)
-    return [" ".join(re.sub(r"\d[\d.,]*(?:e-\d+)?%?", "N ", line).split()) for line in text.splitlines()]
+    return [" ".join(re.sub(r"\d[\d.,]*(?:e-\d+[\d.,]*)*%?", "N ", line).split()) for line in text.splitlines()]
 
 
 def test_every_command_names_flags_that_there_are() -> None:
