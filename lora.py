@@ -1,12 +1,14 @@
-"""Low-rank adaptation (LoRA, Hu et al. 2021): a trainable term of low rank beside every frozen linear layer.
+"""Low-rank adaptation (LoRA, Hu et al. 2021): a trainable term of low rank beside a frozen linear layer.
 
-As in the published script, the term is ``alpha · x A B`` (not divided by the rank), every ``Linear`` is wrapped, the
-classifier included, and the classifier's own weights stay trainable (see ``ablation/methods/layers.py``).
+As in the published script, :func:`add_lora` gives the term ``alpha · x A B`` (not divided by the rank) to every
+``Linear``, the classifier included, whose own weights stay trainable (see ``ablation/methods/layers.py``). The other
+forms of the term are chosen in ``ablation/methods/low_rank.py``.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -14,34 +16,66 @@ from torch import Tensor, nn
 from ablation.methods.primitives import LinearMap, merge_linear_maps
 
 
-class LoRATerm(nn.Module):
-    """The matrices A (in, rank) and B (rank, out) of one layer.
+def _uniform_inputs(matrix: Tensor) -> None:
+    bound = 1 / math.sqrt(matrix.shape[0])
+    with torch.no_grad():
+        matrix.copy_(torch.empty_like(matrix.T).uniform_(-bound, bound).T)  # in the order of Hu's code
 
-    A is drawn by ``kaiming_uniform_(a=√5)`` in that very shape, whose bound is 1/√rank; B starts at zero, so that the
-    wrapped layer computes at first what the plain one did.
+
+# how A (in, rank) is drawn
+INITS: dict[str, Callable[[Tensor], object]] = {
+    "uniform_rank": lambda matrix: nn.init.kaiming_uniform_(matrix, a=math.sqrt(5)),  # within 1/√rank in this shape
+    "uniform_inputs": _uniform_inputs,
+    "normal_rank": lambda matrix: nn.init.normal_(matrix, std=1 / math.sqrt(matrix.shape[1])),
+}
+
+
+class LoRATerm(nn.Module):
+    """The matrices A (in, rank) and B (rank, out) of one layer; the term is ``scale · x A B``.
+
+    B starts at zero, so that the wrapped layer computes at first what the plain one did.
+
+    Args:
+        scale: alpha if not given, as published.
+        init: how A is drawn, one of ``INITS``; as published if not given.
     """
 
-    def __init__(self, in_features: int, out_features: int, rank: int, alpha: float) -> None:
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        rank: int,
+        alpha: float,
+        *,
+        scale: float | None = None,
+        init: str = "uniform_rank",
+    ) -> None:
         super().__init__()
         self.A = nn.Parameter(torch.empty(in_features, rank))
-        nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
+        INITS[init](self.A)
         self.B = nn.Parameter(torch.zeros(rank, out_features))
-        self.alpha = alpha
+        self.scale = alpha if scale is None else scale
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.alpha * (x @ self.A @ self.B)  # (…, in) -> (…, out)
+        return self.scale * (x @ self.A @ self.B)  # (…, in) -> (…, out)
 
     def weight(self) -> Tensor:
-        """What the term adds to the layer's weight: alpha (A B)ᵀ, of shape (out, in)."""
-        return self.alpha * (self.A @ self.B).T
+        """What the term adds to the layer's weight: scale (A B)ᵀ, of shape (out, in)."""
+        return self.scale * (self.A @ self.B).T
 
 
 class LinearWithLoRA(LinearMap):
-    """``linear(x) + alpha · x A B``. (…, in) -> (…, out)"""
+    """``linear(x) + scale · x A B``. (…, in) -> (…, out)
 
-    def __init__(self, linear: nn.Linear, rank: int, alpha: float) -> None:
+    Args:
+        term: what makes the term: in, out, rank, alpha -> a module; as published if not given.
+    """
+
+    def __init__(
+        self, linear: nn.Linear, rank: int, alpha: float, term: Callable[..., LoRATerm] = LoRATerm
+    ) -> None:
         super().__init__(linear)
-        self.lora = LoRATerm(linear.in_features, linear.out_features, rank, alpha)
+        self.lora = term(linear.in_features, linear.out_features, rank, alpha)
 
     def effective(self) -> tuple[Tensor, Tensor | None]:
         return self.linear.weight + self.lora.weight(), self.linear.bias
@@ -51,7 +85,7 @@ class LinearWithLoRA(LinearMap):
 
 
 class LinearWithMergedLoRA(LinearWithLoRA):
-    """The same function with the weights merged first: ``x (W + alpha (A B)ᵀ)ᵀ + b``. (…, in) -> (…, out)"""
+    """The same function with the weights merged first: ``x (W + scale (A B)ᵀ)ᵀ + b``. (…, in) -> (…, out)"""
 
     def forward(self, x: Tensor) -> Tensor:
         return LinearMap.forward(self, x)

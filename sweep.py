@@ -121,7 +121,7 @@ def read_options(task: Task, given: argparse.Namespace, flags: Sequence[str]) ->
     values, problems = vars(given).copy(), []
     for name in ("rows", "seeds"):
         values[name] = ",".join(values[name])
-    rows: Callable[[str], Any] = partial(parse_rows, rows=list(task.rows))
+    rows: Callable[[str], Any] = partial(parse_rows, rows=list(task.rows), sets=task.command_line.row_sets)
     for name, read in {"rows": rows, **READERS}.items():
         try:
             values[name] = read(values[name])

@@ -167,7 +167,8 @@ def load_results(results_dir: str | Path = RESULTS_DIR, *, task: str = SPAM.name
     for line in problems:
         _warn(line)
     columns = list(runs[0].fields) if runs else list(about.columns)
-    texts = {*TEXTS, *(name for name, field in fields_of(about.config_class).items() if isinstance(field.default, str))}
+    settings = fields_of(about.config_class).items()
+    texts = {*TEXTS, *(name for name, field in settings if isinstance(field.metadata["usual"], str))}
     table = pd.DataFrame({name: _column([run[name] for run in runs], text=name in texts) for name in columns})
     return table.assign(timestamp_utc=pd.to_datetime(table["timestamp_utc"], utc=True))
 

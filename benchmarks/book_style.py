@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +56,6 @@ class BookStyleExecution(NaiveExecution):
                 module.__class__ = ELEMENTARY[type(module)]
 
 
-def plain_adamw(parameters: list[nn.Parameter], config: ExperimentConfig) -> torch.optim.Optimizer:
+def plain_adamw(groups: list[dict[str, Any]], config: ExperimentConfig) -> torch.optim.Optimizer:
     """AdamW as the book makes it, one operation at a time."""
-    return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(groups, lr=config.learning_rate)

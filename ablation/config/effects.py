@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ablation.config.methods import DECLARATIONS, METHOD_OPTIONS
+from ablation.config.methods import DECLARATIONS, METHOD_OPTIONS, methods
 from ablation.config.settings import CommonSettings, MethodSettings
 from ablation.config.shapes import NANO
 
 
 def _needs_method(option: str) -> Callable[[MethodSettings], str]:
-    methods = [name for name, method in DECLARATIONS.items() if option in method.options]
+    having = [name for name, method in DECLARATIONS.items() if option in method.options]
 
     def reason(config: MethodSettings) -> str:
-        if config.trainable_layers in methods:
+        if config.adaptation in having:
             return ""
-        return f"with --trainable_layers {config.trainable_layers}; add --trainable_layers {methods[0]}"
+        if config.method is not None:
+            return f"with --method {config.method}; it belongs to --method {', '.join(set(having) & set(methods()))}"
+        return f"with --trainable_layers {config.trainable_layers}; add --trainable_layers {having[0]}"
 
     return reason
 
@@ -35,6 +37,7 @@ _naive = _if(lambda config: config.execution == "naive", "with --execution naive
 # setting -> why it has no effect in a configuration that has this setting; empty where it has one
 REASONS: dict[str, Callable[[Any], str]] = {
     **{option: _needs_method(option) for option in METHOD_OPTIONS},
+    "trainable_layers": _if(lambda config: config.method is not None, "with --method, which says what trains"),
     "context_length": _if(lambda config: config.no_padding, "with --no_padding, which pads and cuts nothing"),
     "order_seed": _if(lambda config: config.order_seed == config.seed, "where it is that of --seed"),
     "feature_cache": _naive,

@@ -100,12 +100,25 @@ class ExperimentConfig(OwnDataSettings, CommonSettings):
                 f"--context_length {self.context_length}: the model has {self.shape.context_length} positions;"
                 f" give 1 to {self.shape.context_length}"
             )
+        problems.extend(self._prompt_problems())
         if 0 <= self.ignore_index < len(self.label_names):
             label = self.label_names[self.ignore_index]
             problems.append(
                 f"--ignore_index {self.ignore_index}: is the label {label}, which must count; leave the flag out"
             )
         return [*problems, *self.own_data_problems(), *super().problems()]
+
+    def _prompt_problems(self) -> list[str]:
+        """A prompt and the message behind it have to fit the model; of the longest message only its data tell."""
+        room = self.shape.context_length
+        lengths = {LONGEST_TRAINING_EXAMPLE: 1, MODEL_CONTEXT_LENGTH: room}
+        message = lengths.get(str(self.context_length), self.context_length)
+        if self.prompt_length is None or self.no_padding or self.prompt_length + int(message) <= room:
+            return []
+        return [
+            f"--prompt_length {self.prompt_length}: with --context_length {self.context_length} that is more than the"
+            f" {room} positions of the model; give fewer"
+        ]
 
 
 FIELDS = fields_of(ExperimentConfig)
@@ -124,9 +137,15 @@ def identity(config: CommonSettings, foreign: Mapping[str, str] = {}) -> dict[st
     settings = {
         name: getattr(config, name)
         for name, field in fields_of(type(config)).items()
-        if field.metadata["identity"] and getattr(config, name) != field.default and _counts(name, config)
+        if field.metadata["identity"] and not _is_left_out(name, field.metadata["usual"], config)
     }
     return {**settings, **foreign}
+
+
+def _is_left_out(name: str, usual: Any, config: CommonSettings) -> bool:
+    """A method's own settings always count, so that what ran is known whatever its defaults are by then."""
+    given_by_method = name in config.method_defaults
+    return (getattr(config, name) == usual and not given_by_method) or not _counts(name, config)
 
 
 def _counts(name: str, config: CommonSettings) -> bool:

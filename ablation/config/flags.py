@@ -7,14 +7,15 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ablation.config.effects import REASONS, why_no_effect
 from ablation.config.experiment import ExperimentConfig
+from ablation.config.methods import DECLARATIONS
 from ablation.config.parser import Parser
-from ablation.config.rows import ROWS
+from ablation.config.rows import ROW_SETS, ROWS
 from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR, CommonSettings, ConfigError, fields_of
 from ablation.environment import python_command
 
@@ -32,12 +33,14 @@ class CommandLine:
         description: of its ``--help``.
         config_class: what flags make; each field of it is a flag.
         rows: what differs from the defaults, by the number that ``--row`` takes.
+        row_sets: rows that have a name together.
     """
 
     program: str
     description: str
     config_class: type[CommonSettings]
     rows: Mapping[int, Mapping[str, Any]]
+    row_sets: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def parser(self) -> Parser:
         """The flags. Values are read and checked by :meth:`configure`, all at once."""
@@ -49,7 +52,7 @@ class CommandLine:
             argument_default=argparse.SUPPRESS,
         )
         span = f"{min(self.rows)} to {max(self.rows)}"
-        parser.add_argument("--row", metavar="N", help=f"row of the published table, {span}; other flags override it")
+        parser.add_argument("--row", metavar="N", help=f"row of the table, {span}; other flags override it")
         parser.add_argument(
             "--dry_run", action="store_true", help="say what would be done and downloaded; load nothing"
         )
@@ -62,14 +65,15 @@ class CommandLine:
 
     def add_settings(self, parser: argparse._ActionsContainer, without: Iterable[str] = ()) -> None:
         """The flags that are settings; none of them has a value where it was not given."""
-        for name, field in fields_of(self.config_class).items():
-            help_text = field.metadata["help"].replace("%", "%%")
+        for name, setting in fields_of(self.config_class).items():
+            help_text = setting.metadata["help"].replace("%", "%%")
             given: dict[str, Any] = {"default": argparse.SUPPRESS}
-            if isinstance(field.default, bool):
+            if isinstance(setting.default, bool):
                 given |= {"action": "store_true", "help": help_text}
             else:
-                default = "" if field.default is None else f" (default: {field.default})"
-                choices = field.metadata["choices"]
+                usual = setting.metadata["usual"]
+                default = "" if usual is None else f" (default: {usual})"
+                choices = setting.metadata["choices"]
                 among = f"; one of {', '.join(choices)}" if choices else ""
                 given |= {"metavar": "VALUE", "help": help_text + among + default}
             if name not in without:
@@ -108,10 +112,10 @@ class CommandLine:
         return problems
 
     def _refused(self, name: str, value: str) -> bool:
-        field = fields_of(self.config_class).get(name)
+        setting = fields_of(self.config_class).get(name)
         try:
-            if field is not None:
-                field.metadata["parse"](value)
+            if setting is not None:
+                setting.metadata["parse"](value)
         except ValueError:
             return True
         return False
@@ -133,10 +137,15 @@ class CommandLine:
         values: dict[str, Any] = {}
         if row is not None:
             if row.isdecimal() and int(row) in self.rows:
-                values.update(self.rows[int(row)])
+                values.update(_without_replaced(self.rows[int(row)], flags))
             else:
                 span = f"rows {min(self.rows)} to {max(self.rows)}"
-                problems.append(f"--row {row}: the published table has {span}; give one of them{_sweep(row, flags)}")
+                problems.append(f"--row {row}: the table has {span}; give one of them{_sweep(row, flags)}")
+        if "method" in flags and "trainable_layers" in flags:
+            problems.append(
+                f"--method {flags['method']} with --trainable_layers {flags['trainable_layers']}: both say what trains;"
+                " give one of the two"
+            )
         fields = fields_of(self.config_class)
         for name, text in flags.items():
             if isinstance(text, bool):
@@ -166,7 +175,17 @@ EXPERIMENTS = CommandLine(
     " and append the row to a CSV.",
     ExperimentConfig,
     ROWS,
+    ROW_SETS,
 )
+
+
+def _without_replaced(row: Mapping[str, Any], flags: Mapping[str, str | bool]) -> dict[str, Any]:
+    """What remains of a row's settings where flags name another method: none of the settings of its own one."""
+    own = DECLARATIONS.get(row.get("method", ""))
+    replaced = "trainable_layers" in flags or flags.get("method", row.get("method")) != row.get("method")
+    if own is None or not replaced:
+        return dict(row)
+    return {name: value for name, value in row.items() if name not in {"method", *own.options, *(own.defaults or ())}}
 
 
 def typed(settings: Mapping[str, Any]) -> str:

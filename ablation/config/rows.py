@@ -1,4 +1,5 @@
-"""The nineteen published configurations, and which of them a configuration repeats."""
+"""The rows: the nineteen published ones, ways of parameter-efficient fine-tuning beside them, and which of them a
+configuration repeats."""
 
 from __future__ import annotations
 
@@ -6,9 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ablation.config.experiment import MODEL_CONTEXT_LENGTH, RANDOM, ExperimentConfig, variant_settings
+from ablation.config.methods import HEAD, LINEAR_MAPS
 from ablation.config.settings import CommonSettings
 
 _LORA_16 = {"trainable_layers": "lora", "lora_rank": 16, "lora_alpha": 16}
+_RANK_16 = {"lora_targets": "+".join(LINEAR_MAPS), "lora_rank": 16, "lora_alpha": 16}
+# "Mix and match" (He et al. 2021) is rows 26 and 28 together.
+_PARALLEL = {"bottleneck": 512, "adapter_scale": 4.0}
 
 ROWS: dict[int, dict[str, Any]] = {
     1: {},
@@ -30,7 +35,30 @@ ROWS: dict[int, dict[str, Any]] = {
     17: {"disable_causal_mask": True},
     18: {"ignore_index": 50256},
     19: {"average_embeddings": True},
-}
+    20: {
+        "method": "lora", "lora_targets": "query+value", "lora_rank": 8, "lora_alpha": 16,
+        "lora_scaling": "alpha_over_rank",
+    },
+    21: {"method": "lora", **_RANK_16, "lora_scaling": "alpha_over_sqrt_rank"},
+    22: {"method": "dora", **_RANK_16, "lora_scaling": "alpha_over_rank"},
+    23: {"method": "dylora", **_RANK_16},
+    24: {"method": "serial_adapter", "bottleneck": 64, "adapter_after": "both"},
+    25: {"method": "serial_adapter", "bottleneck": 64, "adapter_after": "feed_forward"},
+    26: {"method": "parallel_adapter", **_PARALLEL},
+    27: {"method": "hybrid", "prefix_length": 30, **_PARALLEL},
+    28: {"method": "prefix_tuning", "prefix_length": 30},
+    29: {"method": "soft_prompt", "prompt_length": 20},
+    30: {"method": "ia3"},
+    31: {"method": "bitfit"},
+    32: {"method": "norms"},
+    33: {  # published: another edition's own run
+        "method": "lora", "lora_targets": "+".join((*LINEAR_MAPS, HEAD)), "lora_rank": 8, "lora_alpha": 8,
+        "lora_scaling": "alpha", "lora_init": "normal_rank", "lora_head": "frozen", "learning_rate": 5e-5,
+        "decayed": "everything",
+    },
+}  # fmt: skip
+# What --rows of a sweep takes besides numbers.
+ROW_SETS: dict[str, tuple[int, ...]] = {"all": tuple(range(1, 20)), "methods": tuple(range(20, 34))}
 
 
 def row_config(row: int, **overrides: Any) -> ExperimentConfig:

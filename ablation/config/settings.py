@@ -7,48 +7,23 @@ follow from the fields. This module imports nothing heavy, so that a wrong comma
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ablation.config.methods import DECLARATIONS
+from ablation.config.method_settings import METHODS, TRAINABLE_LAYERS, MethodSettings
+from ablation.config.options import ConfigError, option, run_option
 from ablation.config.shapes import ALL_SHAPES, MODEL_SHAPES, NANO, ModelShape, canonical_model_size
-from ablation.config.values import device, integer, number, one_of
+from ablation.config.values import device, integer, number
+
+# What is declared beside is had from here, too.
+__all__ = ["METHODS", "TRAINABLE_LAYERS", "ConfigError", "MethodSettings", "option", "run_option"]
 
 PRETRAINED, RANDOM = "pretrained", "random"
 WEIGHTS = (PRETRAINED, RANDOM)
-TRAINABLE_LAYERS = tuple(DECLARATIONS)
 PRECISIONS = ("fp32", "tf32", "bf16")
 EXECUTIONS = ("planned", "recorded", "naive")
 RESULTS_DIR, DEMO_RESULTS_DIR = "results", "results/demo"
 SHAPE_OVERRIDES = ("n_layers", "emb_dim", "n_heads")
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be run; ``problems`` has one line for each thing that is wrong with it."""
-
-    def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(self.problems))
-
-
-def option(
-    default: Any,
-    help_text: str,
-    parse: Callable[[str], Any] = str,
-    *,
-    choices: tuple[str, ...] = (),
-    identity: bool = True,
-) -> Any:
-    """A field with its help text, the reader of its flag (or ``choices`` in its place), and whether it is part of what
-    defines the experiment."""
-    metadata = {"help": help_text, "choices": choices, "identity": identity}
-    return field(default=default, metadata={**metadata, "parse": one_of(choices) if choices else parse})
-
-
-def run_option(default: Any, help_text: str, parse: Callable[[str], Any] = str, choices: tuple[str, ...] = ()) -> Any:
-    """An :func:`option` that changes nothing about what the experiment is."""
-    return option(default, help_text, parse, choices=choices, identity=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,29 +59,19 @@ class ModelSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MethodSettings:
-    """How the model is adapted."""
-
-    trainable_layers: str = option(
-        "last_block", "which parameters train (lora_alternative merges its weights first)", choices=TRAINABLE_LAYERS
-    )
-    lora_rank: int = option(8, "rank of the LoRA matrices", integer(1))
-    lora_alpha: int = option(8, "factor of the LoRA term alpha·xAB (not divided by the rank)", integer(1))
-
-    @property
-    def uses_lora(self) -> bool:
-        return "lora_rank" in DECLARATIONS[self.trainable_layers].options
-
-
-@dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
     """How it is trained."""
 
     num_epochs: int = option(5, "passes over the training split", integer(1))
     batch_size: int = option(8, "messages per batch", integer(1))
     accumulation_steps: int = option(1, "batches whose gradients are added up before each update", integer(1))
-    learning_rate: float = option(5e-5, "AdamW's learning rate", number(positive=True))
-    weight_decay: float = option(0.1, "AdamW's weight decay, on everything that trains", number(positive=False))
+    learning_rate: float = option(
+        None,
+        "AdamW's learning rate; with --method what its literature uses",
+        number(positive=True),
+        usual=5e-5,
+    )
+    weight_decay: float = option(0.1, "AdamW's weight decay, on what --decayed says", number(positive=False))
     eval_freq: int = option(50, "batches between two evaluations of the losses", integer(1))
     eval_iter: int = option(5, "batches per evaluation during training", integer(1))
     max_steps: int | None = option(None, "stop after exactly this many batches", integer(1))
@@ -191,6 +156,10 @@ class CommonSettings(RunOptions, TrainingSettings, MethodSettings, ModelSettings
     def __post_init__(self) -> None:
         if self.demo and self.results_dir == RESULTS_DIR:  # never among the real results
             object.__setattr__(self, "results_dir", DEMO_RESULTS_DIR)
+        usual = {name: field.metadata["usual"] for name, field in fields_of(type(self)).items()}
+        for name, value in (usual | self.method_defaults).items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
         problems = self.problems()
         if problems:
             raise ConfigError(problems)
@@ -216,7 +185,9 @@ class CommonSettings(RunOptions, TrainingSettings, MethodSettings, ModelSettings
             )
         if self.weights_path is not None and self.weights == RANDOM:
             problems.append(f"--weights_path {self.weights_path}: contradicts --weights random; give one of the two")
-        return problems
+        if self.method == "dylora" and self.execution == "recorded":
+            problems.append("--execution recorded: DyLoRA's steps differ in rank; leave it out, or give planned")
+        return [*problems, *self.method_problems(shape.n_layers)]
 
 
 def fields_of(config_class: type[CommonSettings]) -> dict[str, dataclasses.Field[Any]]:

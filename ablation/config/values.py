@@ -22,6 +22,18 @@ def one_of(choices: Iterable[str]) -> Callable[[str], str]:
     return parse
 
 
+def some_of(choices: Iterable[str]) -> Callable[[str], str]:
+    """A reader of some of several names, with + or a comma between; gives them in their own order, joined by +."""
+    names = tuple(choices)
+    one = one_of(names)
+
+    def parse(text: str) -> str:
+        given = {one(part.strip()) for part in text.replace("+", ",").split(",")}
+        return "+".join(name for name in names if name in given)
+
+    return parse
+
+
 DEVICES = ("auto", "cpu", "gpu", "cuda", "mps")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from ablation.data.encode import send
 from ablation.execution.setup import Setup
 from ablation.listener import Listener
+from ablation.methods.registry import METHODS, is_decayed
 
 
 class Execution:
@@ -24,7 +27,7 @@ class Execution:
     def __init__(self, setup: Setup) -> None:
         self.model, self.plan = setup.model, setup.plan
         self._config, self._device = setup.config, setup.device
-        self._reach, self._messages = setup.reach, setup.messages
+        self._reach, self._messages, self._added = setup.reach, setup.messages, setup.added
         self._labels = {name: split.labels.to(setup.device) for name, split in setup.messages.items()}
 
     @property
@@ -45,6 +48,19 @@ class Execution:
 
     def trainable_parameters(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The trainable parameters as an optimizer takes them: those that are decayed, and those that are not."""
+        groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+        for name, parameter in self.model.named_parameters():
+            if parameter.requires_grad:
+                groups[is_decayed(name, name in self._added, self._config)].append(parameter)
+        decay = {True: self._config.weight_decay, False: 0.0}
+        return [{"params": group, "weight_decay": decay[decayed]} for decayed, group in groups.items() if group]
+
+    def updating(self, number: int) -> AbstractContextManager[object]:
+        """Where the gradients of an update, counted from 0, are computed."""
+        return METHODS[self._config.adaptation].updating(self.model, self._config, number)
 
     def trained_parameters(self, updates: int) -> dict[str, Tensor]:
         """What was trained, by name, on the CPU, after so many updates."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from ablation.config.experiment import RANDOM, ExperimentConfig
-from ablation.config.methods import DECLARATIONS
 from ablation.words import plural
 
 
@@ -116,11 +115,12 @@ def make_plan(config: ExperimentConfig, n_blocks: int | None = None) -> Executio
     Args:
         n_blocks: blocks of the model, where it is not of the configuration's shape.
     """
-    method, n_blocks = DECLARATIONS[config.trainable_layers], n_blocks or config.shape.n_layers
+    method, n_blocks = config.declaration, n_blocks or config.shape.n_layers
+    first_block = max(method.first_block(n_blocks), config.first_adapted_block)
     seen = _seen(config)
     plan = ExecutionPlan(
         n_blocks=n_blocks,
-        first_block=method.first_block(n_blocks),
+        first_block=first_block,
         embeddings_train=method.embeddings_train,
         pooled=config.average_embeddings,
         causal=not config.disable_causal_mask,

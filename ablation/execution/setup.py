@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ablation.config.experiment import ExperimentConfig
+from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.data.encode import EncodedMessages
 from ablation.execution.plan import ExecutionPlan, Start, make_plan
 from ablation.execution.single_query import is_causal, is_known
 from ablation.methods.layers import trains
-from ablation.model.classifier import WeightSource, assemble
+from ablation.model.classifier import StartingValues, WeightSource, assemble
 from ablation.model.readout import READOUTS
 from previous_chapters import GPTModel
 
@@ -57,6 +57,7 @@ class Setup:
 
     Attributes:
         model: the classifier; its trunk's values are still in ``weights``, under the names in ``sources``.
+        added: names of the parameters that the method attached.
         messages: per split.
         parameter_counts: (of the trunk and its head, trainable ones).
     """
@@ -67,6 +68,7 @@ class Setup:
     device: torch.device
     model: GPTModel
     sources: Mapping[str, str]
+    added: frozenset[str]
     parameter_counts: tuple[int, int]
     plan: ExecutionPlan
     reach: Reach
@@ -88,17 +90,23 @@ def make_setup(
     model = assembly.model.to(dtype)
     plan = make_plan(config, n_blocks=weights.shape.n_layers)
     plan = replace(plan, whole_last=not is_known(model.trf_blocks[-1]))
-    _check_plan(plan, model, config.trainable_layers)
+    _check_plan(plan, model, config.adaptation)
     width = model.n_extra + max(split.tokens.shape[1] for split in messages.values())
-    if width > weights.shape.context_length:
-        raise ValueError(f"{width} positions, extra ones included: the model has {weights.shape.context_length}")
+    if width > (context := weights.shape.context_length):
+        raise ConfigError(
+            [
+                f"--prompt_length {config.prompt_length}: with messages of {width - model.n_extra} tokens that makes"
+                f" {width} positions, the model has {context}; give a shorter one, or a smaller --context_length"
+            ]
+        )
     return Setup(
         config=config,
-        weights=weights,
+        weights=StartingValues(weights, assembly.derived) if assembly.derived else weights,
         messages=messages,
         device=device,
         model=model,
-        sources=assembly.sources,
+        sources={**assembly.sources, **{name: name for name in assembly.derived}},
+        added=assembly.added,
         parameter_counts=assembly.count_parameters(),
         plan=plan,
         reach=find_reach(config, model, messages),

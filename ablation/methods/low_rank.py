@@ -1,19 +1,64 @@
-"""LoRA in every linear layer, in the published order, and back into plain weights. (Its mathematics: ``lora.py``.)"""
+"""LoRA (Hu et al. 2021): which linear maps get a term, in which form. (Its mathematics: ``lora.py``.)
+
+The published rows give a term to every linear layer, in the published order and form; ``--method lora`` has the choices
+of its literature, the rank-stabilised scaling of Kalajdzievski (2023) among them.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from functools import partial
+
+import torch
 from torch import nn
 
 from ablation.config.experiment import ExperimentConfig
-from lora import LinearWithLoRA, LinearWithMergedLoRA, add_lora, merge_lora
+from ablation.config.methods import HEAD
+from ablation.methods.primitives import LinearMap
+from lora import LinearWithLoRA, LinearWithMergedLoRA, LoRATerm, add_lora
 
-merge = merge_lora
+# where a block has the linear maps, by the names of ablation/config/methods.py
+PLACES = {
+    "query": "att.W_query", "key": "att.W_key", "value": "att.W_value", "out": "att.out_proj",
+    "ff_in": "ff.layers.0", "ff_out": "ff.layers.2",
+}  # fmt: skip
+# --lora_scaling -> (alpha, rank) -> the factor of the term
+SCALINGS: dict[str, Callable[[float, int], float]] = {
+    "alpha": lambda alpha, rank: alpha,
+    "alpha_over_rank": lambda alpha, rank: alpha / rank,
+    "alpha_over_sqrt_rank": lambda alpha, rank: alpha / math.sqrt(rank),
+}
 
 
 def attach_lora(model: nn.Module, config: ExperimentConfig) -> None:
-    add_lora(model, config.lora_rank, config.lora_alpha, LinearWithLoRA)
+    if config.method is None:
+        add_lora(model, config.lora_rank, config.lora_alpha, LinearWithLoRA)
+        return
+    scale = SCALINGS[str(config.lora_scaling)](config.lora_alpha, config.lora_rank)
+    term = partial(LoRATerm, scale=scale, init=str(config.lora_init))
+    wrap_targets(model, config, partial(LinearWithLoRA, rank=config.lora_rank, alpha=config.lora_alpha, term=term))
 
 
 def attach_merged_lora(model: nn.Module, config: ExperimentConfig) -> None:
-    """The same function; weights are merged at every step."""
+    """The published form; weights are merged at every step."""
     add_lora(model, config.lora_rank, config.lora_alpha, LinearWithMergedLoRA)
+
+
+def wrap_targets(model: nn.Module, config: ExperimentConfig, make: Callable[[nn.Linear], LinearMap]) -> list[str]:
+    """Put a linear map around each of the layers that ``--lora_targets`` names, from ``--from_block`` on, in the order
+    of ``named_modules``; the classifier comes last. Draws happen on the CPU.
+
+    Returns:
+        The paths of the layers.
+    """
+    targets = str(config.lora_targets).split("+")
+    blocks = range(config.first_adapted_block, len(model.trf_blocks))  # type: ignore[arg-type]
+    wanted = {f"trf_blocks.{block}.{PLACES[name]}" for block in blocks for name in targets if name in PLACES}
+    wanted |= {"out_head"} if HEAD in targets else set()
+    layers = [(path, module) for path, module in model.named_modules() if path in wanted]
+    for path, module in layers:
+        parent, _, name = path.rpartition(".")
+        with torch.device("cpu"):
+            setattr(model.get_submodule(parent), name, make(module))
+    return [path for path, _ in layers]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ablation.config.experiment import ExperimentConfig
 from ablation.config.shapes import ModelShape
 from ablation.methods.registry import METHODS, adapt
+from ablation.methods.starting_values import Derived
 from ablation.model.weights import WithoutDraws, combined_digest, tensor_digest
 from previous_chapters import GPTModel
 
@@ -57,11 +58,13 @@ class Assembly:
         model: what is new in it (head, parts of the method) has its starting values.
         sources: name of each parameter of the trunk -> its name in the source of weights.
         added: names of the parameters that the method attached.
+        derived: those of them whose starting values follow from the trunk's; they have none yet, either.
     """
 
     model: GPTModel
     sources: dict[str, str]
     added: frozenset[str]
+    derived: Mapping[str, Derived]
 
     def count_parameters(self) -> tuple[int, int]:
         """(parameters of the trunk and its head, trainable parameters)"""
@@ -77,15 +80,37 @@ def assemble(config: ExperimentConfig, shape: ModelShape) -> Assembly:
     with torch.random.fork_rng(devices=[]):  # whoever assembles to count parameters draws nothing
         torch.manual_seed(config.seed)
         model.out_head = nn.Linear(shape.emb_dim, len(config.label_names))
-        origins = adapt(model, METHODS[config.trainable_layers], config)
+        adapted = adapt(model, METHODS[config.adaptation], config)
+    origins, derived = adapted.origins, adapted.derived
     added = frozenset(name for name, parameter in model.named_parameters() if name not in origins)
-    unset = [name for name, parameter in model.named_parameters() if name in added and parameter.is_meta]
-    if unset:
-        raise ValueError(f"{unset[0]} was attached without a value: the base's values are not known yet then")
+    unset = {name for name, parameter in model.named_parameters() if name in added and parameter.is_meta}
+    if odd := sorted(unset ^ derived.keys()):
+        raise ValueError(f"{odd[0]} was attached without a value, or has one although it follows from the base's")
     model.eval()  # GPT-2 as used here has no dropout, and a frozen prefix is computed once
     # By the values, not the names: what has none yet must come from somewhere.
-    sources = {name: origins[name] for name, parameter in model.named_parameters() if parameter.is_meta}
-    return Assembly(model, sources, added)
+    sources = {name: origins[name] for name, p in model.named_parameters() if p.is_meta and name in origins}
+    return Assembly(model, sources, added, derived)
+
+
+class StartingValues:
+    """A source of weights that also has the starting values of what a method attached, under their own names."""
+
+    def __init__(self, weights: WeightSource, derived: Mapping[str, Derived]) -> None:
+        self._weights, self._derived = weights, derived
+        self.shape = weights.shape
+
+    def tensor(self, name: str) -> Tensor:
+        if (own := self._derived.get(name)) is None:
+            return self._weights.tensor(name)
+        return own.make(self._weights.tensor(own.source))
+
+    def tensors(self, names: Iterable[str]) -> dict[str, Tensor]:
+        names = list(names)
+        base = self._weights.tensors(name for name in names if name not in self._derived)
+        return base | {name: self.tensor(name) for name in names if name in self._derived}
+
+    def digest(self) -> str:
+        return self._weights.digest()
 
 
 def build_classifier(config: ExperimentConfig, shape: ModelShape) -> GPTModel:

@@ -141,7 +141,7 @@ def nearest_row(task: Task, settings: Mapping[str, Any]) -> tuple[int, dict[str,
 
     Among equals a row that differs in its weights alone wins, then the lower number.
     """
-    defaults = {name: field.default for name, field in fields_of(task.config_class).items()}
+    defaults = {name: field.metadata["usual"] for name, field in fields_of(task.config_class).items()}
     defaults |= dict.fromkeys(DIGESTS)
 
     def changes(row: int) -> dict[str, Any]:

@@ -222,8 +222,7 @@ def _licence(task: Task, run: Mapping[str, Any]) -> str:
 def flags_of(task: Task, run: Mapping[str, Any]) -> dict[str, Any]:
     """The flags that give the run again: its row and what differs from it, and where its parts came from."""
     row = run.get("row") or None
-    standard = {name: field.default for name, field in fields_of(task.config_class).items()}
-    expected = {**standard, **(task.rows.get(row, {}) if isinstance(row, int) else {})}
+    expected = vars(task.config_class(**(task.rows.get(row, {}) if isinstance(row, int) else {})))
     origins = [name for name in ORIGINS if not (name == "labels" and not _own(run))]
     names = [name for name, field in fields_of(task.config_class).items() if field.metadata["identity"]]
     flags = {} if row is None else {"row": row}

@@ -24,9 +24,10 @@ def row_list(task: Task, config: CommonSettings) -> str:
     metric, published = task.headline, task.published()
     lines = [f"row  {metric.label:>8}  minutes  flags that --row stands for (figures as published)"]
     for row, settings in task.rows.items():
-        figures = published[str(row)]
+        figures = {metric.name: "–", "training_minutes": "–", **published.get(str(row), {})}
         short = {name: short_model_size(value) if name == "model_size" else value for name, value in settings.items()}
-        start = f"{row:>3}  {figures[metric.name]:>6} %  {figures['training_minutes']:>7}  "
+        percent = " " if figures[metric.name] == "–" else "%"
+        start = f"{row:>3}  {figures[metric.name]:>6} {percent}  {figures['training_minutes']:>7}  "
         lines.append(start + (typed(short) or "(none: the defaults)"))
     lines.append(f"one of them: {python_command()} {task.command} --row 5{carried(config)}")
     return "\n".join(_folded(line) for line in lines)

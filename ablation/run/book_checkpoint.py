@@ -44,7 +44,7 @@ def merged_state(saved: SavedRun, model: GPTModel) -> dict[str, Tensor]:
     Raises:
         ClassifierError: the run's method does not merge.
     """
-    method = saved.config.trainable_layers
+    method = saved.config.adaptation
     if reason := DECLARATIONS[method].cannot_merge:
         raise ClassifierError(f"{saved.folder}: {method} does not merge into plain weights ({reason})")
     METHODS[method].merge(model)

@@ -22,7 +22,7 @@ def problem(target: Path) -> str:
 
 def check(trained: Trained) -> None:
     """Raises ExportError if the run's method does not merge into plain weights."""
-    method = trained.saved.config.trainable_layers
+    method = trained.saved.config.adaptation
     if reason := DECLARATIONS[method].cannot_merge:
         raise ExportError(f"{trained.saved.folder}: {method} does not merge into plain weights ({reason})")
 

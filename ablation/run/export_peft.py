@@ -81,8 +81,8 @@ def _one_term(layers: list[nn.Module]) -> tuple[Tensor, Tensor, float]:
         ExportError: they are not multiplied alike.
     """
     terms = [layer.lora for layer in layers if isinstance(layer, LinearWithLoRA)]
-    if len({term.alpha for term in terms}) > 1:
-        raise ExportError("query, key and value have LoRA terms of different alpha: PEFT has one for all; --to book")
+    if len({term.scale for term in terms}) > 1:
+        raise ExportError("query, key and value have LoRA terms of different scale: PEFT has one for all; --to book")
     rank, sizes = sum(term.A.shape[1] for term in terms), [_width(layer) for layer in layers]
     b = torch.zeros(sum(sizes), rank)
     row = column = 0
@@ -92,7 +92,7 @@ def _one_term(layers: list[nn.Module]) -> tuple[Tensor, Tensor, float]:
             b[row : row + size, column : column + width] = layer.lora.B.detach().T
             column += width
         row += size
-    return torch.cat([term.A.detach().T for term in terms]), b, terms[0].alpha * rank
+    return torch.cat([term.A.detach().T for term in terms]), b, terms[0].scale * rank
 
 
 def _width(layer: nn.Module) -> int:
@@ -109,7 +109,7 @@ ADAPTERS: Mapping[str, Callable[[GPTModel], Adapter]] = {"lora": lora, "lora_alt
 
 def check(trained: Trained) -> None:
     """Raises ExportError if PEFT has no adapter for the run's method, or the run cannot be read so."""
-    method, folder = trained.saved.config.trainable_layers, trained.saved.folder
+    method, folder = trained.saved.config.adaptation, trained.saved.folder
     if method not in ADAPTERS:
         raise ExportError(
             f"{folder}: {method} is no adapter that PEFT knows ({', '.join(ADAPTERS)} are); the whole model can be had"
@@ -126,7 +126,7 @@ def write(trained: Trained, target: Path) -> list[str]:
     """
     check(trained)
     reading, model, shape = reading_of(trained.saved), trained.joined(), trained.config.shape
-    adapter = ADAPTERS[trained.saved.config.trainable_layers](model)
+    adapter = ADAPTERS[trained.saved.config.adaptation](model)
     settings = {
         **adapter.settings,
         "task_type": "SEQ_CLS",

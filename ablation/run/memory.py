@@ -65,7 +65,7 @@ def check_memory(config: ExperimentConfig, device: torch.device) -> None:
     if estimate.needed > estimate.free:
         raise ConfigError(
             [
-                f"--model_size {config.model_size} with --trainable_layers {config.trainable_layers}:"
+                f"--model_size {config.model_size} with {config.adaptation_flag}:"
                 f" weights, gradients and moments take about {estimate.needed / GIGABYTE:.1f} GB,"
                 f" {estimate.free / GIGABYTE:.1f} GB are free;"
                 " train fewer layers, take a smaller model, or try all the same with --force"

@@ -27,9 +27,9 @@ from ablation.run.finite import FiniteGuard
 EVALUATED = ("train", "validation")  # while training, in this order
 
 
-def make_optimizer(parameters: list[torch.nn.Parameter], config: ExperimentConfig) -> torch.optim.Optimizer:
-    """AdamW over everything that trains, biases and norms decayed too; fused where this build of PyTorch has it."""
-    adamw = partial(torch.optim.AdamW, parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+def make_optimizer(groups: list[dict[str, Any]], config: ExperimentConfig) -> torch.optim.Optimizer:
+    """AdamW over everything that trains, each group with its decay; fused where this build of PyTorch has it."""
+    adamw = partial(torch.optim.AdamW, groups, lr=config.learning_rate)
     try:
         return adamw(fused=True)
     except RuntimeError:
@@ -161,7 +161,8 @@ class Loop:
             is_last = progress.batch == len(batches) or history.steps + 1 == self.total_steps
             waiting.append(batch)
             if is_last or progress.batch % config.accumulation_steps == 0:
-                self.evaluator.guard.note(self.update(waiting))
+                with self.evaluator.execution.updating(history.updates):
+                    self.evaluator.guard.note(self.update(waiting))
                 waiting = []
                 history.updates += 1
             history.examples_seen += len(batch)
@@ -182,7 +183,7 @@ def train(
     loaders: dict[str, DataLoader],
     config: ExperimentConfig,
     listener: Listener,
-    new_optimizer: Callable[[list[torch.nn.Parameter], ExperimentConfig], torch.optim.Optimizer] = make_optimizer,
+    new_optimizer: Callable[[list[dict[str, Any]], ExperimentConfig], torch.optim.Optimizer] = make_optimizer,
     new_updater: Callable[[Task, Any, torch.optim.Optimizer, ExperimentConfig], Updater] = Updater,
     guard: FiniteGuard | None = None,
     checkpoint: Checkpoint | None = None,
@@ -201,7 +202,7 @@ def train(
     """
     torch.manual_seed(config.effective_order_seed)
     parameters, guard = execution.trainable_parameters(), guard or FiniteGuard(config)
-    optimizer = new_optimizer(parameters, config)
+    optimizer = new_optimizer(execution.parameter_groups(), config)
     progress = Progress() if checkpoint is None else checkpoint.restore(parameters, optimizer)
     guard.go_on_from(progress.history.steps)
 

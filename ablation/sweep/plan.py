@@ -146,13 +146,15 @@ def parse_numbers(text: str, allowed: range | None = None) -> list[int]:
     return list(dict.fromkeys(numbers))
 
 
-def parse_rows(text: str, rows: Sequence[int]) -> list[int]:
-    """:func:`parse_numbers` of the rows that there are; ``all`` is each of them.
+def parse_rows(text: str, rows: Sequence[int], sets: Mapping[str, Sequence[int]]) -> list[int]:
+    """:func:`parse_numbers` of the rows that there are, or the set of this name; ``all`` is each of them if no set is
+    called so.
 
     Raises:
         ValueError: as there.
     """
-    return list(rows) if text.strip() == "all" else parse_numbers(text, range(min(rows), max(rows) + 1))
+    named = {"all": rows, **sets}.get(text.strip())
+    return list(named) if named is not None else parse_numbers(text, range(min(rows), max(rows) + 1))
 
 
 def write_numbers(numbers: Iterable[int]) -> str:

@@ -51,6 +51,8 @@ COLUMNS = (
     "weights_digest", "data_digest", "features", "feature_seconds",
     "labels", "data_file", "train_file", "validation_file", "test_file", "text_column", "label_column", "split_seed",
     "checkpoint_every", "checkpoint_dir", "restart", "resumed",
+    "method", "from_block", "train_final_norm", "decayed", "lora_targets", "lora_scaling", "lora_init", "lora_head",
+    "bottleneck", "adapter_after", "adapter_scale", "prefix_length", "prompt_length",
     "config_hash",
 )  # fmt: skip
 

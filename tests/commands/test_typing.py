@@ -26,7 +26,7 @@ import sweep
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.flags import EXPERIMENTS
 from ablation.config.hints import HABITS, MEANINGS
-from ablation.config.rows import ROWS, row_config
+from ablation.config.rows import ROW_SETS, row_config
 from ablation.environment import PROJECT, environment_stamp, git_commit
 from ablation.listener import Listener
 from ablation.results.published import published_table
@@ -64,7 +64,7 @@ def test_published_lines_are_their_rows_when_pasted() -> None:
     rows = published_table().values()
     lines = [f"python additional_experiments.py {row['flags']}" for row in rows]
     found = as_a_shell_splits(lines)
-    assert len(found) == len(ROWS)
+    assert len(found) == len(ROW_SETS["all"])
     for row, arguments in zip(rows, found, strict=True):
         config, warnings, _ = EXPERIMENTS.read([word for word in arguments if word])
         assert (config, warnings) == (row_config(int(row["row"])), []), row["flags"]
@@ -124,7 +124,7 @@ def test_rows_are_listed_no_wider_than_the_terminal(
     assert max(map(len, output.splitlines())) <= width
     found = re.findall(r"^ *(\d+) +([\d.]+) % +[\d.]+  (.*(?:\n {24}.*)*)", output, re.MULTILINE)
     assert [(int(row), figure) for row, figure, _ in found] == [
-        (row, published_table()[str(row)]["test_acc"]) for row in ROWS
+        (row, published_table()[str(row)]["test_acc"]) for row in ROW_SETS["all"]
     ]
     for row, _, flags in found[1:]:
         assert EXPERIMENTS.read(shlex.split(flags))[0] == row_config(int(row))

@@ -9,22 +9,24 @@ from typing import ClassVar
 
 import pytest
 
+import lora
 from ablation.config import methods as declared
 from ablation.config.effects import REASONS
 from ablation.config.experiment import FIELDS, TOKEN_POSITIONS, ConfigError, ExperimentConfig, config_hash
 from ablation.config.flags import EXPERIMENTS
-from ablation.config.rows import ROWS, find_row, row_config
-from ablation.config.settings import TRAINABLE_LAYERS, CommonSettings, fields_of, option
+from ablation.config.method_settings import LORA_INITS, LORA_SCALINGS
+from ablation.config.rows import ROW_SETS, ROWS, find_row, row_config
+from ablation.config.settings import METHODS, TRAINABLE_LAYERS, CommonSettings, fields_of, option
 from ablation.config.shapes import canonical_model_size
 from ablation.config.values import number
-from ablation.methods import registry
+from ablation.methods import low_rank, registry
 from ablation.model.readout import READOUTS
 from ablation.results.published import published_table
 
 
 def test_every_published_command_line_is_its_row() -> None:
     rows = published_table().values()
-    assert [int(row["row"]) for row in rows] == list(ROWS)
+    assert tuple(int(row["row"]) for row in rows) == ROW_SETS["all"]
     for row in rows:
         number = int(row["row"])
         config, warnings, _ = EXPERIMENTS.read(shlex.split(row["flags"]))
@@ -53,7 +55,11 @@ def test_given_flags_override_the_row() -> None:
 
 
 def test_names_offered_are_the_registries_keys() -> None:
-    assert list(TRAINABLE_LAYERS) == list(declared.DECLARATIONS) == list(registry.METHODS)
+    assert list(declared.DECLARATIONS) == list(registry.METHODS)
+    assert {*TRAINABLE_LAYERS, *METHODS} == set(registry.METHODS)
+    assert set(LORA_SCALINGS) == set(low_rank.SCALINGS)
+    assert set(LORA_INITS) == set(lora.INITS)
+    assert tuple(low_rank.PLACES) == declared.LINEAR_MAPS
     assert set(TOKEN_POSITIONS) == set(READOUTS)
 
 

@@ -11,6 +11,7 @@ import torch
 
 from ablation.config import methods as declared
 from ablation.config.experiment import TOKEN_POSITIONS, ExperimentConfig
+from ablation.config.settings import METHODS as METHOD_NAMES
 from ablation.data.encode import EncodedMessages
 from ablation.data.spam import LABELS
 from ablation.execution.base import Execution
@@ -25,11 +26,13 @@ from ablation.model.classifier import RandomWeights
 from ablation.run.experiment import feature_stages
 from ablation.run.trained_classifier import SavedRun, TrainedClassifier, join
 from previous_chapters import GPTModel
+from tests.support.cases import SMALL
 from tests.support.parity import assert_same_logits_and_gradients, make_pair
 from tests.support.tiny import CPU, SHAPE, DoubleWeights, make_execution, make_messages, tiny_config
 from tests.support.toy_methods import REFUSED, TOY_METHODS, other_heads
 
-METHODS = [*registry.METHODS, *TOY_METHODS]
+PUBLISHED = ", published"  # form of LoRA
+METHODS = [*registry.METHODS, f"lora{PUBLISHED}", *TOY_METHODS]
 READS = [(position, pooled) for position in TOKEN_POSITIONS for pooled in (False, True)]
 READS.remove(("first", True))  # refused
 LAYOUTS = list(itertools.product((False, True), (False, True)))  # without the mask, without padding
@@ -43,8 +46,11 @@ def toy_methods(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def config_of(method: str, position: str, pooled: bool, unmasked: bool, unpadded: bool) -> ExperimentConfig:
+    adapted = {"method": method} if method in METHOD_NAMES else {"trainable_layers": method.removesuffix(PUBLISHED)}
+    defaults = declared.DECLARATIONS[adapted.get("method", "")].defaults or {} if "method" in adapted else {}
+    small = {name: value for name, value in SMALL.items() if name in defaults}
     return tiny_config(
-        trainable_layers=method, trainable_token_pos=position, average_embeddings=pooled, save_model=True,
+        **adapted, **small, trainable_token_pos=position, average_embeddings=pooled, save_model=True,
         disable_causal_mask=unmasked, no_padding=unpadded, batch_size=1 if unpadded else 4, context_length=12,
         n_layers=SHAPE.n_layers, emb_dim=SHAPE.emb_dim, n_heads=SHAPE.n_heads,
     )  # fmt: skip

@@ -37,7 +37,11 @@ SPAWN = multiprocessing.get_context("spawn")
 def append_row(folder: Path, row: dict[str, Any]) -> None:
     append_rows(folder / "results.csv", COLUMNS, [row])
 
-NEWER = (*OWN_DATA, "checkpoint_every", "checkpoint_dir", "restart", "resumed")
+METHOD_SETTINGS = (
+    "method", "from_block", "train_final_norm", "decayed", "lora_targets", "lora_scaling", "lora_init", "lora_head",
+    "bottleneck", "adapter_after", "adapter_scale", "prefix_length", "prompt_length",
+)  # fmt: skip
+NEWER = (*OWN_DATA, "checkpoint_every", "checkpoint_dir", "restart", "resumed", *METHOD_SETTINGS)
 
 
 def make_row(name: str, **fields: Any) -> dict[str, Any]:

@@ -46,7 +46,12 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
 CASES = {**ROW_SETTINGS, **COMBINATIONS}
 
 
+# Methods as large as in the rows would not fit the tiny model, or take their time.
+SMALL = {"bottleneck": 3, "prefix_length": 4, "prompt_length": 3}
+
+
 def config_of(case: dict[str, Any]) -> ExperimentConfig:
+    case = {name: SMALL.get(name, value) for name, value in case.items()}
     width = SHAPE.context_length if case.get("context_length") == "model_context_length" else 12
     return tiny_config(**{"batch_size": 4, **case, "context_length": case.get("context_length", width)
                           if isinstance(case.get("context_length"), int) else width})  # fmt: skip

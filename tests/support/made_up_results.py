@@ -15,6 +15,7 @@ import pytest
 from scipy import stats
 
 from ablation.config.experiment import ExperimentConfig
+from ablation.config.methods import own_settings
 from ablation.config.own_data import OWN_DATA_FIELDS
 from ablation.config.rows import row_config
 from ablation.data.spam import data_digest, read_messages, split_messages
@@ -59,7 +60,9 @@ def publish(patch: pytest.MonkeyPatch, data: Path) -> None:
     patch.setattr(type(SPAM), "published_data_digest", data_digest(splits_of(data)))
 
 
-NEWER_SETTINGS = (*OWN_DATA_FIELDS, "checkpoint_every", "checkpoint_dir", "restart")
+NEWER_SETTINGS = (
+    *OWN_DATA_FIELDS, "checkpoint_every", "checkpoint_dir", "restart", "method", "train_final_norm", *own_settings(),
+)  # fmt: skip
 
 
 def length_as_before(config: ExperimentConfig) -> int:
