@@ -1,8 +1,7 @@
-"""Adapters against their formulas written out, in a model written out, and the values that methods start with."""
+"""Adapters against their formulas written out, in a model written out."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from typing import Any
 
@@ -11,12 +10,9 @@ import torch
 from torch import Tensor
 
 from ablation.config.experiment import ExperimentConfig
-from ablation.config.rows import ROWS
-from ablation.model.classifier import RandomWeights, assemble
-from tests.support.cases import ROW_SETTINGS
 from tests.support.parity import make_pair, move_what_is_added
 from tests.support.same_values import BATCHES, BOUNDS
-from tests.support.tiny import SHAPE, make_execution, make_messages, tiny_config
+from tests.support.tiny import SHAPE, tiny_config
 
 SMALL = {"bottleneck": 5, "context_length": 12}
 ADAPTERS: dict[str, dict[str, Any]] = {
