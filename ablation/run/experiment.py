@@ -42,7 +42,7 @@ from ablation.run.inputs import (
     resolve_device,
     thread_count,
 )
-from ablation.run.memory import GIGABYTE, feature_memory
+from ablation.run.memory import GIGABYTE, estimate_memory, feature_memory
 from ablation.run.recorded import RecordedUpdater
 from ablation.run.stopwatch import TOTAL, Stopwatch
 from ablation.run.training import Updater, predict, train
@@ -133,8 +133,10 @@ def load_inputs(
     if config.demo:
         listener.message(disclaimer(config.own_data).long)
     examples = task.load(config, listener)
+    width = max(split.tokens.shape[1] for split in examples.splits.values())
+    thrift = estimate_memory(config, device, width).thrift  # before random weights take their share of what is free
     weights = open_weights(config, listener)
-    setup = make_setup(config, weights, examples.splits, device)
+    setup = make_setup(config, weights, examples.splits, device, thrift=thrift)
     training = examples.splits["train"]
     facts = Facts(
         training.tokens.shape[1] if training.padded else None,
