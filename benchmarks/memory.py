@@ -26,10 +26,11 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 
-from ablation.allocator import keep_freed_memory  # noqa: E402
+from ablation.allocator import give_back_freed_memory, keep_freed_memory  # noqa: E402
 from ablation.config.rows import row_config  # noqa: E402
 from ablation.data.encode import EncodedMessages, encode_messages, make_loaders  # noqa: E402
 from ablation.data.spam import SPLITS  # noqa: E402
+from ablation.execution.plan import Thrift  # noqa: E402
 from ablation.execution.setup import make_setup  # noqa: E402
 from ablation.listener import Listener  # noqa: E402
 from ablation.model.weights import open_weights  # noqa: E402
@@ -240,6 +241,8 @@ def run(case: Case, file: Path) -> None:
     digest = weights.digest()
     messages = made_up_messages(case, weights.shape.vocab_size)
     thrift = estimate_memory(config, CPU, case.positions, free=int(case.limit)).thrift
+    if thrift is not Thrift.NONE:
+        give_back_freed_memory()
     setup = make_setup(config, weights, messages, CPU, thrift=thrift)
     blocks = setup.plan.prefix_blocks
     print(setup.plan.describe(), flush=True)

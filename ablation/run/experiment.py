@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ablation.allocator import keep_freed_memory
+from ablation.allocator import give_back_freed_memory, keep_freed_memory
 from ablation.config.experiment import ExperimentConfig, config_hash
 from ablation.config.shapes import NANO
 from ablation.data.demo import disclaimer
@@ -24,6 +24,7 @@ from ablation.execution.feature_cache import FeatureCache
 from ablation.execution.feature_file import FeatureStorageError
 from ablation.execution.features import FeatureOptions
 from ablation.execution.naive import NaiveExecution
+from ablation.execution.plan import Thrift
 from ablation.execution.planned import PlannedExecution
 from ablation.execution.setup import Setup, make_setup
 from ablation.files.needed import check_files
@@ -135,6 +136,8 @@ def load_inputs(
     examples = task.load(config, listener)
     width = max(split.tokens.shape[1] for split in examples.splits.values())
     thrift = estimate_memory(config, device, width).thrift  # before random weights take their share of what is free
+    if thrift is not Thrift.NONE:
+        give_back_freed_memory()
     weights = open_weights(config, listener)
     setup = make_setup(config, weights, examples.splits, device, thrift=thrift)
     training = examples.splits["train"]

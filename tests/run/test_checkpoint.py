@@ -18,6 +18,7 @@ from ablation.files.snapshots import Snapshots
 from ablation.listener import Listener, StepLosses
 from ablation.results.result import ExperimentResult
 from ablation.results.run_folder import describe_result, save_result
+from ablation.run import memory
 from ablation.run.experiment import run_experiment
 from ablation.run.inputs import RunError
 from ablation.tasks.spam import SPAM
@@ -89,6 +90,21 @@ def test_it_goes_on_to_the_bit(kind: str, tmp_path: Path) -> None:
     assert result.resumed >= 2 and any("going on from a checkpoint" in line for line in said)
     save_result(SPAM, result)
     assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.usefixtures("always_due")
+@pytest.mark.parametrize("kind", ["all layers", *(p for p in SLOW_KINDS if p.values[0] == "LoRA"), "accumulation"])
+def test_so_it_does_where_memory_is_scarce(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps taken in the backward pass leave the same state; so the run may even go on where there is more memory."""
+    changes: dict[str, Any] = {"max_steps": 9, "context_length": 12}
+    whole = record(run_experiment(SPAM, config(tmp_path, kind, checkpoint_every=0.0, **changes)))
+    for after, free in ((3, 0), (3, 10**12), (2, 0)):
+        monkeypatch.setattr(memory, "_free_memory", lambda device, free=free: free)
+        with pytest.raises(CutOffError):
+            run_experiment(SPAM, config(tmp_path, kind, **changes), cutter := Cutter(after))
+        assert any("in the backward pass" in line for line in cutter.said) == (free == 0)
+    result = run_experiment(SPAM, config(tmp_path, kind, **changes))
+    assert result.resumed >= 2 and record(result) == whole
 
 
 @pytest.mark.slow
