@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from typing import Any
 
 import pytest
@@ -168,7 +167,7 @@ def test_each_parameter_is_updated_once_when_its_gradient_is_complete(fused: boo
         assert optimizer.param_groups[0]["params"][0] is module.weight and len(optimizer.param_groups) == 2
         assert torch.equal(module.unused, before["unused"])
         torch.testing.assert_close(module.idle.detach(), before["idle"] * (1 - 0.01 * 0.5) ** 3)
-        moments = itertools.chain.from_iterable(state.values() for state in optimizer.state_dict()["state"].values())
+        moments = [value for _, state in sorted(optimizer.state_dict()["state"].items()) for value in state.values()]
         results.append([*(parameter.detach() for parameter in module.parameters()), *moments])
     for plain, found in zip(*results, strict=True):
         assert torch.equal(plain, found)
