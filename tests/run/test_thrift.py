@@ -134,8 +134,9 @@ class Shared(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         draw = torch.Generator().manual_seed(0)
-        for name in ("weight", "bias", "unused", "idle"):
-            setattr(self, name, nn.Parameter(torch.randn(4, 4, generator=draw)))
+        self.weight, self.bias, self.unused, self.idle = (
+            nn.Parameter(torch.randn(4, 4, generator=draw)) for _ in range(4)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = x @ self.weight + self.bias

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -24,12 +23,12 @@ pytestmark = pytest.mark.slow
 SETTINGS = {"max_steps": 150, "eval_freq": 50, "threads": 1}
 
 
-def start_sweep(folder: Path, *engine: str) -> subprocess.Popen[bytes]:
+def start_sweep(folder: Path, *own: str) -> subprocess.Popen[bytes]:
     """Row 5 of the miniature, a checkpoint every few steps kept in a folder of its own."""
     flags = ["--demo", *(f"--{name}={value}" for name, value in SETTINGS.items())]
     flags += ["--results_dir", str(folder / "results"), "--models_dir", str(folder / "models")]
     flags += ["--checkpoint_every", "0.001", "--checkpoint_dir", str(folder / "kept")]
-    program = [sys.executable, str(Path(sweep.__file__)), "--rows", "5", "--seeds", "123", *engine, "--", *flags]
+    program = [sys.executable, str(Path(sweep.__file__)), "--rows", "5", "--seeds", "123", *own, "--", *flags]
     with (folder / "sweep.log").open("ab") as log:
         return subprocess.Popen(program, stdout=log, stderr=log)
 
@@ -54,13 +53,17 @@ def assert_gone_on_with(folder: Path) -> None:
     assert not has_kept(folder)
 
 
-def test_a_sweep_goes_on_from_the_checkpoint_of_a_killed_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("whole", "then"), [(True, []), (False, ["--retry_failed"])], ids=["sweep", "run"])
+def test_a_sweep_goes_on_from_the_checkpoint_of_a_killed(whole: bool, then: list[str], tmp_path: Path) -> None:
+    """Both are killed, as when the power fails; or the run alone, as by a system that is out of memory."""
     first = start_sweep(tmp_path)
     wait_for(lambda: has_kept(tmp_path))
     (run,) = psutil.Process(first.pid).children()
-    run.send_signal(signal.SIGKILL)
+    if whole:
+        first.kill()
+    run.kill()
     assert first.wait(PATIENCE) != 0 and has_kept(tmp_path)
-    assert start_sweep(tmp_path).wait(PATIENCE) == 0, (tmp_path / "sweep.log").read_text()
+    assert start_sweep(tmp_path, *then).wait(PATIENCE) == 0, (tmp_path / "sweep.log").read_text()
     assert_gone_on_with(tmp_path)
 
 
@@ -72,6 +75,6 @@ def test_a_run_whose_worker_was_killed_goes_on_from_the_folder_that_all_nodes_se
     wait_for(lambda: has_kept(tmp_path))
     for raylet in (raylet_of(node), raylet_of(whole.head_node)):
         for task in tasks_of(raylet):
-            task.send_signal(signal.SIGKILL)
+            task.kill()
     assert driver.wait(PATIENCE) == 0, (tmp_path / "sweep.log").read_text()
     assert_gone_on_with(tmp_path)
