@@ -188,9 +188,7 @@ def test_features_kept_at_other_positions_are_others(monkeypatch: pytest.MonkeyP
     assert (planned - naive).abs().max() < 1e-9
 
 
-def test_of_blocks_that_a_method_changed_no_features_are_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_blocks_that_a_method_changed_no_features_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their key could not say what they compute."""
     cases = {"last_block": True, "unknown last block": True, "unknown frozen block": False, "other heads": False}
     monkeypatch.setitem(declared.DECLARATIONS, "other heads", declared.DECLARATIONS["last_block"])

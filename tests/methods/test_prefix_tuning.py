@@ -1,4 +1,4 @@
-"""Prefixes and soft prompts against PEFT's on transformers' GPT-2, the unified view of prefixes, and starting values."""
+"""Prefixes and soft prompts against PEFT's on transformers' GPT-2, and the unified view of prefixes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ def test_prefix_tuning_is_pefts(reading: dict[str, Any], dtype: torch.dtype) -> 
     def states(tokens: Tensor) -> Tensor:
         return adapted(input_ids=tokens, output_hidden_states=True).hidden_states[-1]
 
-    side_by_side = tuple(f"trf_blocks.{i}.att.extra.{part}" for i in range(SHAPE.n_layers) for part in ("keys", "values"))
+    places = [f"trf_blocks.{i}.att.extra" for i in range(SHAPE.n_layers)]
+    side_by_side = tuple(f"{place}.{part}" for place in places for part in ("keys", "values"))
     their = {"out_head.weight": head[0], "out_head.bias": head[1], side_by_side: weight}
     assert_same(executions, read_by(executions[0], states, head), their, dtype)
 
@@ -80,9 +81,10 @@ def mixed(attention: Any, x: Tensor) -> Tensor:
     """What He et al. 2021 show a prefix to be, for one message (T, D), causal: per head the mixture, by the prefix's
     share λ of the softmax sum, of attention without it and of attention to the prefix alone."""
     contexts = []
-    tables = attention.W_query(x), attention.W_key(x), attention.W_value(x), attention.extra.keys, attention.extra.values
+    projected, extra = (part(x) for part in attention.projections()[:3]), attention.extra
     width = x.shape[1] // attention.n_heads
-    for query, key, value, prefix_key, prefix_value in zip(*(t.split(width, dim=-1) for t in tables), strict=True):
+    tables = [table.split(width, dim=-1) for table in (*projected, extra.keys, extra.values)]
+    for query, key, value, prefix_key, prefix_value in zip(*tables, strict=True):
         own = (query @ key.T / math.sqrt(width)).masked_fill(torch.ones(len(x), len(x)).triu(1).bool(), -math.inf)
         to_prefix = query @ prefix_key.T / math.sqrt(width)
         share = torch.sigmoid(to_prefix.logsumexp(1, keepdim=True) - own.logsumexp(1, keepdim=True))

@@ -50,7 +50,6 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
 CASES = {**ROW_SETTINGS, **COMBINATIONS}
 
 
-
 def config_of(case: dict[str, Any]) -> ExperimentConfig:
     width = SHAPE.context_length if case.get("context_length") == "model_context_length" else 12
     return tiny_config(**{"batch_size": 4, **case, "context_length": case.get("context_length", width)

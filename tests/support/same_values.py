@@ -1,4 +1,4 @@
-"""transformers' GPT-2 with the values of a tiny classifier: logits and gradients of code that shares nothing with ours."""
+"""transformers' GPT-2 with the values of a tiny classifier: logits and gradients of code that is not ours."""
 
 from __future__ import annotations
 
