@@ -118,10 +118,18 @@ REFUSED: list[tuple[dict[str, str | bool], str]] = [
     ({"method": "ia3", "from_block": "0"}, "--from_block 0: .*at least 1"),
     (
         {"method": "soft_prompt", "prompt_length": "1000", "context_length": "25"},
-        "--prompt_length 1000: with --context_length 25 that is more than the 1024 positions .*; give fewer",
+        "--prompt_length 1000: with --context_length 25 that makes 1025 positions, the model has 1024; give fewer,"
+        " or --context_length 24",
     ),
-    ({"method": "soft_prompt", "prompt_length": "1024"}, "--prompt_length 1024: .* more than the 1024 positions"),
-    ({"method": "soft_prompt", "context_length": "model_context_length"}, "--prompt_length 20: .* more than the 1024"),
+    ({"method": "soft_prompt", "prompt_length": "1024"}, "--prompt_length 1024: leaves no room .* 1024 .*; give fewer"),
+    (
+        {"method": "soft_prompt", "prompt_length": "1024", "no_padding": True, "batch_size": "1"},
+        "--prompt_length 1024: leaves no room for a message",
+    ),
+    (
+        {"method": "soft_prompt", "context_length": "model_context_length"},
+        "--prompt_length 20: with --context_length model_context_length .* or --context_length 1004",
+    ),
     ({"method": "soft_prompt", "from_block": "3"}, "--from_block 3: --method soft_prompt does not .* but soft_prompt,"),
     (
         {"method": "bitfit", "bottleneck": "64"},

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ablation.config import methods as declared
-from ablation.config.experiment import TOKEN_POSITIONS, ExperimentConfig
+from ablation.config.experiment import TOKEN_POSITIONS, ConfigError, ExperimentConfig
 from ablation.config.settings import METHODS as METHOD_NAMES
 from ablation.data.encode import EncodedMessages
 from ablation.data.spam import LABELS
@@ -201,3 +201,31 @@ def test_of_blocks_that_a_method_changed_no_features_are_kept(tmp_path: Path, mo
             for stage in (0, 1):
                 execution.prepare(stage, Listener())
         assert bool(list((tmp_path / method).glob("*.features"))) == kept, method
+
+
+@pytest.mark.parametrize("kind", ["naive", "planned"])
+@pytest.mark.parametrize("method", METHOD_NAMES)
+def test_half_precision_trains(method: str, kind: str) -> None:
+    """What a method adds is float32, whatever the arithmetic around it; so are logits and gradients."""
+    for block in {1, SHAPE.n_layers} if method in FROM_A_BLOCK else [None]:
+        where = {} if block is None else {"from_block": block}
+        config = config_of(method, "last", False, False, False, precision="bf16", **where)
+        execution = make_execution(config, make_messages(config), kind, torch.float32)
+        optimizer = torch.optim.AdamW(execution.trainable_parameters(), lr=1e-2)
+        losses = []
+        for number in range(6):
+            with execution.updating(number):
+                (logits,) = execution.logits("train", [torch.arange(8)])
+                loss = torch.nn.functional.cross_entropy(logits, execution.labels("train", torch.arange(8)))
+                loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(float(loss.detach()))
+        assert logits.dtype == torch.float32 and min(losses[1:]) < losses[0]
+
+
+def test_a_soft_prompt_that_leaves_no_room_is_refused_before_anything_is_computed() -> None:
+    config = config_of("soft_prompt", "last", False, False, False)
+    longer = dataclasses.replace(config, prompt_length=SHAPE.context_length - 11)
+    with pytest.raises(ConfigError, match="--prompt_length 13: .* 12 tokens that makes 25 positions, the model has 24"):
+        make_execution(longer, make_messages(longer), "planned")
