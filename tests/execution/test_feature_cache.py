@@ -159,11 +159,11 @@ def test_keeping_features_changes_nothing(case: dict[str, Any], tmp_path: Path) 
 
 @pytest.mark.parametrize(("block", "layers"), [(3, "last_block"), (2, "last_two_blocks")])
 def test_methods_keep_them_for_all_that_train_from_the_same_block_on(block: int, layers: str, tmp_path: Path) -> None:
-    methods = [{"method": name, "from_block": block} for name in ("prefix_tuning", "bitfit", "ia3")]
-    for number, settings in enumerate([*methods, {"trainable_layers": layers}]):
-        config = tiny_config(**settings)
+    cases: list[dict[str, Any]] = [{"method": name, "from_block": block} for name in ("prefix_tuning", "bitfit", "ia3")]
+    for number, case in enumerate([*cases, {"trainable_layers": layers}]):
+        config = tiny_config(**case)
         features, _, logits = run(config, tmp_path)
-        assert features == ("reused" if number else "computed"), settings
+        assert features == ("reused" if number else "computed"), case
         assert (logits - fresh_logits(config)).abs().max() < 1e-6
     only_entry(tmp_path)
 

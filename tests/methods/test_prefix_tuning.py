@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ablation.execution.base import Execution
 from ablation.methods.primitives import unwrapped
-from tests.support.same_values import BATCHES, assert_same, head_of, make_both, read_by
+from tests.support.same_values import BATCHES, Their, assert_same, head_of, make_both, read_by
 from tests.support.tiny import SHAPE, tiny_config
 
 LENGTH = 4
@@ -56,7 +56,7 @@ def test_prefix_tuning_is_pefts(reading: dict[str, Any], dtype: torch.dtype) -> 
 
     places = [f"trf_blocks.{i}.att.extra" for i in range(SHAPE.n_layers)]
     side_by_side = tuple(f"{place}.{part}" for place in places for part in ("keys", "values"))
-    their = {"out_head.weight": head[0], "out_head.bias": head[1], side_by_side: weight}
+    their: Their = {"out_head.weight": head[0], "out_head.bias": head[1], side_by_side: weight}
     assert_same(executions, read_by(executions[0], states, head), their, dtype)
 
 
@@ -73,7 +73,7 @@ def test_a_soft_prompt_is_pefts(reading: dict[str, Any], dtype: torch.dtype) -> 
     def states(tokens: Tensor) -> Tensor:
         return adapted(input_ids=tokens, output_hidden_states=True).hidden_states[-1][:, LENGTH:]
 
-    their = {"out_head.weight": head[0], "out_head.bias": head[1], "extra.embeddings": weight}
+    their: Their = {"out_head.weight": head[0], "out_head.bias": head[1], "extra.embeddings": weight}
     assert_same(executions, read_by(executions[0], states, head), their, dtype)
 
 

@@ -24,7 +24,7 @@ def move_what_is_added(execution: Execution) -> None:
     with torch.no_grad():
         for name, parameter in execution.model.named_parameters():
             if name in execution._added:
-                parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
+                parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
 
 
 def gradients(execution: Execution, batches: list[Tensor]) -> dict[str, Tensor | None]:
