@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.support.same_values import Their, assert_same, head_of, in_our_names, make_both, read_by
+from tests.support.same_values import assert_same, head_of, in_our_names, make_both, read_by
 from tests.support.tiny import tiny_config
 
 # method -> what of transformers' trunk it trains
@@ -35,5 +35,4 @@ def test_what_trains_and_how_is_as_in_transformers(method: str, settings: dict[s
     assert trained == {*in_our_names(their), "out_head.weight", "out_head.bias"}
     head = head_of(executions[0])
     logits = read_by(executions[0], lambda tokens: twin.transformer(tokens).last_hidden_state, head)
-    made_of: Their = {"out_head.weight": head[0], "out_head.bias": head[1], **their}
-    assert_same(executions, logits, made_of, dtype)
+    assert_same(executions, logits, {"out_head.weight": head[0], "out_head.bias": head[1], **their}, dtype)
