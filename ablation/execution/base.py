@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -61,6 +61,10 @@ class Execution:
     def updating(self, number: int) -> AbstractContextManager[object]:
         """Where the gradients of an update, counted from 0, are computed."""
         return METHODS[self._config.adaptation].updating(self.model, self._config, number)
+
+    def uses(self) -> Mapping[str, AbstractContextManager[object] | None]:
+        """Ways to use the trained model where there are several, each the context for it; None as it stands."""
+        return METHODS[self._config.adaptation].uses(self.model, self._config)
 
     def trained_parameters(self, updates: int) -> dict[str, Tensor]:
         """What was trained, by name, on the CPU, after so many updates."""

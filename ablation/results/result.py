@@ -78,6 +78,7 @@ class ExperimentResult:
         features: computed, reused or none.
         evaluations: the rows that it ends in.
         trained_parameters: by name, on the CPU; only with ``save_model``.
+        uses: right answers per split of each way to use the model, by its name, where its method has several.
         resumed: how often it was gone on with after it had been cut off.
         checkpoint: the folder of what it was or could be gone on from; of no use once the result is kept.
     """
@@ -92,5 +93,6 @@ class ExperimentResult:
     features: str
     evaluations: tuple[Evaluation, ...]
     trained_parameters: Mapping[str, Tensor]
+    uses: Mapping[str, Mapping[str, Count]] = field(default_factory=dict)
     resumed: int = 0
     checkpoint: Path | None = None
