@@ -17,9 +17,10 @@ from ablation.methods.primitives import LinearMap, merge_linear_maps
 
 
 def _uniform_inputs(matrix: Tensor) -> None:
-    bound = 1 / math.sqrt(matrix.shape[0])
+    drawn = torch.empty(*reversed(matrix.shape))  # (rank, in), in the order of Hu's code
+    nn.init.kaiming_uniform_(drawn, a=math.sqrt(5))  # within 1/√in in this shape
     with torch.no_grad():
-        matrix.copy_(torch.empty_like(matrix.T).uniform_(-bound, bound).T)  # in the order of Hu's code
+        matrix.copy_(drawn.T)
 
 
 # how A (in, rank) is drawn

@@ -28,6 +28,7 @@ class Execution:
         self.model, self.plan = setup.model, setup.plan
         self._config, self._device = setup.config, setup.device
         self._reach, self._messages, self._added = setup.reach, setup.messages, setup.added
+        self._drawn = frozenset(name for name, _ in setup.model.named_parameters() if name not in setup.sources)
         self._labels = {name: split.labels.to(setup.device) for name, split in setup.messages.items()}
 
     @property
@@ -67,8 +68,10 @@ class Execution:
         return METHODS[self._config.adaptation].uses(self.model, self._config)
 
     def trained_parameters(self, updates: int) -> dict[str, Tensor]:
-        """What was trained, by name, on the CPU, after so many updates."""
-        return {name: p.detach().cpu() for name, p in self.model.named_parameters() if p.requires_grad}
+        """What makes the base the trained model, by name, on the CPU, after so many updates: what was trained, and what
+        was drawn and left as it was."""
+        kept = {name: p for name, p in self.model.named_parameters() if p.requires_grad or name in self._drawn}
+        return {name: parameter.detach().cpu() for name, parameter in kept.items()}
 
 
 def at_least_float32(logits: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import pytest
 
 import export
 from ablation.environment import PROJECT
-from ablation.run.export_peft import ADAPTERS
+from ablation.run.peft_adapters import ADAPTERS
 from tests.docs.test_classify import COMMAND, without_figures
 
 DOCUMENT = (PROJECT / "docs" / "export.md").read_text(encoding="utf-8")
