@@ -26,11 +26,11 @@ def row_norms(weight: Tensor) -> Tensor:
 
 
 class LinearWithDoRA(LinearWithLoRA):
-    """(…, in) -> (…, out). The magnitude (out,) has no value before the layer's weight has one."""
+    """(…, in) -> (…, out). The magnitude (out,) has no value as long as the layer's weight has none."""
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float, term: Callable[..., LoRATerm]) -> None:
         super().__init__(linear, rank, alpha, term)
-        self.magnitude = nn.Parameter(torch.empty(linear.out_features, device="meta"))
+        self.magnitude = nn.Parameter(row_norms(linear.weight.detach()))
 
     def effective(self) -> tuple[Tensor, Tensor | None]:
         directions, bias = super().effective()
@@ -57,4 +57,5 @@ class LinearWithDoRA(LinearWithLoRA):
 
 def attach(model: nn.Module, config: ExperimentConfig) -> dict[str, Derived]:
     layers = wrap_targets(model, config, around_layers(config, LinearWithDoRA))
-    return {f"{path}.magnitude": Derived(f"{path}.weight", row_norms) for path in layers}
+    magnitudes = {path: model.get_parameter(f"{path}.magnitude") for path in layers}
+    return {f"{path}.magnitude": Derived(f"{path}.weight", row_norms) for path, m in magnitudes.items() if m.is_meta}

@@ -179,13 +179,13 @@ def test_what_a_method_can_be_exported_to(method: str) -> None:
         if merges:
             TARGETS[target].check(trained)
         else:
-            with pytest.raises(ExportError, match=f"^runs/x: {method} does not merge .*; classify.py uses it as it is$"):
+            with pytest.raises(ExportError, match=f"^runs/x: {method} does not merge .*; classify.py uses it as it is"):
                 TARGETS[target].check(trained)
 
 
 def test_a_term_of_the_classifier_alone_is_no_adapter() -> None:
     config = ExperimentConfig(method="lora", lora_targets="head", n_layers=2, emb_dim=16, n_heads=2, weights="random")
-    with pytest.raises(ExportError, match="classifier's LoRA term merged.*give --to huggingface"):
+    with pytest.raises(ExportError, match=r"classifier's LoRA term merged.*give --to huggingface"):
         ADAPTERS["lora"](build_classifier(config, SHAPE), config)
 
 
@@ -298,7 +298,8 @@ VARIANTS: dict[str, tuple[dict[str, Any], bool]] = {  # settings, whether pads a
     ),
     "a frozen head's term": (
         {"method": "lora", "lora_targets": f"{SIX_MAPS}+head", "lora_head": "frozen", "lora_init": "normal_rank",
-         "lora_scaling": "alpha", "lora_rank": 2, "from_block": 2, "trainable_token_pos": "flexible"}, False,
+         "lora_scaling": "alpha", "lora_rank": 2, "lora_alpha": 1, "from_block": 2, "trainable_token_pos": "flexible"},
+        False,
     ),
     "dora": ({"method": "dora", "lora_rank": 4, "trainable_token_pos": "flexible"}, False),
     "dora on some": (

@@ -18,6 +18,7 @@ from ablation.model.classifier import build_classifier
 from ablation.run.training import make_optimizer, train
 from ablation.tasks.spam import SPAM
 from lora import INITS, LinearWithLoRA, LoRATerm
+from tests.execution.test_registry import classified
 from tests.support.peft_twin import assert_same, fill_terms, lora_twin, stirred_execution, term_gradients
 from tests.support.tiny import SHAPE, make_execution, make_messages, tiny_config
 
@@ -76,8 +77,9 @@ def test_it_starts_as_the_base_model(kind: str) -> None:
         assert torch.equal(logits(kind, **settings)[0], base), settings
     for at in logits(kind, ranks=(1, 2, 3, 4), method="dylora", lora_rank=4):
         assert torch.equal(at, base)
-    (dora,) = logits(kind, method="dora")
-    assert (dora - base).abs().max() < 1e-5
+    for targets in (SIX_MAPS, "value+head"):
+        (dora,) = logits(kind, method="dora", lora_targets=targets)
+        assert (dora - base).abs().max() < 1e-5
 
 
 def test_how_a_is_drawn() -> None:
@@ -109,6 +111,19 @@ def test_layers_draw_in_their_order_the_classifier_last() -> None:
         drawn = torch.empty(SHAPE.emb_dim, 8)
         nn.init.normal_(drawn, std=1 / math.sqrt(8))
         assert torch.equal(module.lora.A, drawn), name
+
+
+def test_a_drawn_head_that_stays_is_kept_with_what_was_trained() -> None:
+    """Whoever uses the model must not have to draw it again."""
+    config = tiny_config(method="lora", lora_targets="query+head", lora_head="frozen", context_length=12)
+    messages = make_messages(config)
+    execution = make_execution(config, messages, "planned")
+    kept = execution.trained_parameters(0)
+    assert {name for name in kept if ".lora." not in name} == {"out_head.linear.weight", "out_head.linear.bias"}
+    with torch.no_grad():
+        execution.model.out_head.linear.weight.mul_(-2.0)
+        expected = torch.cat(execution.logits("test", [torch.arange(14)]))
+    assert (classified(config, execution, messages["test"]) - expected).abs().max() < 1e-9
 
 
 # ---- in training -----------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-9}
 
 
 def stirred_execution(dtype: torch.dtype = torch.float64, **settings: Any) -> NaiveExecution:
-    """A naive execution all of whose parameters are off their starting values, so that none of them can be forgotten."""
+    """A naive execution all of whose parameters are off their starting values, so that none can be forgotten."""
     config = tiny_config(context_length=12, **settings)
     execution = make_execution(config, make_messages(config), "naive", dtype)
     generator = torch.Generator().manual_seed(3)
