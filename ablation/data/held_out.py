@@ -14,20 +14,27 @@ from ablation.data.labels import DataError
 from ablation.data.lines import read_lines
 from ablation.data.message import MessageError, check_message
 from ablation.data.spam import split_messages
+from ablation.words import plural
 
 if TYPE_CHECKING:
     import tiktoken
 
 CAPTIONS = Path("captions", "test.txt")  # below --data_dir
-MOST_TOKENS = 10_000  # that are predicted; with GPT-2 small well under a minute on two cores, before and after together
+MOST_TOKENS = 5_000  # that are predicted of a file; with GPT-2 small well under a minute on two cores, both times
 
 
 @dataclass(frozen=True)
 class HeldOutText:
-    """Texts, each by itself, and where they are from."""
+    """Texts, each by itself, and where they are from; ``most_tokens`` of them are predicted, or all with None."""
 
     source: str
     texts: tuple[str, ...]
+    most_tokens: int | None = MOST_TOKENS
+
+    def describe(self) -> str:
+        """In a few words."""
+        count = plural(len(self.texts), "text")
+        return f"{self.source}, " + (count if self.most_tokens is None else f"{self.most_tokens:,} tokens of {count}")
 
 
 def load_held_out_text(config: CommonSettings) -> HeldOutText | None:
@@ -44,7 +51,7 @@ def load_held_out_text(config: CommonSettings) -> HeldOutText | None:
         return HeldOutText(config.held_out_text, read_sentences(Path(config.held_out_text), "give another file"))
     if config.demo:
         test = split_messages(read_demo_messages())["test"]
-        return HeldOutText(f"{MESSAGES.name}, the test split", tuple(test["Text"]))
+        return HeldOutText(f"{MESSAGES.name}, the test split", tuple(test["Text"]), most_tokens=None)
     path = Path(config.data_dir) / CAPTIONS
     return HeldOutText(
         str(path), read_sentences(path, "--measure_forgetting needs text: put captions there, or give --held_out_text")
@@ -80,13 +87,13 @@ def read_sentences(path: Path, remedy: str) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def first_sequences(text: HeldOutText, tokenizer: tiktoken.Encoding, most: int = MOST_TOKENS) -> list[list[int]]:
+def first_sequences(text: HeldOutText, tokenizer: tiktoken.Encoding) -> list[list[int]]:
     """The first texts as token ids, an end-of-text token before each, which begins it, and one behind, which ends it;
-    as many as have ``most`` tokens to predict, at least one."""
+    as many as the tokens to predict may be, at least one."""
     end, sequences, predicted = tokenizer.eot_token, list[list[int]](), 0
     for tokens in tokenizer.encode_ordinary_batch(list(text.texts)):
         predicted += len(tokens) + 1
-        if sequences and predicted > most:
+        if sequences and text.most_tokens is not None and predicted > text.most_tokens:
             break
         sequences.append([end, *tokens, end])
     return sequences

@@ -22,6 +22,7 @@ from ablation.model.classifier import WeightSource, assemble
 from ablation.model.weights import Weights, WithoutDraws
 from ablation.results.result import Forgetting
 from ablation.run.inputs import open_tokenizer, open_weights
+from ablation.words import plural
 from previous_chapters import GPTModel
 
 
@@ -83,7 +84,7 @@ def open_probe(config: ExperimentConfig, listener: Listener) -> Probe | None:
     weights = open_weights(config, Listener())
     if not isinstance(weights, Weights):  # the configuration refuses those that were drawn
         raise TypeError("random weights have no vocabulary head")
-    listener.message(f"held-out text: {text.source}, {len(sequences):,} of {len(text.texts):,} texts")
+    listener.message(f"held-out text: {text.source}, {len(sequences):,} of {plural(len(text.texts), 'text')}")
     return Probe(config, weights, text, sequences)
 
 
