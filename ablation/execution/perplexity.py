@@ -9,7 +9,6 @@ import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -97,7 +96,7 @@ def _embedded(trunk: Trunk, texts: list[Tensor], batches: list[Batch], device: t
     model = trunk.model
     for name in ("tok_emb", "pos_emb", *(["extra"] if model.extra is not None else [])):
         trunk.part(name, device)
-    weight = cast(Tensor, model.tok_emb.weight)
+    weight = model.tok_emb.weight
     states = torch.empty(batches[-1].end, weight.shape[1], device=device, dtype=weight.dtype)
     for run in (run for batch in batches for run in batch.runs):
         tokens = torch.stack([texts[message][:-1] for message in run.messages.tolist()])
