@@ -80,7 +80,7 @@ class Summary:
         """As lines for a person."""
         beside, lines = self._beside(), [f"result: {self._name()}"]
         for row in self.rows:
-            lines += [self._table(row, beside), *self._standing(row)]
+            lines += [self._table(row, beside), *self._standing(row), *_forgetting(row)]
         csv = Path(self.config.results_dir) / self.task.csv_name
         appended = "row" if len(self.rows) == 1 else f"{len(self.rows)} rows"
         return "\n".join(
@@ -175,6 +175,14 @@ class Summary:
         if better:
             text += f"; first is {_name_of(best[0])} with {_value(metric, abs(means[id(best)]))}"
         return [text]
+
+
+def _forgetting(row: Mapping[str, Any]) -> list[str]:
+    """How much worse the model predicts text than its base did; nothing where that was not measured."""
+    before, after = row.get("perplexity_before"), row.get("perplexity_after")
+    if before is None or after is None:
+        return []
+    return [f"forgetting: perplexity of held-out text {before:,.2f} before, {after:,.2f} after"]
 
 
 def _goodness(metric: Metric, value: float) -> float:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from ablation.config.experiment import RANDOM, ConfigError, ExperimentConfig
+from ablation.data.held_out import load_held_out_text
 from ablation.files.needed import files_to_fetch, how_to_fetch
 from ablation.listener import Listener
 from ablation.results.task import Task
@@ -66,6 +67,7 @@ def _problems(task: Task, runs: Sequence[PlannedRun]) -> list[str]:
         inputs: list[tuple[Hashable, Callable[[], Any]]] = [
             (("vocabulary", config.model_in_use), partial(open_tokenizer, config)),
             (("data", config.demo), partial(task.load, config, Listener())),
+            ("held-out text", partial(load_held_out_text, config)),
         ]
         if config.weights != RANDOM:
             base = "weights", config.model_in_use, config.weights_path
