@@ -12,12 +12,14 @@ from ablation.config.own_data import recorded_flags, records_own_data
 from ablation.config.shapes import NANO
 from ablation.data.demo import disclaimer
 from ablation.report.answer import plain_answer
+from ablation.report.chosen import Choice, choose, shown_groups
 from ablation.report.claims import ClaimFinding, answer_claims
 from ablation.report.findings import Finding, answer_all, row_key, with_commands
 from ablation.report.groups import Group, group_runs, sound_groups
 from ablation.report.significance import SEEDS_FOR_A_TEST
 from ablation.report.suggestions import Suggestions
 from ablation.report.table import TableRow, lost_text, make_table
+from ablation.report.tried import TriedTable, own_rate_note, tried_tables
 from ablation.results.claims import Claim
 from ablation.results.questions import BEST_BASELINE, Family, Question
 from ablation.results.read import DATA_DIGEST, FinishedRun, as_row, read_results
@@ -37,6 +39,7 @@ class Contents:
         answer: what the results say, in plain sentences, to be read before any table.
         claims: what the runs say to the published claims.
         reference_rows: rows of other results, shown beside and never mixed in.
+        choices: of learning rates, where several were tried; ``tried`` says what they are.
     """
 
     task: Task
@@ -51,10 +54,13 @@ class Contents:
     answer: list[str] = field(default_factory=list)
     claims: list[ClaimFinding] = field(default_factory=list)
     reference_rows: list[TableRow] = field(default_factory=list)
+    choices: list[Choice] = field(default_factory=list)
+    tried: list[TriedTable] = field(default_factory=list)
 
     @property
     def runs(self) -> int:
-        return sum(len(group.runs) for group in self.groups)
+        tried = [one.group for choice in self.choices for one in choice.tried]
+        return sum(len(group.runs) for group in {group.key: group for group in [*self.groups, *tried]}.values())
 
     def without_texts(self) -> Contents:
         """The same without any example's text."""
@@ -93,7 +99,9 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
     likeness, reason = task.likeness(data_dir, demo=demo, recorded=runs[-1].fields if own else {})
     if demo:
         runs = [as_row(run, likeness.digest if likeness else run[DATA_DIGEST]) for run in runs]
-    groups, notes = group_runs(runs)
+    every, notes = group_runs(runs)
+    choices = choose(task, every)
+    groups = shown_groups(task, every, choices)
     if likeness is not None and groups and not any(group.own(likeness) for group in groups):
         reason, likeness = _of_others(task, data_dir, demo=demo), None
     if likeness is None:
@@ -101,7 +109,7 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
     rows = make_table(task, groups, likeness, demo=demo)
     notes += _notes(task, runs, rows, demo=demo)
 
-    sound = sound_groups(groups)
+    sound = sound_groups(every)  # questions and claims are about rows as declared, whatever rate is chosen
     suggest = Suggestions(results_dir, demo, recorded_flags(runs[-1].fields) if own else {})
     questions = task.demo_questions if demo else task.questions
     declared = () if demo else task.claims()
@@ -109,9 +117,11 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
         questions = declared = ()
         notes.append(f"claims and questions are about the published {task.examples}: runs on your own are asked none")
     findings = [with_commands(finding, suggest) for finding in answer_all(task, sound, likeness, questions)]
+    findings = [_with_own_rates(finding, choices) for finding in findings]
     claims = answer_claims(task, sound, likeness, declared, suggest)
-    sound_rows = make_table(task, sound, likeness, demo=demo) if any(row.lost for row in rows) else rows
-    lines = list(zip(sound, sound_rows, strict=True))
+    chosen = sound_groups(groups)
+    sound_rows = make_table(task, chosen, likeness, demo=demo) if any(row.lost for row in rows) else rows
+    lines = list(zip(chosen, sound_rows, strict=True))
     reference_rows: list[TableRow] = []
     if reference_dir is not None:
         reference_rows, remarks = _reference(task, reference_dir, results_dir, likeness, demo=demo)
@@ -119,8 +129,17 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
     return Contents(
         task, groups, rows, findings, likeness, problems, notes,
         [] if own else _missing(task, sound, questions, declared, suggest), disclaimer(own).long if demo else "",
-        plain_answer(task, lines, likeness, claims, suggest), claims, reference_rows,
+        plain_answer(task, lines, likeness, claims, suggest), claims, reference_rows, choices,
+        tried_tables(choices, suggest),
     )  # fmt: skip
+
+
+def _with_own_rates(finding: Finding, choices: Sequence[Choice]) -> Finding:
+    """With what a reader must know where another learning rate than a row's own is chosen."""
+    if finding.absent or finding.question.family.overrides:
+        return finding
+    asked = [choice for choice in choices if choice.row and choice.row.group.first.row in finding.question.sides]
+    return replace(finding, notes=(*finding.notes, *filter(None, map(own_rate_note, asked))))
 
 
 def _of_others(task: Task, data_dir: Path, *, demo: bool) -> str:

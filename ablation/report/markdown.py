@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from ablation.report import tried
 from ablation.report.cells import FINDING_COLUMNS, NOTHING, how_text, table_columns
 from ablation.report.claims import ClaimFinding
 from ablation.report.contents import Contents
@@ -101,6 +102,11 @@ def likeness_text(contents: Contents) -> str:
     return f"Of the {count} {task.splits[-1]} {task.examples} these occur in the training split, too: {known}."
 
 
+def _tried(table: tried.TriedTable) -> list[str]:
+    command = f"`{table.command}`" if table.command else ""
+    return [f"### {plain(table.name)}", markdown_table(table.titles, table.rows), " ".join(table.sentences), command]
+
+
 def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]]) -> str:
     """The whole report, but the single rows' own parts; ``pictures`` are (file name, what it shows)."""
     on_table, on_findings = explanations(contents)
@@ -110,6 +116,8 @@ def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]]) -> 
         parts += ["## Pictures", *(f"![{plain(caption)}]({name})\n\n{plain(caption)}" for name, caption in pictures)]
     parts += ["## Table", results_table(contents) if contents.rows else "No results yet.", on_table]
     parts += [signs_list(some_signs(contents, TABLE_SIGNS))] if contents.rows else []
+    if contents.tried:
+        parts += [f"## {tried.TITLE}", tried.RULE, *(text for table in contents.tried for text in _tried(table))]
     if contents.reference_rows:
         parts += ["## The results that ship with this project", table_of(contents.task, contents.reference_rows)]
     if contents.claims:

@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ablation.report import tried
 from ablation.report.cells import FINDING_COLUMNS, NOTHING, Column, how_text, percent, table_columns
 from ablation.report.claims import ClaimFinding
 from ablation.report.compare import Comparison
@@ -87,6 +88,8 @@ def report_page(
         table_signs=some_signs(contents, TABLE_SIGNS),
         finding_signs=some_signs(contents, FINDING_SIGNS),
         status_signs=signs(contents.task),
+        tried_title=tried.TITLE,
+        tried_rule=tried.RULE,
         pictures=[(name, caption, Markup(svg)) for name, caption, svg in pictures],  # drawn here, its texts escaped
     )
 

@@ -36,11 +36,11 @@ class Suggestions:
         parts += [*(f"--{name} {shlex.quote(value)}" for name, value in self.own_data.items()), self._folder]
         return " ".join(filter(None, parts))
 
-    def sweep(self, rows: Iterable[str], family: Family) -> str:
+    def sweep(self, rows: Iterable[str], family: Family, seeds: str = DEFAULT_SEEDS) -> str:
         """Run these rows as a family has them."""
         flags = " ".join(filter(None, [typed(family.overrides), self._folder]))
         demo = "--demo " if self.demo else ""
-        return f"python sweep.py {demo}--rows {in_ranges(map(int, rows))} --seeds {DEFAULT_SEEDS} {flags}".rstrip()
+        return f"python sweep.py {demo}--rows {in_ranges(map(int, rows))} --seeds {seeds} {flags}".rstrip()
 
     @property
     def _folder(self) -> str:

@@ -155,7 +155,7 @@ def parse_numbers(text: str, allowed: range | None = None) -> list[int]:
 
 
 def parse_rows(text: str, rows: Sequence[int], sets: Mapping[str, Sequence[int]]) -> list[int]:
-    """:func:`parse_numbers` of the rows that there are, or of the sets of them that have a name; ``all`` is each of them
+    """:func:`parse_numbers` of the rows that there are, or of sets of them that have a name; ``all`` is each row
     if no set is called so.
 
     Raises:
