@@ -45,7 +45,7 @@ _PAIRS = (
 
 BEYOND_CLAIMS = {("1", "15"), ("1", "16"), (BEST_BASELINE, "1"), (BEST_BASELINE, "4")}
 
-# ---- ways to fine-tune: corrected for themselves, so that no verdict on the published rows moves ----------------------
+# ---- ways to fine-tune: corrected for themselves, so that no verdict on the published rows moves ---------------------
 
 # Row 21 is LoRA as it is compared with: on all maps. What differs from it in one thing alone is a variant of it.
 _OVER_RANK = Variant("21", {"lora_scaling": "alpha_over_rank"})
