@@ -26,6 +26,7 @@ TITLE = "Ways to fine-tune"
 CHAPTER_PICTURES = ("methods_size", "methods_time", "methods_forgetting")  # by file name
 FEWEST = 2  # configurations with a method of their own: one is compared with nothing
 OWN = {setting.name for setting in dataclasses.fields(MethodSettings)} | {"learning_rate", *DIGESTS}
+DEFAULT_LAYERS = str(MethodSettings.trainable_layers).replace("_", " ")
 MOMENT_BYTES = 8  # AdamW keeps two moments of four bytes of each parameter that trains
 BEFORE, AFTER = "perplexity_before", "perplexity_after"
 
@@ -39,8 +40,8 @@ class Way:
 
     @property
     def label(self) -> str:
-        """What it is in a few words, its row's number first."""
-        return in_words(self.row)
+        """What it is in a few words, its row's number first; of the defaults, what of the model they train."""
+        return in_words(self.row).replace("the defaults", DEFAULT_LAYERS)
 
     def figure(self, column: str) -> float | None:
         """The median over its runs of a column; None where a run has none."""

@@ -43,7 +43,8 @@ def missing_lines(
         for what, chosen in (("no results", none), (f"fewer than {SEEDS_FOR_A_TEST} seeds", few)):
             if chosen:
                 names = ", ".join(row_and_settings(side)[0] for side in chosen)
-                lines.append((f"{what}: rows {names}{suffix}", suggest.sweep(chosen, family)))
+                rows = "rows" if isinstance(chosen[0], str) else "row"
+                lines.append((f"{what}: {rows} {names}{suffix}", suggest.sweep(chosen, family)))
     absent = [name for name in task.baselines if name not in seeds]
     if absent:
         lines.append((f"no results: baselines {', '.join(absent)}", suggest.baselines(absent)))
