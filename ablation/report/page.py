@@ -27,11 +27,13 @@ from ablation.report.judgement import STATUSES
 from ablation.report.markdown import (
     FINDING_SIGNS,
     TABLE_SIGNS,
+    chapter_intro,
     explanations,
     likeness_text,
     some_signs,
     unanswered_text,
 )
+from ablation.report.methods_chapter import CHAPTER_PICTURES, TITLE
 from ablation.report.signs import signs
 from ablation.report.table import TableRow
 from ablation.words import plural
@@ -61,6 +63,7 @@ def report_page(
         compare_command: what puts two rows of these results side by side, without the rows.
     """
     on_table, on_findings = explanations(contents)
+    drawn = [(name, caption, Markup(svg)) for name, caption, svg in pictures]  # drawn here, its texts escaped
     return TEMPLATES.get_template("page.html").render(
         contents=contents,
         summary=f"{plural(contents.runs, 'run')}. {likeness_text(contents)}",
@@ -90,7 +93,10 @@ def report_page(
         status_signs=signs(contents.task),
         tried_title=tried.TITLE,
         tried_rule=tried.RULE,
-        pictures=[(name, caption, Markup(svg)) for name, caption, svg in pictures],  # drawn here, its texts escaped
+        pictures=[picture for picture in drawn if picture[0] not in CHAPTER_PICTURES],
+        chapter_pictures=[picture for picture in drawn if picture[0] in CHAPTER_PICTURES],
+        chapter_title=TITLE,
+        chapter_intro=chapter_intro(contents),
     )
 
 
