@@ -58,5 +58,9 @@ def _means(ways: list[Way]) -> str:
 
 # By file name, in the order of the chapter.
 METHOD_PICTURES: dict[str, Callable[[Contents], tuple[Figure, str] | None]] = dict(
-    zip(CHAPTER_PICTURES, (accuracy_against_size, accuracy_against_method_time, accuracy_against_forgetting), strict=True)
+    zip(
+        CHAPTER_PICTURES,
+        (accuracy_against_size, accuracy_against_method_time, accuracy_against_forgetting),
+        strict=True,
+    )
 )
