@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -195,7 +196,9 @@ def _train_and_evaluate(
     listener.message(f"training time: {watch.spent()['training'] / 60:.2f} minutes")
     with watch.part("features"):
         execution.prepare(EVALUATION_STAGE, listener)
-    answers = final_answers(task, execution, loaders, majority_label(inputs.splits), guard)
+    ask = partial(final_answers, task, execution, loaders, majority_label(inputs.splits), guard)
+    answers = ask()
+    uses = counts_by_use(execution, answers.counts, ask)  # behind the published passes, whose draws stay what they were
     trained = execution.trained_parameters(history.updates) if config.save_model or inputs.probe else {}
     seconds, memory = watch.spent(), peak_memory_mb()
     forgetting = inputs.probe.measure(trained, device, listener) if inputs.probe else None
@@ -208,6 +211,7 @@ def _train_and_evaluate(
         timings=Timings(seconds["load"], seconds["training"], features, seconds[TOTAL]),
         history=history,
         answers=answers,
+        uses=uses,
         features=execution.features,
         evaluations=task.evaluate(answers.counts),
         trained_parameters=trained if config.save_model else {},
@@ -244,6 +248,25 @@ def final_answers(
         if split != "train":  # which is shuffled
             logits[split], labels[split] = split_logits.cpu(), split_labels.cpu()
     return Answers(counts, logits, labels, majority)
+
+
+def counts_by_use(
+    execution: Execution, as_it_stands: Mapping[str, Count], ask: Callable[[], Answers]
+) -> dict[str, Mapping[str, Count]]:
+    """Right answers of each way to use the model, per split, where its method has several.
+
+    Args:
+        as_it_stands: of the model used so.
+        ask: one more pass over every split.
+    """
+    counts = {}
+    for use, context in execution.uses().items():
+        if context is None:
+            counts[use] = as_it_stands
+        else:
+            with context:
+                counts[use] = ask().counts
+    return counts
 
 
 # ---- failures --------------------------------------------------------------------------------------------------------
