@@ -101,6 +101,7 @@ class ExperimentResult:
         evaluations: the rows that it ends in.
         trained_parameters: by name, on the CPU; only with ``save_model``.
         forgetting: only with ``measure_forgetting``.
+        uses: right answers per split of each way to use the model, by its name, where its method has several.
         resumed: how often it was gone on with after it had been cut off.
         checkpoint: the folder of what it was or could be gone on from; of no use once the result is kept.
     """
@@ -116,5 +117,6 @@ class ExperimentResult:
     evaluations: tuple[Evaluation, ...]
     trained_parameters: Mapping[str, Tensor]
     forgetting: Forgetting | None = None
+    uses: Mapping[str, Mapping[str, Count]] = field(default_factory=dict)
     resumed: int = 0
     checkpoint: Path | None = None

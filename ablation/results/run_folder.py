@@ -30,6 +30,7 @@ from ablation.results.task import Evaluation, Task
 LOSSES_CSV, PREDICTIONS_CSV, TRAINED_PARAMETERS = "losses.csv", "predictions.csv", "trained.safetensors"
 VOCABULARY_DIGEST = "vocabulary_digest"  # with the parameters of a miniature, whose vocabulary may be remade
 FORGETTING = "forgetting"  # in run.json: the perplexities, and on which text
+USES = "uses"  # in run.json: right answers of each way to use the model, where there are several
 TRAINED_DIGEST = "trained_sha256"  # in run.json: by it, whoever uses the trained parameters knows them for the run's
 
 
@@ -103,6 +104,8 @@ def describe_result(task: Task, result: ExperimentResult) -> RunRecord:
     if config.save_model:
         trained = trained_parameters_file(result)
         files[TRAINED_PARAMETERS], further[TRAINED_DIGEST] = trained, hashlib.sha256(trained).hexdigest()
+    if result.uses:
+        further[USES] = {use: _all_counts(counts) for use, counts in result.uses.items()}
     return RunRecord(rows, {**further, "history": history_fields(result.history)}, files)
 
 
@@ -133,6 +136,10 @@ def evaluation_fields(evaluation: Evaluation) -> dict[str, Any]:
             fields |= count_fields(measurement.metric.split, measurement.count)
         fields[measurement.metric.name] = measurement.value
     return fields
+
+
+def _all_counts(counts: Mapping[str, Count]) -> dict[str, int]:
+    return {name: number for split, count in counts.items() for name, number in count_fields(split, count).items()}
 
 
 def count_fields(split: str, count: Count) -> dict[str, int]:

@@ -124,9 +124,7 @@ class Summary:
 
     def _best_baseline(self) -> Beside:
         """The one that is best on the split that chooses."""
-        choosing = next(
-            (metric for metric in self.task.metrics if metric.split == self.task.splits[-2]), self.task.headline
-        )
+        choosing = self.task.chooser
         best = max(self.baselines, key=lambda run: _goodness(choosing, run.values[choosing.name]))
         cells = {metric.name: _value(metric, best.values[metric.name]) for metric in self.task.metrics}
         what = self.task.baselines.get(best["row"], "")
