@@ -28,7 +28,7 @@ LAST_LINE = r"forgetting: perplexity of held-out text ([\d.]+) before, ([\d.]+) 
 def test_the_page_says_what_the_code_does() -> None:
     assert all(f"`{column}`" in PAGE for column in forgetting_fields(None))
     assert set(forgetting_fields(None)) <= set(SPAM.columns)
-    assert f"{MOST_TOKENS:,} tokens" in PAGE and f"`{CAPTIONS.as_posix()}`" in PAGE
+    assert f"{MOST_TOKENS:,} tokens" in PAGE and f"`<data_dir>/{CAPTIONS.as_posix()}`" in PAGE
     assert f"{sum(PRETRAINING_COUNTS.values()):,} further messages" in PAGE
 
 
@@ -40,7 +40,8 @@ def test_before_is_the_demos_in_every_line() -> None:
     assert len(ROWS) == 8
     assert {before for _, _, before, _ in ROWS} == {shown[0]} == {f"{perplexity(losses):.2f}"}
     after = {int(row): float(value) for row, _, _, value in ROWS}
-    assert after[3] == float(shown[0]) and after[1] == float(shown[1]) and list(after.values()) == sorted(after.values())
+    assert (after[3], after[1]) == tuple(map(float, shown))
+    assert list(after.values()) == sorted(after.values())
 
 
 def test_its_sweeps_can_be_planned(
