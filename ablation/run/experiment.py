@@ -200,15 +200,14 @@ def _train_and_evaluate(
     answers = ask()
     uses = counts_by_use(execution, answers.counts, ask)  # behind the published passes, whose draws stay what they were
     trained = execution.trained_parameters(history.updates) if config.save_model or inputs.probe else {}
-    seconds, memory = watch.spent(), peak_memory_mb()
+    timings, memory = _timings(watch, execution), peak_memory_mb()  # what forgetting takes is no part of the run
     forgetting = inputs.probe.measure(trained, device, listener) if inputs.probe else None
-    features = seconds["features"] if execution.features != "none" else 0.0
     return ExperimentResult(
         config=config,
         foreign=inputs.foreign,
         environment={**environment_stamp(str(device)), "peak_memory_mb": memory},
         facts=inputs.facts,
-        timings=Timings(seconds["load"], seconds["training"], features, seconds[TOTAL]),
+        timings=timings,
         history=history,
         answers=answers,
         uses=uses,
@@ -219,6 +218,12 @@ def _train_and_evaluate(
         resumed=0 if checkpoint is None else checkpoint.resumed,
         checkpoint=None if checkpoint is None else checkpoint.folder,
     )
+
+
+def _timings(watch: Stopwatch, execution: Execution) -> Timings:
+    seconds = watch.spent()
+    features = seconds["features"] if execution.features != "none" else 0.0
+    return Timings(seconds["load"], seconds["training"], features, seconds[TOTAL])
 
 
 def majority_label(splits: dict[str, EncodedMessages]) -> int:
