@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ablation.config.experiment import ConfigError, ExperimentConfig
+from ablation.config.shapes import ModelShape
 from ablation.data.encode import EncodedMessages
 from ablation.execution.plan import ExecutionPlan, Start, Thrift, make_plan
 from ablation.execution.single_query import is_causal, is_known
@@ -92,14 +93,7 @@ def make_setup(
     plan = make_plan(config, n_blocks=weights.shape.n_layers)
     plan = replace(plan, whole_last=not is_known(model.trf_blocks[-1]), thrift=thrift)
     _check_plan(plan, model, config.adaptation)
-    width = model.n_extra + max(split.tokens.shape[1] for split in messages.values())
-    if width > (context := weights.shape.context_length):
-        raise ConfigError(
-            [
-                f"--prompt_length {config.prompt_length}: with messages of {width - model.n_extra} tokens that makes"
-                f" {width} positions, the model has {context}; give a shorter one, or a smaller --context_length"
-            ]
-        )
+    _check_width(config, model.n_extra, max(split.tokens.shape[1] for split in messages.values()), weights.shape)
     return Setup(
         config=config,
         weights=StartingValues(weights, assembly.derived) if assembly.derived else weights,
@@ -112,6 +106,24 @@ def make_setup(
         plan=plan,
         reach=find_reach(config, model, messages),
     )
+
+
+def _check_width(config: ExperimentConfig, prompt: int, message: int, shape: ModelShape) -> None:
+    """Whether the model has positions for a prompt and the longest message behind it.
+
+    Raises:
+        ConfigError: it has not.
+    """
+    if (width := prompt + message) > (room := shape.context_length):
+        fewer = "give fewer"
+        if prompt < room and not config.no_padding:
+            fewer += f", or a --context_length of at most {room - prompt}"
+        raise ConfigError(
+            [
+                f"--prompt_length {prompt}: with messages of {message} tokens that makes {width} positions, the model"
+                f" has {room}; {fewer}"
+            ]
+        )
 
 
 def _check_plan(plan: ExecutionPlan, model: GPTModel, method: str) -> None:
