@@ -70,7 +70,7 @@ def block_products(config: ExperimentConfig, width: int, positions: int, *, reac
         made.frozen(inputs, outputs, backward=backward)
         if place in low_rank:
             made.pair(inputs, config.lora_rank, outputs, backward=backward)
-            if name == "dora":  # the product A B, for the norms
+            if name == "dora":  # the product of this size, for the norms
                 made.total += 2 * inputs * config.lora_rank * outputs
         return backward or biases or place in low_rank or (name == "ia3" and place in ("key", "value"))
 
