@@ -64,6 +64,7 @@ STEPS = 5 * (1045 // 8)  # of a published run
 EVALUATED_BATCHES = 13 * 2 * 5 + 5 * 2 * 5  # during it: losses every 50 steps, accuracies after every epoch
 FROZEN_MESSAGES = 1045 + 40  # that training needs: its own, and the first batches of validation
 BATCH_SIZES = (1, 32)  # of messages to classify
+ONE_BY_ONE = 5  # times as often: a single message takes a fraction of a second
 ROW_OF_PLAIN = 3  # trains its new head alone
 Measurements = Iterator[tuple[str, dict[str, Any]]]  # by where they stand in a record
 WHO = ("here", "peft")
@@ -197,7 +198,8 @@ def measure_inference(classifier: TrainedClassifier, texts: list[str], repeats: 
     for size in BATCH_SIZES:
         classifier.answer(tokens[:1])
         batch = tokens[:size]
-        found[str(size)] = [1000 * timed(classifier.answer, batch) / len(batch) for _ in range(repeats)]
+        count = repeats * ONE_BY_ONE if size == 1 else repeats
+        found[str(size)] = [1000 * timed(classifier.answer, batch) / len(batch) for _ in range(count)]
     return found
 
 
@@ -303,8 +305,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", default="11,20-33")
     parser.add_argument("--parts", default=",".join(MEASURE), help="what to measure, with commas")
-    parser.add_argument("--repeats", type=int, default=3, help="updates of each that are counted")
-    parser.add_argument("--inference_repeats", type=int, default=2, help="how often messages are classified")
+    parser.add_argument("--repeats", type=int, default=2, help="updates of each that are counted")
+    parser.add_argument("--inference_repeats", type=int, default=1, help="how often 32 messages are classified at once")
     parser.add_argument("--data_dir", default="data")
     parser.add_argument("--models_dir", default="models")
     parser.add_argument("--record", type=Path, help="folder for the raw figures and the environment")
