@@ -48,7 +48,7 @@ def untrained(config: ExperimentConfig, weights_path: Path) -> TrainedClassifier
     parameters = {
         name: values.tensor(sources.get(name, name)) if parameter.is_meta else parameter.detach()
         for name, parameter in assembly.model.named_parameters()
-        if parameter.requires_grad
+        if parameter.requires_grad or name not in sources
     }
     saved = SavedRun(Path(), config, parameters, weights.digest(), PADDED_LENGTH, str(weights_path))
     tokenizer = inputs.open_tokenizer(config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ablation.config.experiment import ExperimentConfig
 from ablation.config.rows import row_config
+from ablation.environment import PROJECT
 from ablation.execution.feature_cache import FeatureCache
 from ablation.listener import Listener
 from ablation.model.classifier import RandomWeights, StartingValues, assemble, materialise
@@ -20,6 +22,7 @@ from benchmarks.floor import Batch, attention_operations, block_products, step_g
 from benchmarks.machine import block_rate
 from tests.support.tiny import CPU, SHAPE, make_messages
 
+DEMO_WEIGHTS = PROJECT / "data" / "demo" / "gpt2-nano.safetensors"
 ROWS = (11, *range(20, 34))
 SMALL = {"lora_rank": 3, "bottleneck": 5, "prefix_length": 3, "prompt_length": 2}
 
@@ -28,7 +31,7 @@ def small(row: int, **overrides: Any) -> ExperimentConfig:
     """A row of the methods with sizes that fit the tiny shape."""
     own = row_config(row)
     sizes = {name: size for name, size in SMALL.items() if getattr(own, name) is not None}
-    return row_config(row, weights="random", context_length=12, **{**sizes, **overrides})
+    return row_config(row, **{"weights": "random", "context_length": 12, **sizes, **overrides})
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -125,6 +128,21 @@ def test_both_sides_train_what_the_row_says(tmp_path: Path, monkeypatch: pytest.
     assert {found["features"] for found in last} == {"reused"}
     results |= {methods.FROZEN_PASS: {"seconds": 1.0, "messages": 16}}
     assert methods.table(results).count("| `lora` |") == 7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", ROWS)
+def test_messages_are_classified_as_trained_and_merged(row: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def demo(row: int, **overrides: Any) -> ExperimentConfig:
+        return small(row, demo=True, **{**overrides, "weights": "pretrained"})
+
+    monkeypatch.setattr(methods, "row_config", demo)
+    monkeypatch.setattr(methods, "BATCH_SIZES", (1, 2))
+    options = SimpleNamespace(models_dir="models", inference_repeats=1)
+    found = methods.row_inference(row, DEMO_WEIGHTS, options, ["hello", "a prize"])  # type: ignore[arg-type]
+    merges = row in (11, 20, 21, 22, 23, 30, 33)  # biases and norms are plain weights already
+    assert list(found) == ["as_trained", *(["merged"] if merges else [])]
+    assert {size: len(figures) for size, figures in found["as_trained"].items()} == {"1": methods.ONE_BY_ONE, "2": 1}
 
 
 def test_the_rate_of_products_is_one() -> None:
