@@ -21,7 +21,7 @@ from ablation.config.rows import find_row
 from ablation.config.shapes import NANO
 from ablation.data.demo import disclaimer
 from ablation.environment import python_command
-from ablation.execution.plan import make_plan
+from ablation.execution.plan import Thrift, make_plan
 from ablation.files.needed import files_to_fetch
 from ablation.methods.costs import costs_of
 from ablation.model.classifier import assemble
@@ -62,10 +62,11 @@ def describe(task: Task, config: ExperimentConfig) -> str:
             *(f"{title:22}{text}" for title, text in in_words(costs).items()),
             f"merges                {merging_in_words(config.declaration.cannot_merge)}",
             f"device                {device}, {config.precision}, {config.execution} execution",
-            *_plan(config),
+            *_plan(config, memory.thrift),
             f"memory                {memory.needed / GIGABYTE:.2f} GB for weights, gradients and moments;"
             f" {memory.free / GIGABYTE:.1f} GB free"
             + ("; would be refused without --force" if memory.needed > memory.free else ""),
+            f"activations           up to {memory.activations / GIGABYTE:.2f} GB in a training step",
             f"time                  {_time(task, config, foreign)}",
             f"configuration hash    {config_hash(config, foreign)[:SHORT_HASH]}",
             *([f"labels                {', '.join(task.labels(config))}"] if config.own_data else []),
@@ -76,11 +77,12 @@ def describe(task: Task, config: ExperimentConfig) -> str:
     )
 
 
-def _plan(config: ExperimentConfig) -> list[str]:
+def _plan(config: ExperimentConfig, thrift: Thrift) -> list[str]:
     """What is computed once and what at every step; naive, everything is, always."""
     if config.execution == "naive":
         return []
-    return [make_plan(config).describe().replace("plan: ", "plan                  ", 1)]
+    plan = replace(make_plan(config), thrift=thrift)
+    return [plan.describe().replace("plan: ", "plan                  ", 1)]
 
 
 def _time(task: Task, config: ExperimentConfig, foreign: Mapping[str, str]) -> str:

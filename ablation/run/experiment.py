@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ablation.allocator import keep_freed_memory
+from ablation.allocator import give_back_freed_memory, keep_freed_memory
 from ablation.config.experiment import ExperimentConfig, config_hash
 from ablation.config.shapes import NANO
 from ablation.data.demo import disclaimer
@@ -24,6 +24,7 @@ from ablation.execution.feature_cache import FeatureCache
 from ablation.execution.feature_file import FeatureStorageError
 from ablation.execution.features import FeatureOptions
 from ablation.execution.naive import NaiveExecution
+from ablation.execution.plan import Thrift
 from ablation.execution.planned import PlannedExecution
 from ablation.execution.setup import Setup, make_setup
 from ablation.files.needed import check_files
@@ -42,7 +43,7 @@ from ablation.run.inputs import (
     resolve_device,
     thread_count,
 )
-from ablation.run.memory import GIGABYTE, feature_memory
+from ablation.run.memory import GIGABYTE, estimate_memory, feature_memory
 from ablation.run.recorded import RecordedUpdater
 from ablation.run.stopwatch import TOTAL, Stopwatch
 from ablation.run.training import Updater, predict, train
@@ -133,8 +134,12 @@ def load_inputs(
     if config.demo:
         listener.message(disclaimer(config.own_data).long)
     examples = task.load(config, listener)
+    width = max(split.tokens.shape[1] for split in examples.splits.values())
+    thrift = estimate_memory(config, device, width).thrift  # before random weights take their share of what is free
+    if thrift is not Thrift.NONE:
+        give_back_freed_memory()
     weights = open_weights(config, listener)
-    setup = make_setup(config, weights, examples.splits, device)
+    setup = make_setup(config, weights, examples.splits, device, thrift=thrift)
     training = examples.splits["train"]
     facts = Facts(
         effective_context_length=training.tokens.shape[1] if training.padded else None,
