@@ -105,6 +105,7 @@ def test_a_method_from_a_block_on_costs_what_its_blocks_do() -> None:
 def test_a_dry_run_says_them(row: int, lines: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert additional_experiments.main(["--row", str(row), "--dry_run"]) == 0
     output = capsys.readouterr().out
-    found = [re.search(f"^{title} +(.*)$", output, re.MULTILINE) for title in ("parameters", "optimizer", "inference", "merges")]
+    titles = ("parameters", "optimizer", "inference", "merges")
+    found = [re.search(f"^{title} +(.*)$", output, re.MULTILINE) for title in titles]
     for match, text in zip(found, lines, strict=True):
         assert match is not None and match[1].removesuffix(" for two moments of each parameter that trains") == text
