@@ -138,9 +138,11 @@ def join(saved: SavedRun, base: WeightSource | None) -> GPTModel:
     if found_shapes != expected:
         odd = sorted(dict(expected.items() ^ found_shapes.items()))
         raise ClassifierError(f"{saved.folder / TRAINED_PARAMETERS} does not fit the run's model: {', '.join(odd[:4])}")
-    for name in dict(model.named_parameters()):
+    for name, parameter in dict(model.named_parameters()).items():
         if name in saved.parameters:
             value = saved.parameters[name]
+        elif not parameter.is_meta:  # of a head that stayed as its seed drew it
+            value = parameter.detach()
         elif base is not None:
             value = base.tensor(assembly.sources[name])
         else:

@@ -14,6 +14,7 @@ import pytest
 import classify
 from ablation.api import load_classifier
 from ablation.config.experiment import ExperimentConfig
+from ablation.config.shapes import ModelShape
 from ablation.model.weights import Weights
 from ablation.results.run_folder import save_result
 from ablation.run import inputs
@@ -78,10 +79,17 @@ def test_the_base_is_opened_and_digested_once_and_held_once(
 ) -> None:
     opened, digested = list[Path](), list[Path]()
     open_weights, digest = inputs.weight_files.open_weights, Weights.digest
-    monkeypatch.setattr(
-        inputs.weight_files, "open_weights", lambda path, shape: (opened.append(path), open_weights(path, shape))[1]
-    )
-    monkeypatch.setattr(Weights, "digest", lambda self: (digested.append(self.path), digest(self))[1])
+
+    def opening(path: Path, shape: ModelShape) -> Weights:
+        opened.append(path)
+        return open_weights(path, shape)
+
+    def digesting(self: Weights) -> str:
+        digested.append(self.path)
+        return digest(self)
+
+    monkeypatch.setattr(inputs.weight_files, "open_weights", opening)
+    monkeypatch.setattr(Weights, "digest", digesting)
     printed(capsys, *models(folders), *MESSAGES)
     assert len(opened) == len(digested) == 1
     bases, found = Bases(), []
