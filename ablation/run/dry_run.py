@@ -20,6 +20,7 @@ from ablation.config.flags import typed
 from ablation.config.rows import find_row
 from ablation.config.shapes import NANO
 from ablation.data.demo import disclaimer
+from ablation.data.held_out import load_held_out_text
 from ablation.environment import python_command
 from ablation.execution.plan import Thrift, make_plan
 from ablation.files.needed import files_to_fetch
@@ -42,7 +43,7 @@ def describe(task: Task, config: ExperimentConfig) -> str:
 
     Raises:
         ConfigError: the device asked for is not there.
-        DataError: own data cannot be used.
+        DataError: own data or held-out text cannot be used.
     """
     device, config = resolve_device(config), task.settled(config)
     with process_state_kept():  # the new layers are drawn
@@ -70,6 +71,7 @@ def describe(task: Task, config: ExperimentConfig) -> str:
             f"time                  {_time(task, config, foreign)}",
             f"configuration hash    {config_hash(config, foreign)[:SHORT_HASH]}",
             *([f"labels                {', '.join(task.labels(config))}"] if config.own_data else []),
+            *_held_out_text(config),
             f"results               {config.results_dir}",
             *_downloads(config),
             *([disclaimer(config.own_data).long] if config.demo else []),
@@ -83,6 +85,12 @@ def _plan(config: ExperimentConfig, thrift: Thrift) -> list[str]:
         return []
     plan = replace(make_plan(config), thrift=thrift)
     return [plan.describe().replace("plan: ", "plan                  ", 1)]
+
+
+def _held_out_text(config: ExperimentConfig) -> list[str]:
+    """What forgetting would be measured on."""
+    text = load_held_out_text(config)
+    return [] if text is None else [f"held-out text         {text.describe()}"]
 
 
 def _time(task: Task, config: ExperimentConfig, foreign: Mapping[str, str]) -> str:

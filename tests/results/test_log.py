@@ -44,7 +44,10 @@ METHOD_SETTINGS = (
 COSTS = (
     "added_parameters", "optimizer_bytes", "added_multiply_adds", "unmerged_multiply_adds", "added_positions", "merges",
 )  # fmt: skip
-NEWER = (*OWN_DATA, "checkpoint_every", "checkpoint_dir", "restart", "resumed", *METHOD_SETTINGS, *COSTS)
+FORGETTING = ("measure_forgetting", "held_out_text", "perplexity_before", "perplexity_after")
+NEWER = (
+    *OWN_DATA, "checkpoint_every", "checkpoint_dir", "restart", "resumed", *METHOD_SETTINGS, *FORGETTING, *COSTS,
+)  # fmt: skip
 
 
 def make_row(name: str, **fields: Any) -> dict[str, Any]:
