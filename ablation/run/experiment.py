@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -146,10 +146,10 @@ def load_inputs(
     setup = make_setup(config, weights, examples.splits, device, thrift=thrift)
     training = examples.splits["train"]
     facts = Facts(
-        training.tokens.shape[1] if training.padded else None,
-        *setup.parameter_counts,  # before an execution leaves out what never occurs
-        weights.digest(),
-        examples.digest,
+        effective_context_length=training.tokens.shape[1] if training.padded else None,
+        weights_digest=weights.digest(),
+        data_digest=examples.digest,
+        **asdict(setup.costs),
     )
     if config.execution != "naive":
         listener.message(setup.describe())
