@@ -7,10 +7,12 @@ from functools import partial
 from typing import Any
 
 from ablation.config.experiment import FIELDS
+from ablation.config.methods import DECLARATIONS, methods
 from ablation.environment import PROJECT
 from ablation.results.published import published_table
 
 RECORDS = PROJECT / "benchmarks" / "records"
+OF_ALL_METHODS = ("learning_rate", "from_block", "decayed")
 
 
 def replace_block(text: str, name: str, content: str) -> str:
@@ -55,6 +57,21 @@ def flags_table() -> str:
     return "\n".join(lines)
 
 
+def methods_table() -> str:
+    """What ``--method`` takes: learning rate, settings with their defaults but those of all, and whether it merges."""
+    head = "| method | learning rate | settings of its own, with their defaults | merges |"
+    lines = [head, "| --- | --- | --- | --- |"]
+    for name in methods():
+        method, defaults = DECLARATIONS[name], dict(DECLARATIONS[name].defaults or {})
+        rate = f"{defaults['learning_rate']:.0e}".replace("e-0", "e-")
+        options = {option: FIELDS[option].default for option in method.options}
+        own = {setting: value for setting, value in defaults.items() if setting not in OF_ALL_METHODS}
+        shown = ", ".join(f"`--{setting} {value}`" for setting, value in {**options, **own}.items())
+        merges = f"no: {method.cannot_merge}" if method.cannot_merge else "yes"
+        lines.append(f"| `{name}` | {rate} | {shown} | {merges} |")
+    return "\n".join(lines)
+
+
 def recorded(record: str) -> str:
     """The table of a benchmark's record."""
     return (RECORDS / record / "table.md").read_text(encoding="utf-8")
@@ -64,13 +81,17 @@ def recorded(record: str) -> str:
 BLOCKS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "docs/rows.md": {"rows": rows_table},
     "docs/flags.md": {"flags": flags_table},
+    "docs/methods.md": {"methods": methods_table},
     "docs/speed.md": {
         "speed": partial(recorded, "2026-11-21_rows"),
         "classifying": partial(recorded, "2026-11-21_classify"),
         "loading": partial(recorded, "2026-11-21_load_weights"),
     },
     "docs/checkpoints.md": {"kills": partial(recorded, "2026-11-25_kills")},
-    "docs/memory.md": {"memory": partial(recorded, "2026-11-21_memory")},
+    "docs/memory.md": {
+        "memory": partial(recorded, "2026-11-21_memory"),
+        "thrift": partial(recorded, "2026-11-25_memory"),
+    },
 }
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ablation.report import tried
 from ablation.report.cells import FINDING_COLUMNS, NOTHING, Column, how_text, percent, table_columns
 from ablation.report.claims import ClaimFinding
 from ablation.report.compare import Comparison
@@ -26,11 +27,13 @@ from ablation.report.judgement import STATUSES
 from ablation.report.markdown import (
     FINDING_SIGNS,
     TABLE_SIGNS,
+    chapter_intro,
     explanations,
     likeness_text,
     some_signs,
     unanswered_text,
 )
+from ablation.report.methods_chapter import CHAPTER_PICTURES, TITLE
 from ablation.report.signs import signs
 from ablation.report.table import TableRow
 from ablation.words import plural
@@ -60,6 +63,7 @@ def report_page(
         compare_command: what puts two rows of these results side by side, without the rows.
     """
     on_table, on_findings = explanations(contents)
+    drawn = [(name, caption, Markup(svg)) for name, caption, svg in pictures]  # drawn here, its texts escaped
     return TEMPLATES.get_template("page.html").render(
         contents=contents,
         summary=f"{plural(contents.runs, 'run')}. {likeness_text(contents)}",
@@ -87,7 +91,12 @@ def report_page(
         table_signs=some_signs(contents, TABLE_SIGNS),
         finding_signs=some_signs(contents, FINDING_SIGNS),
         status_signs=signs(contents.task),
-        pictures=[(name, caption, Markup(svg)) for name, caption, svg in pictures],  # drawn here, its texts escaped
+        tried_title=tried.TITLE,
+        tried_rule=tried.RULE,
+        pictures=[picture for picture in drawn if picture[0] not in CHAPTER_PICTURES],
+        chapter_pictures=[picture for picture in drawn if picture[0] in CHAPTER_PICTURES],
+        chapter_title=TITLE,
+        chapter_intro=chapter_intro(contents),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Literal, cast, get_args
 
 from ablation.results.log import ResultsError
 from ablation.results.published import PUBLISHED_CLAIMS, published_claims
-from ablation.results.questions import Family
+from ablation.results.questions import Family, Side
 
 Relation = Literal[">", "<", "="]
 ROW = "row "
@@ -95,6 +95,11 @@ class Claim:
     def rows(self) -> tuple[str, str]:
         """The numbers of the two rows, of a claim that runs can tell."""
         return self.first.removeprefix(ROW), self.second.removeprefix(ROW)
+
+    @property
+    def sides_run(self) -> tuple[Side, ...]:
+        """What has to be run for it."""
+        return self.rows
 
 
 def read_claims(

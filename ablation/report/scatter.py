@@ -1,0 +1,104 @@
+"""Pictures of the headline metric against something that a row costs: a point for each row, with its name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+from scipy.special import expit, logit
+
+from ablation.report.axes import HEIGHTS, SHARES, metric_scale, new_figure
+from ablation.report.point_labels import label_points
+from ablation.results.task import Metric
+
+Ticks = Sequence[tuple[float, str]]
+
+
+@dataclass(frozen=True)
+class Across:
+    """The horizontal axis, logarithmic: its name, the places that have a name, and the least that is shown."""
+
+    title: str
+    ticks: Ticks
+    least: float = 0.0
+
+
+TIME = Across(
+    "training time (logarithmic scale)",
+    (
+        (0.1, "≤ 0.1 s"), (1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"), (3600, "1 h"), (36000, "10 h"),
+    ),
+    0.1,
+)  # fmt: skip
+SIZE = Across(
+    "trainable parameters (logarithmic scale)",
+    tuple((10.0**power, f"{10 ** (power % 3)}{' kMG'[power // 3]}".replace(" ", "")) for power in range(1, 11)),
+    1.0,
+)
+TIMES_AS_MUCH = Across(
+    "perplexity of held-out text, times that of the base (logarithmic scale)",
+    tuple((tick, f"{tick:g}") for tick in (1, 1.02, 1.05, 1.1, 1.2, 1.5, 2, 3, 5, 10, 20, 50, 100, 1000, 10000)),
+)
+MOST_TICKS = 8
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A point: where it stands (the metric as it is shown), its name, what its sign stands for, and its interval."""
+
+    x: float
+    y: float
+    label: str
+    sign: str
+    interval: tuple[float, float] | None = None
+
+
+def scatter(dots: Sequence[Dot], metric: Metric, across: Across) -> Figure:
+    """As high as the names need, so that no two overprint."""
+    for height in HEIGHTS:
+        figure, grid = new_figure(height)
+        axes = grid[0, 0]
+        places = _draw(axes, dots, metric, across)
+        figure.legend(loc="outside upper left", ncols=1)
+        bars = [
+            ((x, dot.interval[0]), (x, dot.interval[1]))
+            for (x, _), dot in zip(places, dots, strict=True)
+            if dot.interval is not None
+        ]
+        last = height == HEIGHTS[-1]
+        if label_points(figure, axes, places, [dot.label for dot in dots], lines_matter=not last, bars=bars) or last:
+            break
+        plt.close(figure)
+    return figure
+
+
+def _draw(axes: Axes, dots: Sequence[Dot], metric: Metric, across: Across) -> list[tuple[float, float]]:
+    """Everything but the names; returns where each point stands."""
+    places = [(max(dot.x, across.least), dot.y) for dot in dots]
+    for number, sign in enumerate(sorted({dot.sign for dot in dots})):
+        own = [place for place, dot in zip(places, dots, strict=True) if dot.sign == sign]
+        axes.plot(*zip(*own, strict=True), "osD^vP*X"[number % 8], color=f"C{number}", ms=5, ls="", label=sign)
+    for (x, _), dot in zip(places, dots, strict=True):
+        if dot.interval is not None:
+            axes.plot([x, x], dot.interval, color="C0", lw=1.2, alpha=0.45, zorder=1)
+    axes.set_xscale("log")
+    axes.margins(x=0.12, y=0.12)
+    values = [value for dot in dots for value in (dot.y, *(dot.interval or ()))]
+    if metric.split is not None:
+        low, high = (logit(np.clip(bound, *SHARES) / 100) for bound in (min(values), max(values)))
+        room = max(0.12 * (high - low), 0.2)
+        axes.set_ylim(100 * expit(low - room), 100 * expit(high + room))
+    low, high = axes.get_xlim()
+    ticks = [(place, name) for place, name in across.ticks if low <= place <= high]
+    ticks = ticks[:: -(-len(ticks) // MOST_TICKS) or 1]
+    axes.set_xticks([place for place, _ in ticks], [name for _, name in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel(across.title)
+    metric_scale(axes, "y", metric, metric.title)
+    axes.grid(alpha=0.25)
+    return places
