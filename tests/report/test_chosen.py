@@ -13,7 +13,8 @@ import report
 from ablation.config.rows import row_config
 from ablation.listener import Count
 from ablation.report.chosen import choose, shown_groups
-from ablation.report.contents import Contents, gather
+from ablation.report.contents import Contents, gather, with_own_rates
+from ablation.report.findings import Finding
 from ablation.report.groups import Group, group_runs
 from ablation.report.markdown import report_markdown
 from ablation.report.page import report_page
@@ -21,6 +22,7 @@ from ablation.report.sizes import accuracy_against_sizes, difference_text, large
 from ablation.report.suggestions import Suggestions
 from ablation.report.table import make_table
 from ablation.report.tried import tried_tables
+from ablation.results.questions import Family, Question
 from ablation.results.read import FinishedRun, row_settings
 from ablation.tasks.spam import SPAM
 from tests.support.made_up_results import made_up_messages, make_run, publish
@@ -106,6 +108,14 @@ def test_other_settings_and_published_rows_stay_apart(tmp_path: Path) -> None:
     (choice,) = choose(SPAM, groups)
     assert choice.chosen is not None and choice.chosen.rate == 1e-3
     assert len(shown_groups(SPAM, groups, [choice])) == 2  # published figures stand beside row 1, whatever is chosen
+
+
+def test_a_question_about_a_row_says_that_another_rate_is_chosen(tmp_path: Path) -> None:
+    (choice,) = choose(SPAM, groups_of(*[run(tmp_path, rate, 1, 1 - rate, 0.5, 0.1) for rate in (1e-3, 1e-2)]))
+    asked = Question("1", "28", "Better?", Family("Some", 0.01))
+    (note,) = with_own_rates(Finding(asked, seeds=1), [choice]).notes
+    assert note.startswith("questions about row 28 are answered from its own learning rate, 0.01")
+    assert with_own_rates(Finding(replace(asked, second="30"), seeds=1), [choice]).notes == ()
 
 
 # ---- the report -----------------------------------------------------------------------------------------------------
