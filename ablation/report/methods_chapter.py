@@ -127,7 +127,16 @@ def cost_table(task: Task, ways: Sequence[Way]) -> Table:
     lines = [
         (way.label, spread_text(way.row.figures[headline.name]), *(text(way) for _, text in COSTS)) for way in ways
     ]
-    return Table("What each costs", ("Row", title, *(name for name, _ in COSTS)), lines, COSTS_NOTE)
+    return without_empty_columns(
+        Table("What each costs", ("Row", title, *(name for name, _ in COSTS)), lines, COSTS_NOTE)
+    )
+
+
+def without_empty_columns(table: Table) -> Table:
+    """Those alone in which a line has something to say."""
+    columns = [i for i in range(len(table.header)) if any(line[i] != NOTHING for line in table.lines)]
+    lines = [[line[i] for i in columns] for line in table.lines]
+    return dataclasses.replace(table, header=[table.header[i] for i in columns], lines=lines)
 
 
 def _count(column: str) -> Callable[[Way], str]:

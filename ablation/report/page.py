@@ -32,9 +32,10 @@ from ablation.report.markdown import (
     some_signs,
     unanswered_text,
 )
-from ablation.report.methods_chapter import CHAPTER_PICTURES, TITLE
+from ablation.report.methods_chapter import CHAPTER_PICTURES, TITLE, Table, without_empty_columns
 from ablation.report.signs import signs
 from ablation.report.table import TableRow
+from ablation.results.questions import Family
 from ablation.words import plural
 
 TEMPLATES = Environment(
@@ -84,6 +85,7 @@ def report_page(
         percent=percent,
         figures_text=_figures_text,
         how_text=how_text,
+        findings_table=lambda family: findings_table(contents, family),
         unanswered_text=unanswered_text,
         on_table=on_table,
         on_findings=on_findings,
@@ -129,6 +131,12 @@ def area(values: Sequence[float]) -> str:
     """Areas under the ROC curve over seeds: ``0.981``, or ``0.981 ± 0.004``."""
     mean = f"{statistics.fmean(values):.3f}"
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.3f}"
+
+
+def findings_table(contents: Contents, family: Family) -> Table:
+    """The answered questions of a family, a line each: for families of more questions than have room as cards."""
+    lines = [[text(finding) for _, text in FINDING_COLUMNS] for finding in contents.answered(family)]
+    return without_empty_columns(Table(family.title, [title for title, _ in FINDING_COLUMNS], lines))
 
 
 def _cell(column: Column, row: TableRow) -> dict[str, Any]:

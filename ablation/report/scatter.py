@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from scipy.special import expit, logit
 
-from ablation.report.axes import HEIGHTS, SHARES, metric_scale, new_figure
+from ablation.report.axes import HEIGHTS, SHARES, metric_scale, new_figure, say_below
 from ablation.report.point_labels import label_points
 from ablation.results.task import Metric
 
@@ -58,13 +58,14 @@ class Dot:
     interval: tuple[float, float] | None = None
 
 
-def scatter(dots: Sequence[Dot], metric: Metric, across: Across) -> Figure:
-    """As high as the names need, so that no two overprint."""
+def scatter(dots: Sequence[Dot], metric: Metric, across: Across, below: str = "") -> Figure:
+    """As high as the names need, so that no two overprint; ``below`` is said under the picture."""
     for height in HEIGHTS:
         figure, grid = new_figure(height)
         axes = grid[0, 0]
         places = _draw(axes, dots, metric, across)
         figure.legend(loc="outside upper left", ncols=1)
+        say_below(figure, below)
         bars = [
             ((x, dot.interval[0]), (x, dot.interval[1]))
             for (x, _), dot in zip(places, dots, strict=True)
