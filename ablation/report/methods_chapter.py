@@ -21,7 +21,6 @@ from ablation.report.table import TableRow
 from ablation.results.read import FinishedRun, variant_key
 from ablation.results.task import Task
 
-METHODS = "methods"  # what families of questions call this chapter
 TITLE = "Ways to fine-tune"
 CHAPTER_PICTURES = ("methods_size", "methods_time", "methods_forgetting")  # by file name
 FEWEST = 2  # configurations with a method of their own: one is compared with nothing
@@ -205,7 +204,7 @@ def _shares_by_use(way: Way, split: str | None) -> dict[str, list[float]]:
     shares: dict[str, list[float]] = {}
     for run in way.group.runs.values():
         for use, counts in uses_of(run).items():
-            if split in counts:
+            if split is not None and split in counts:
                 shares.setdefault(use, []).append(counts[split].accuracy)
     return shares
 

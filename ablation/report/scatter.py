@@ -60,7 +60,7 @@ class Dot:
 
 def scatter(dots: Sequence[Dot], metric: Metric, across: Across, below: str = "") -> Figure:
     """As high as the names need, so that no two overprint; ``below`` is said under the picture."""
-    for height in HEIGHTS:
+    for height in HEIGHTS[1:] if any(dot.interval for dot in dots) else HEIGHTS:
         figure, grid = new_figure(height)
         axes = grid[0, 0]
         places = _draw(axes, dots, metric, across)
