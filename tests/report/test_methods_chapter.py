@@ -15,13 +15,14 @@ from ablation.config.flags import EXPERIMENTS
 from ablation.config.methods import methods
 from ablation.config.rows import ROW_SETS, row_config
 from ablation.listener import Count
-from ablation.report import significance
+from ablation.report import pictures, significance
 from ablation.report.contents import Contents, gather
 from ablation.report.documents import RATES
 from ablation.report.findings import Finding, row_key
 from ablation.report.judgement import FAILED, HELD, NOT_RUN, UNTOLD
 from ablation.report.markdown import report_markdown
 from ablation.report.methods_chapter import CHAPTER_PICTURES, Way, cost_table, forgetting_table, ranks_table
+from ablation.report.methods_pictures import METHOD_PICTURES
 from ablation.report.missing import missing_lines
 from ablation.report.page import report_page
 from ablation.report.pictures import draw_pictures
@@ -55,7 +56,10 @@ def known(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def add(results: Path, data: Path, rows: Mapping[int, float], **settings: Any) -> None:
     for row, accuracy in rows.items():
         for seed in SEEDS:
-            columns = {"trainable_parameters": TRAINED.get(row, 33_000), "total_parameters": 124_441_346}
+            columns: dict[str, Any] = {
+                "trainable_parameters": TRAINED.get(row, 33_000),
+                "total_parameters": 124_441_346,
+            }
             make_run(results, data, row_config(row, seed=seed, **settings), accuracy, **columns)
 
 
@@ -110,11 +114,18 @@ def test_it_compares_like_with_like(gathered: Contents) -> None:
     assert labels["11 with --lora_rank 4"] == "(11) lora rank 4" and labels["31"] == "31 biases"
 
 
+@pytest.fixture
+def own_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others take seconds."""
+    monkeypatch.setattr(pictures, "PICTURES", METHOD_PICTURES)
+
+
+@pytest.mark.usefixtures("own_pictures")
 def test_the_page_has_its_pictures_tables_and_questions(tmp_path: Path, gathered: Contents) -> None:
-    pictures = draw_pictures(gathered, tmp_path)
-    page = report_page(gathered, pictures)
+    own_pictures = draw_pictures(gathered, tmp_path)
+    page = report_page(gathered, own_pictures)
     chapter = page[page.index('id="methods"') : page.index('id="claims"')]
-    text = report_markdown(gathered, [(f"{name}.png", caption) for name, caption, _ in pictures])
+    text = report_markdown(gathered, [(f"{name}.png", caption) for name, caption, _ in own_pictures])
     own = text[text.index("## Ways to fine-tune") : text.index("## The published claims")]
     drawn = [name for name in CHAPTER_PICTURES if (tmp_path / f"{name}.svg").exists()]
     assert drawn == ["methods_size", "methods_time"]  # nothing was forgotten, or nobody measured it
@@ -175,6 +186,7 @@ def test_each_rank_of_one_training_and_what_was_forgotten(gathered: Contents, mo
     assert (line[0], *line[2:]) == ("20 LoRA, query+value", "20", "50", "2.5")
 
 
+@pytest.mark.usefixtures("own_pictures")
 def test_what_was_forgotten_is_drawn(tmp_path: Path, gathered: Contents) -> None:
     ways = [with_columns(way, perplexity_before="20.0", perplexity_after="50.0") for way in gathered.chapter.ways[:2]]
     contents = dataclasses.replace(gathered, chapter=dataclasses.replace(gathered.chapter, ways=ways))
