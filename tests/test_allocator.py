@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from ablation.allocator import keep_freed_memory
+from ablation.allocator import give_back_freed_memory, keep_freed_memory
 
 PAGES_OF_GRADIENTS = 4 * 6_494_208 // 4096  # of the layers below, about those of one of GPT-2's blocks
 STEPS = """
@@ -44,6 +44,34 @@ def test_freed_tensors_are_not_fetched_anew() -> None:
     assert pages_fetched(kept=False) > PAGES_OF_GRADIENTS  # or there would be nothing to gain
 
 
+BETWEEN_WHAT_LASTS = """
+import torch
+from ablation.allocator import give_back_freed_memory, keep_freed_memory
+keep_freed_memory()
+if {given_back}: assert give_back_freed_memory()
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+before, lasting, passing = resident(), [], []
+for _ in range(10):
+    passing.append(torch.ones(6 << 20))
+    lasting.append(torch.ones(1 << 20))
+del passing
+print(resident() - before - 40 * (1 << 20))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc's")
+def test_what_lasts_holds_on_to_nothing_that_came_and_went() -> None:
+    """Ten tensors of 4 MiB that stay, each behind one of 24 MiB that goes."""
+
+    def left(given_back: bool) -> int:
+        command = [sys.executable, "-c", BETWEEN_WHAT_LASTS.format(given_back=given_back)]
+        return int(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+
+    assert left(given_back=True) < 24 << 20 < left(given_back=False)
+
+
 def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
-    assert not keep_freed_memory()
+    assert not keep_freed_memory() and not give_back_freed_memory()

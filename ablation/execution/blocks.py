@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import cast
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ablation.execution.layout import Batch
 from ablation.execution.single_query import block_at_position, is_known, normalise
@@ -20,6 +22,15 @@ def advance(block: nn.Module, states: Tensor, batch: Batch) -> None:
     for run in batch.runs:
         own = run.view(states, batch.start)
         own.copy_(block(own))
+
+
+class RecomputedBlocks(nn.Sequential):
+    """Blocks of which nothing but the inputs is kept for the backward pass, where each is computed once more."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self:
+            x = checkpoint(block, x, use_reentrant=False) if torch.is_grad_enabled() else block(x)
+        return x
 
 
 def logits_from_last_input(

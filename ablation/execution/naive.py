@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ablation.data.encode import send
 from ablation.execution.base import Execution, at_least_float32
+from ablation.execution.blocks import RecomputedBlocks
 from ablation.execution.setup import Setup, arithmetic
 from ablation.model.classifier import materialise
 from ablation.model.readout import read
@@ -19,6 +20,8 @@ class NaiveExecution(Execution):
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
         materialise(setup.model, setup.weights, setup.device, setup.sources)
+        if setup.plan.thrift.recomputes:
+            self.model.trf_blocks = RecomputedBlocks(*self.model.trf_blocks)
 
     def logits(self, split: str, batches: Sequence[Tensor]) -> list[Tensor]:
         return [self._batch_logits(split, batch) for batch in batches]

@@ -32,6 +32,24 @@ class Seen(Enum):
     ALL = "all, pads included"
 
 
+class Thrift(Enum):
+    """What a training step does to take less memory, in the order in which it is tried; its numbers stay the same."""
+
+    NONE = ""
+    GRADIENTS = "each parameter updated in the backward pass, once its gradient is there"
+    ACTIVATIONS = f"{GRADIENTS}; blocks computed again there"
+
+    @property
+    def updates_early(self) -> bool:
+        """Whether the optimizer steps inside the backward pass, so that a gradient lives but shortly."""
+        return self is not Thrift.NONE
+
+    @property
+    def recomputes(self) -> bool:
+        """Whether of a block nothing but its input is kept for the backward pass."""
+        return self is Thrift.ACTIVATIONS
+
+
 @dataclass(frozen=True)
 class ExecutionPlan:
     """What of the model is frozen, and what of each message matters.
@@ -46,6 +64,7 @@ class ExecutionPlan:
         one_length: all messages are seen at the same number of positions.
         whole_last: the last block is none that can be computed at one position only.
         feature_group: equal for runs that share what is computed once, but for the messages; None if nothing is.
+        thrift: for whoever knows what memory there is to choose (:func:`ablation.run.memory.estimate_memory`).
     """
 
     n_blocks: int
@@ -57,6 +76,7 @@ class ExecutionPlan:
     one_length: bool
     whole_last: bool = False
     feature_group: Hashable = None
+    thrift: Thrift = Thrift.NONE
 
     @property
     def start(self) -> Start:
@@ -84,6 +104,14 @@ class ExecutionPlan:
         """Whether a step goes through no block at more than one position."""
         return self.start in (Start.VECTOR, Start.NORMALISED)
 
+    @property
+    def whole_blocks(self) -> int:
+        """Blocks that a training step computes at every visible position."""
+        if self.start is Start.VECTOR:
+            return 0
+        first = self.first_block if self.keeps_features else 0
+        return self.n_blocks - first - (not (self.pooled or self.whole_last))
+
     def describe(self, lengths: Sequence[int] = ()) -> str:
         """The plan in one line; ``lengths`` are the positions at which each message is seen, where they are known."""
         last = self.n_blocks - 1
@@ -102,7 +130,7 @@ class ExecutionPlan:
             parts.append(f"{_blocks(first, last - 1)} at every position")
         everywhere = self.pooled or self.whole_last
         parts.append(f"{_blocks(last, last)} at {'every position' if everywhere else '1 position'}")
-        return "plan: " + "; ".join(parts)
+        return "plan: " + "; ".join(filter(None, [*parts, self.thrift.value]))
 
 
 def _blocks(first: int, last: int) -> str:

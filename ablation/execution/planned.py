@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ablation.data.encode import send
 from ablation.execution.base import Execution, at_least_float32
-from ablation.execution.blocks import logits_from_last_input
+from ablation.execution.blocks import RecomputedBlocks, logits_from_last_input
 from ablation.execution.embedding_rows import keep_occurring, occurring_rows, whole_embeddings
 from ablation.execution.features import FeatureOptions, PrefixFeatures, attended_positions
 from ablation.execution.layout import similar_lengths
@@ -60,7 +60,8 @@ class PlannedExecution(Execution):
         first = setup.plan.first_block if setup.plan.keeps_features else 0
         for part in (*(f"trf_blocks.{i}" for i in range(first, setup.plan.n_blocks)), "final_norm", "out_head"):
             materialise(setup.model.get_submodule(part), setup.weights, setup.device, setup.sources, prefix=part)
-        self._blocks = list(setup.model.trf_blocks)[first:-1]  # all that trains but the last
+        blocks = RecomputedBlocks if setup.plan.thrift.recomputes else nn.Sequential
+        self._blocks = blocks(*list(setup.model.trf_blocks)[first:-1])  # all that trains but the last
         if setup.plan.keeps_features:
             self._features = PrefixFeatures(setup, options)
         else:
@@ -79,7 +80,8 @@ class PlannedExecution(Execution):
         self._rows = occurring_rows(setup.messages, model)
         keep_occurring(model, weights, self._rows, device)
         self._messages = self._rows.renumber(setup.messages)
-        self._weights = weights if setup.config.save_model else None  # for the rows that do not occur
+        all_rows = setup.config.save_model or setup.config.measure_forgetting
+        self._weights = weights if all_rows else None  # for the rows that do not occur
 
     @property
     def features(self) -> str:
@@ -142,10 +144,8 @@ class PlannedExecution(Execution):
         return self._through_blocks(self._features.states(inputs["rows"]), inputs)
 
     def _through_blocks(self, x: Tensor, inputs: Inputs) -> Tensor:
-        for block in self._blocks:
-            x = block(x)
         return logits_from_last_input(
-            self.model, x, inputs["taken_in"], inputs.get("attended"), pooled=self.plan.pooled
+            self.model, self._blocks(x), inputs["taken_in"], inputs.get("attended"), pooled=self.plan.pooled
         )
 
     def _from_normalised(self, inputs: Inputs) -> Tensor:

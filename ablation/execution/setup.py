@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.data.encode import EncodedMessages
-from ablation.execution.plan import ExecutionPlan, Start, make_plan
+from ablation.execution.plan import ExecutionPlan, Start, Thrift, make_plan
 from ablation.execution.single_query import is_causal, is_known
 from ablation.methods.layers import trains
 from ablation.model.classifier import StartingValues, WeightSource, assemble
@@ -84,12 +84,13 @@ def make_setup(
     messages: dict[str, EncodedMessages],
     device: torch.device,
     dtype: torch.dtype = torch.float32,
+    thrift: Thrift = Thrift.NONE,
 ) -> Setup:
     """Build the classifier that the configuration names, in the weights' shape, and plan its execution."""
     assembly = assemble(config, weights.shape)
     model = assembly.model.to(dtype)
     plan = make_plan(config, n_blocks=weights.shape.n_layers)
-    plan = replace(plan, whole_last=not is_known(model.trf_blocks[-1]))
+    plan = replace(plan, whole_last=not is_known(model.trf_blocks[-1]), thrift=thrift)
     _check_plan(plan, model, config.adaptation)
     width = model.n_extra + max(split.tokens.shape[1] for split in messages.values())
     if width > (context := weights.shape.context_length):

@@ -11,6 +11,7 @@ from ablation.config.own_data import recorded_flags, records_own_data
 from ablation.config.shapes import NANO
 from ablation.data.demo import disclaimer
 from ablation.report.answer import plain_answer
+from ablation.report.chosen import Choice, choose, shown_groups
 from ablation.report.claims import ClaimFinding, answer_claims
 from ablation.report.findings import Finding, answer_all, with_commands
 from ablation.report.groups import Group, group_runs, sound_groups
@@ -18,6 +19,7 @@ from ablation.report.methods_chapter import Chapter, methods_chapter
 from ablation.report.missing import missing_lines
 from ablation.report.suggestions import Suggestions
 from ablation.report.table import TableRow, lost_text, make_table
+from ablation.report.tried import TriedTable, own_rate_note, tried_tables
 from ablation.results.questions import Family
 from ablation.results.read import DATA_DIGEST, FinishedRun, as_row, read_results
 from ablation.results.task import Likeness, Task
@@ -36,6 +38,7 @@ class Contents:
         answer: what the results say, in plain sentences, to be read before any table.
         claims: what the runs say to the published claims.
         reference_rows: rows of other results, shown beside and never mixed in.
+        choices: of learning rates, where several were tried; ``tried`` says what they are.
         chapter: on the ways to fine-tune; empty where too few were run.
     """
 
@@ -51,11 +54,14 @@ class Contents:
     answer: list[str] = field(default_factory=list)
     claims: list[ClaimFinding] = field(default_factory=list)
     reference_rows: list[TableRow] = field(default_factory=list)
+    choices: list[Choice] = field(default_factory=list)
+    tried: list[TriedTable] = field(default_factory=list)
     chapter: Chapter = field(default_factory=Chapter)
 
     @property
     def runs(self) -> int:
-        return sum(len(group.runs) for group in self.groups)
+        tried = [one.group for choice in self.choices for one in choice.tried]
+        return sum(len(group.runs) for group in {group.key: group for group in [*self.groups, *tried]}.values())
 
     def without_texts(self) -> Contents:
         """The same without any example's text."""
@@ -104,7 +110,9 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
     likeness, reason = task.likeness(data_dir, demo=demo, recorded=runs[-1].fields if own else {})
     if demo:
         runs = [as_row(run, likeness.digest if likeness else run[DATA_DIGEST]) for run in runs]
-    groups, notes = group_runs(runs)
+    every, notes = group_runs(runs)
+    choices = choose(task, every)
+    groups = shown_groups(task, every, choices)
     if likeness is not None and groups and not any(group.own(likeness) for group in groups):
         reason, likeness = _of_others(task, data_dir, demo=demo), None
     if likeness is None:
@@ -112,7 +120,7 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
     rows = make_table(task, groups, likeness, demo=demo)
     notes += _notes(task, runs, rows, demo=demo)
 
-    sound = sound_groups(groups)
+    sound = sound_groups(every)  # questions and claims are about rows as declared, whatever rate is chosen
     suggest = Suggestions(results_dir, demo, recorded_flags(runs[-1].fields) if own else {})
     questions = task.demo_questions if demo else task.questions
     declared = () if demo else task.claims()
@@ -120,11 +128,13 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
         questions = declared = ()
         notes.append(f"claims and questions are about the published {task.examples}: runs on your own are asked none")
     claims = answer_claims(task, sound, likeness, declared, suggest)
-    sound_rows = make_table(task, sound, likeness, demo=demo) if any(row.lost for row in rows) else rows
-    lines = list(zip(sound, sound_rows, strict=True))
+    chosen = sound_groups(groups)
+    sound_rows = make_table(task, chosen, likeness, demo=demo) if any(row.lost for row in rows) else rows
+    lines = list(zip(chosen, sound_rows, strict=True))
     chapter = methods_chapter(task, lines)
     asked = [question for question in questions if chapter or not question.family.chapter]
-    findings = [with_commands(finding, suggest) for finding in answer_all(task, sound, likeness, asked)]
+    answers = [with_commands(finding, suggest) for finding in answer_all(task, sound, likeness, asked)]
+    findings = [_with_own_rates(finding, choices) for finding in answers]
     reference_rows: list[TableRow] = []
     if reference_dir is not None:
         reference_rows, remarks = _reference(task, reference_dir, results_dir, likeness, demo=demo)
@@ -133,8 +143,16 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
         task, groups, rows, findings, likeness, problems, notes,
         [] if own else missing_lines(task, sound, questions, declared, suggest, chapter=bool(chapter)),
         disclaimer(own).long if demo else "", plain_answer(task, lines, likeness, claims, suggest), claims,
-        reference_rows, chapter,
+        reference_rows, choices, tried_tables(choices, suggest), chapter,
     )  # fmt: skip
+
+
+def _with_own_rates(finding: Finding, choices: Sequence[Choice]) -> Finding:
+    """With what a reader must know where another learning rate than a row's own is chosen."""
+    if finding.absent or finding.question.family.overrides:
+        return finding
+    asked = [choice for choice in choices if choice.row and choice.row.group.first.row in finding.question.sides]
+    return replace(finding, notes=(*finding.notes, *filter(None, map(own_rate_note, asked))))
 
 
 def _of_others(task: Task, data_dir: Path, *, demo: bool) -> str:

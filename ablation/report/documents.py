@@ -105,7 +105,10 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[], str]]] = {
         "loading": partial(recorded, "2026-11-21_load_weights"),
     },
     "docs/checkpoints.md": {"kills": partial(recorded, "2026-11-25_kills")},
-    "docs/memory.md": {"memory": partial(recorded, "2026-11-21_memory")},
+    "docs/memory.md": {
+        "memory": partial(recorded, "2026-11-21_memory"),
+        "thrift": partial(recorded, "2026-11-25_memory"),
+    },
 }
 
 

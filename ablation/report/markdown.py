@@ -6,6 +6,7 @@ import html
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ablation.report import tried
 from ablation.report.cells import FINDING_COLUMNS, NOTHING, how_text, table_columns
 from ablation.report.claims import ClaimFinding
 from ablation.report.contents import Contents
@@ -104,6 +105,11 @@ def likeness_text(contents: Contents) -> str:
     return f"Of the {count} {task.splits[-1]} {task.examples} these occur in the training split, too: {known}."
 
 
+def _tried(table: tried.TriedTable) -> list[str]:
+    command = f"`{table.command}`" if table.command else ""
+    return [f"### {plain(table.name)}", markdown_table(table.titles, table.rows), " ".join(table.sentences), command]
+
+
 def chapter_intro(contents: Contents) -> str:
     """What the chapter on ways to fine-tune compares."""
     alike = (
@@ -148,6 +154,8 @@ def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]]) -> 
         parts += ["## Pictures", *map(_embedded, others)]
     parts += ["## Table", results_table(contents) if contents.rows else "No results yet.", on_table]
     parts += [signs_list(some_signs(contents, TABLE_SIGNS))] if contents.rows else []
+    if contents.tried:
+        parts += [f"## {tried.TITLE}", tried.RULE, *(text for table in contents.tried for text in _tried(table))]
     if contents.chapter:
         parts += _chapter(contents, own)
     if contents.reference_rows:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from ablation.report.cells import NOTHING, shown, spread_text
 from ablation.report.groups import DIGESTS, Group, condition
 from ablation.report.point_labels import in_words
 from ablation.report.table import TableRow
-from ablation.results.read import FinishedRun, variant_key
+from ablation.results.read import variant_key
 from ablation.results.task import Task
 
 TITLE = "Ways to fine-tune"
@@ -203,15 +203,10 @@ def ranks_table(task: Task, ways: Sequence[Way]) -> Table:
 def _shares_by_use(way: Way, split: str | None) -> dict[str, list[float]]:
     shares: dict[str, list[float]] = {}
     for run in way.group.runs.values():
-        for use, counts in uses_of(run).items():
+        for use, counts in run.uses().items():
             if split is not None and split in counts:
                 shares.setdefault(use, []).append(counts[split].accuracy)
     return shares
-
-
-def uses_of(run: FinishedRun) -> Mapping[str, Mapping[str, Any]]:
-    """Right answers per split of each way to use the model; empty where there is one way, or none is recorded."""
-    return getattr(run, "uses", dict)()
 
 
 def _mean_text(shares: Sequence[float], scale: int) -> str:

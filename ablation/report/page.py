@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ablation.report import tried
 from ablation.report.cells import FINDING_COLUMNS, NOTHING, Column, how_text, percent, table_columns
 from ablation.report.claims import ClaimFinding
 from ablation.report.compare import Comparison
@@ -92,6 +93,8 @@ def report_page(
         table_signs=some_signs(contents, TABLE_SIGNS),
         finding_signs=some_signs(contents, FINDING_SIGNS),
         status_signs=signs(contents.task),
+        tried_title=tried.TITLE,
+        tried_rule=tried.RULE,
         pictures=[picture for picture in drawn if picture[0] not in CHAPTER_PICTURES],
         chapter_pictures=[picture for picture in drawn if picture[0] in CHAPTER_PICTURES],
         chapter_title=TITLE,

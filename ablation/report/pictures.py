@@ -23,6 +23,7 @@ from ablation.report.groups import Group
 from ablation.report.methods_pictures import METHOD_PICTURES
 from ablation.report.point_labels import in_words
 from ablation.report.scatter import TIME, Dot, scatter
+from ablation.report.sizes import accuracy_against_sizes
 from ablation.report.table import TableRow, predicted_metrics
 
 Drawing = Callable[[Contents], tuple[Figure, str] | None]  # with the caption: what the figure shows
@@ -154,6 +155,7 @@ PICTURES: dict[str, Drawing] = {
     "accuracy_time": accuracy_against_time,
     "losses": loss_curves,
     "seeds": spread_over_seeds,
+    "sizes": accuracy_against_sizes,
     **METHOD_PICTURES,
 }
 

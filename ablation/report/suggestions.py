@@ -36,7 +36,7 @@ class Suggestions:
         parts += [*(f"--{name} {shlex.quote(value)}" for name, value in self.own_data.items()), self._folder]
         return " ".join(filter(None, parts))
 
-    def sweep(self, sides: Iterable[Side], family: Family) -> str:
+    def sweep(self, sides: Iterable[Side], family: Family, seeds: str = DEFAULT_SEEDS) -> str:
         """Run these rows as a family has them; a command for each setting that some have on top, ``; `` between."""
         by_settings: dict[str, list[int]] = {}
         for side in sides:
@@ -44,7 +44,7 @@ class Suggestions:
             by_settings.setdefault(typed({**family.overrides, **settings}), []).append(int(row))
         demo = "--demo " if self.demo else ""
         return "; ".join(
-            " ".join(filter(None, [f"python sweep.py {demo}--rows {in_ranges(sorted(rows))} --seeds {DEFAULT_SEEDS}",
+            " ".join(filter(None, [f"python sweep.py {demo}--rows {in_ranges(sorted(rows))} --seeds {seeds}",
                                    flags, self._folder]))
             for flags, rows in by_settings.items()
         )  # fmt: skip

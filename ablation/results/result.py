@@ -69,6 +69,28 @@ class Answers:
 
 
 @dataclass(frozen=True)
+class Forgetting:
+    """What the model knew of text that no training has seen, under the base's own vocabulary head.
+
+    Attributes:
+        before, after: perplexity per token, of the base and of the trained model; None if it is no finite number.
+        source: of the text.
+        texts: how many.
+        tokens: that were predicted.
+        sha256: of the texts' tokens; perplexities can be compared where it is the same.
+        seconds: that it took.
+    """
+
+    before: float | None
+    after: float | None
+    source: str
+    texts: int
+    tokens: int
+    sha256: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class ExperimentResult:
     """A finished run.
 
@@ -78,6 +100,8 @@ class ExperimentResult:
         features: computed, reused or none.
         evaluations: the rows that it ends in.
         trained_parameters: by name, on the CPU; only with ``save_model``.
+        forgetting: only with ``measure_forgetting``.
+        uses: right answers per split of each way to use the model, by its name, where its method has several.
         resumed: how often it was gone on with after it had been cut off.
         checkpoint: the folder of what it was or could be gone on from; of no use once the result is kept.
     """
@@ -92,5 +116,7 @@ class ExperimentResult:
     features: str
     evaluations: tuple[Evaluation, ...]
     trained_parameters: Mapping[str, Tensor]
+    forgetting: Forgetting | None = None
+    uses: Mapping[str, Mapping[str, Count]] = field(default_factory=dict)
     resumed: int = 0
     checkpoint: Path | None = None

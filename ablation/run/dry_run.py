@@ -20,8 +20,9 @@ from ablation.config.flags import typed
 from ablation.config.rows import find_row
 from ablation.config.shapes import NANO
 from ablation.data.demo import disclaimer
+from ablation.data.held_out import load_held_out_text
 from ablation.environment import python_command
-from ablation.execution.plan import make_plan
+from ablation.execution.plan import Thrift, make_plan
 from ablation.files.needed import files_to_fetch
 from ablation.model.classifier import assemble
 from ablation.process_state import process_state_kept
@@ -40,7 +41,7 @@ def describe(task: Task, config: ExperimentConfig) -> str:
 
     Raises:
         ConfigError: the device asked for is not there.
-        DataError: own data cannot be used.
+        DataError: own data or held-out text cannot be used.
     """
     device, config = resolve_device(config), task.settled(config)
     with process_state_kept():  # the new layers are drawn
@@ -59,13 +60,15 @@ def describe(task: Task, config: ExperimentConfig) -> str:
             f"parameters            {total:,}, of which {trainable:,} train"
             + (" (LoRA's are extra)" if config.uses_lora else ""),
             f"device                {device}, {config.precision}, {config.execution} execution",
-            *_plan(config),
+            *_plan(config, memory.thrift),
             f"memory                {memory.needed / GIGABYTE:.2f} GB for weights, gradients and moments;"
             f" {memory.free / GIGABYTE:.1f} GB free"
             + ("; would be refused without --force" if memory.needed > memory.free else ""),
+            f"activations           up to {memory.activations / GIGABYTE:.2f} GB in a training step",
             f"time                  {_time(task, config, foreign)}",
             f"configuration hash    {config_hash(config, foreign)[:SHORT_HASH]}",
             *([f"labels                {', '.join(task.labels(config))}"] if config.own_data else []),
+            *_held_out_text(config),
             f"results               {config.results_dir}",
             *_downloads(config),
             *([disclaimer(config.own_data).long] if config.demo else []),
@@ -73,11 +76,18 @@ def describe(task: Task, config: ExperimentConfig) -> str:
     )
 
 
-def _plan(config: ExperimentConfig) -> list[str]:
+def _plan(config: ExperimentConfig, thrift: Thrift) -> list[str]:
     """What is computed once and what at every step; naive, everything is, always."""
     if config.execution == "naive":
         return []
-    return [make_plan(config).describe().replace("plan: ", "plan                  ", 1)]
+    plan = replace(make_plan(config), thrift=thrift)
+    return [plan.describe().replace("plan: ", "plan                  ", 1)]
+
+
+def _held_out_text(config: ExperimentConfig) -> list[str]:
+    """What forgetting would be measured on."""
+    text = load_held_out_text(config)
+    return [] if text is None else [f"held-out text         {text.describe()}"]
 
 
 def _time(task: Task, config: ExperimentConfig, foreign: Mapping[str, str]) -> str:

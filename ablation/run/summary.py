@@ -80,7 +80,7 @@ class Summary:
         """As lines for a person."""
         beside, lines = self._beside(), [f"result: {self._name()}"]
         for row in self.rows:
-            lines += [self._table(row, beside), *self._standing(row)]
+            lines += [self._table(row, beside), *self._standing(row), *_forgetting(row)]
         csv = Path(self.config.results_dir) / self.task.csv_name
         appended = "row" if len(self.rows) == 1 else f"{len(self.rows)} rows"
         return "\n".join(
@@ -124,9 +124,7 @@ class Summary:
 
     def _best_baseline(self) -> Beside:
         """The one that is best on the split that chooses."""
-        choosing = next(
-            (metric for metric in self.task.metrics if metric.split == self.task.splits[-2]), self.task.headline
-        )
+        choosing = self.task.chooser
         best = max(self.baselines, key=lambda run: _goodness(choosing, run.values[choosing.name]))
         cells = {metric.name: _value(metric, best.values[metric.name]) for metric in self.task.metrics}
         what = self.task.baselines.get(best["row"], "")
@@ -175,6 +173,14 @@ class Summary:
         if better:
             text += f"; first is {_name_of(best[0])} with {_value(metric, abs(means[id(best)]))}"
         return [text]
+
+
+def _forgetting(row: Mapping[str, Any]) -> list[str]:
+    """How much worse the model predicts text than its base did; nothing where that was not measured."""
+    before, after = row.get("perplexity_before"), row.get("perplexity_after")
+    if before is None or after is None:
+        return []
+    return [f"forgetting: perplexity of held-out text {before:,.2f} before, {after:,.2f} after"]
 
 
 def _goodness(metric: Metric, value: float) -> float:

@@ -6,7 +6,8 @@ generator, one or two per pass over a loader, is the published script's and deci
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -41,6 +42,33 @@ def backward(task: Task, logits: Iterable[Tensor], labels: Iterable[Tensor], con
     losses = torch.stack([task.loss(*pair, config) for pair in zip(logits, labels, strict=True)])
     (losses.sum() / config.accumulation_steps).backward()
     return losses.detach()
+
+
+@contextmanager
+def stepping_in_backward(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Within it a backward pass updates each parameter once its gradient is complete, and drops the gradient.
+
+    AdamW works parameter by parameter, so that the numbers are those of one step afterwards. State and settings stay
+    the optimizer's: it is shown one parameter at a time, in a group with the settings of its own.
+    """
+    groups = optimizer.param_groups
+
+    def step(parameter: torch.Tensor, group: dict[str, Any]) -> None:
+        optimizer.param_groups = [{**group, "params": [parameter]}]
+        optimizer.step()
+        parameter.grad = None
+
+    hooks = [
+        parameter.register_post_accumulate_grad_hook(partial(step, group=group))
+        for group in groups
+        for parameter in group["params"]
+    ]
+    try:
+        yield
+    finally:
+        optimizer.param_groups = groups
+        for hook in hooks:
+            hook.remove()
 
 
 @torch.inference_mode()
@@ -112,13 +140,18 @@ class Updater:
         Returns:
             The losses of the batches in their order, as vectors on the device; nothing has waited for them.
         """
-        execution, losses = self._execution, []
-        for group in [batches] if execution.joins_batches else [[batch] for batch in batches]:
-            labels = [execution.labels("train", batch) for batch in group]
-            losses.append(backward(self._task, execution.logits("train", group), labels, self._config))
-        self._optimizer.step()
+        *first, last = [batches] if self._execution.joins_batches else [[batch] for batch in batches]
+        losses = [self._backward(group) for group in first]
+        early = self._execution.plan.thrift.updates_early
+        with stepping_in_backward(self._optimizer) if early else nullcontext():
+            losses.append(self._backward(last))
+        self._optimizer.step()  # of what has not been updated yet
         self._optimizer.zero_grad()
         return losses
+
+    def _backward(self, batches: list[Tensor]) -> Tensor:
+        labels = [self._execution.labels("train", batch) for batch in batches]
+        return backward(self._task, self._execution.logits("train", batches), labels, self._config)
 
 
 @dataclass(frozen=True)

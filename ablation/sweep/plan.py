@@ -14,6 +14,7 @@ from ablation.config.experiment import ConfigError, ExperimentConfig, config_has
 from ablation.config.flags import CommandLine
 from ablation.execution.plan import make_plan
 from ablation.run.progress_file import RunProgress
+from ablation.sweep.several import Values, as_flags, combinations, in_words
 
 LOCAL, RAY = "local", "ray"  # the engines by name
 
@@ -57,6 +58,7 @@ class PlannedRun:
         row: the row of the task that it starts from.
         arguments: the runner's flags that mean its configuration.
         foreign: digests of its data and base weights, as far as they are other than the published ones.
+        values: what it has of the settings that the sweep tries several values of.
     """
 
     row: int
@@ -64,6 +66,7 @@ class PlannedRun:
     config: ExperimentConfig
     arguments: tuple[str, ...]
     foreign: Mapping[str, str] = field(default_factory=dict)
+    values: Values = ()
 
     @property
     def hash(self) -> str:
@@ -71,7 +74,12 @@ class PlannedRun:
 
     @property
     def name(self) -> str:
-        return f"row {self.row}, seed {self.seed}"
+        return f"row {self.row}{in_words(self.values)}, seed {self.seed}"
+
+    @property
+    def variant(self) -> tuple[int, Values]:
+        """What it is, whichever seed it has."""
+        return self.row, self.values
 
 
 class Status(StrEnum):
@@ -89,7 +97,7 @@ class Outcome:
 
     Attributes:
         message: why it failed or was skipped.
-        headline: of a run that finished, the value of the task's headline.
+        headline: of a run that finished, the value of the metric that the sweep shows.
         log: what a failed run said.
     """
 
@@ -147,14 +155,23 @@ def parse_numbers(text: str, allowed: range | None = None) -> list[int]:
 
 
 def parse_rows(text: str, rows: Sequence[int], sets: Mapping[str, Sequence[int]]) -> list[int]:
-    """:func:`parse_numbers` of the rows that there are, or the set of this name; ``all`` is each of them if no set is
-    called so.
+    """:func:`parse_numbers` of the rows that there are, or of sets of them that have a name; ``all`` is each row
+    if no set is called so.
 
     Raises:
         ValueError: as there.
     """
-    named = {"all": rows, **sets}.get(text.strip())
-    return list(named) if named is not None else parse_numbers(text, range(min(rows), max(rows) + 1))
+    named = {"all": rows, **sets}
+    allowed = range(min(rows), max(rows) + 1)
+    parts = [named.get(part.strip()) or _row_numbers(part, allowed, named) for part in text.split(",")]
+    return list(dict.fromkeys(row for part in parts for row in part))
+
+
+def _row_numbers(text: str, allowed: range, named: Iterable[str]) -> list[int]:
+    try:
+        return parse_numbers(text, allowed)
+    except ValueError as error:
+        raise ValueError(f"{error}, or {', '.join(named)}") from None
 
 
 def write_numbers(numbers: Iterable[int]) -> str:
@@ -169,14 +186,20 @@ def write_numbers(numbers: Iterable[int]) -> str:
 
 
 def write_runs(runs: Sequence[PlannedRun]) -> str:
-    """Which runs they are, in few words: ``row 1, seeds 123-125; row 3, seed 123``."""
-    seeds: dict[int, list[int]] = {}
+    """Which runs they are, in few words: ``row 1, seeds 123-125; row 3, learning_rate 1e-3, seed 123``."""
+    seeds: dict[tuple[int, Values], list[int]] = {}
     for run in runs:
-        seeds.setdefault(run.row, []).append(run.seed)
+        seeds.setdefault(run.variant, []).append(run.seed)
     rows: dict[str, list[int]] = {}
-    for row, own in seeds.items():
-        rows.setdefault(f"seed{'s' * (len(own) > 1)} {write_numbers(own)}", []).append(row)
-    return "; ".join(f"row{'s' * (len(some) > 1)} {write_numbers(some)}, {own}" for own, some in rows.items())
+    for (row, values), own in seeds.items():
+        rows.setdefault(f"{in_words(values)}, seed{'s' * (len(own) > 1)} {write_numbers(own)}", []).append(row)
+    return "; ".join(f"{write_rows(some)}{own}" for own, some in rows.items())
+
+
+def write_rows(rows: Iterable[int]) -> str:
+    """``row 1``; ``rows 1,3,16-19``."""
+    rows = set(rows)
+    return f"row{'s' * (len(rows) > 1)} {write_numbers(rows)}"
 
 
 def parse_shard(text: str) -> tuple[int, int]:
@@ -204,46 +227,55 @@ def plan_runs(
     flags: Sequence[str],
     foreign_of: ForeignDigests = lambda config: {},
 ) -> tuple[list[PlannedRun], list[str]]:
-    """Rows times seeds, with the runner's ``flags`` on each.
+    """Rows times seeds times the values that settings have, with the runner's ``flags`` on each.
 
     Args:
         command: the runner's.
         foreign_of: digests of data and base weights that are not the published ones. (Seeds change neither, so it is
-            asked once a row.)
+            asked once for a row and its values.)
 
     Returns:
-        The runs in order, and one line for each that is another one's double (flags can make rows equal).
+        The runs in order, and one line for all seeds of what is another's double (flags can make rows equal).
 
     Raises:
         ConfigError: all problems of all runs together, each once.
     """
     planned = _read_commands(command, rows, seeds, flags)
-    foreign = {row: foreign_of(planned[row, seeds[0]].config) for row in rows}
+    foreign: dict[tuple[int, Values], Mapping[str, str]] = {}
     runs: dict[str, PlannedRun] = {}
-    doubles = []
-    for one in planned.values():
-        run = replace(one, foreign=foreign[one.row])
+    doubles: dict[tuple[tuple[int, Values], ...], list[tuple[PlannedRun, PlannedRun]]] = {}
+    for one in planned:
+        if one.variant not in foreign:
+            foreign[one.variant] = foreign_of(one.config)
+        run = replace(one, foreign=foreign[one.variant])
         other = runs.setdefault(run.hash, run)
         if other is not run:
-            doubles.append(f"{run.name} is the same as {other.name}; planned once")
-    return together(list(runs.values())), doubles
+            doubles.setdefault((run.variant, other.variant), []).append((run, other))
+    return together(list(runs.values())), [_double(*zip(*pairs, strict=True)) for pairs in doubles.values()]
+
+
+def _double(runs: Sequence[PlannedRun], others: Sequence[PlannedRun]) -> str:
+    same = "is the same as" if len(runs) == 1 else "are the same as"
+    return f"{write_runs(runs)} {same} {write_runs(others)}; planned once"
 
 
 def _read_commands(
     command: CommandLine, rows: Sequence[int], seeds: Sequence[int], flags: Sequence[str]
-) -> dict[tuple[int, int], PlannedRun]:
-    """The run of each row and seed, foreign digests still missing."""
-    runs: dict[tuple[int, int], PlannedRun] = {}
-    problems: list[str] = []
-    for row, seed in product(rows, seeds):
-        arguments = ("--row", str(row), "--seed", str(seed), *flags)
+) -> list[PlannedRun]:
+    """The run of each row, value and seed, foreign digests still missing."""
+    runs: list[PlannedRun] = []
+    problems: dict[str, list[int]] = {}  # with the rows that have them
+    variants, common = combinations(command, flags)
+    for row, values, seed in product(rows, variants, seeds):
+        arguments = ("--row", str(row), "--seed", str(seed), *common, *as_flags(values))
         try:
             config, _, _ = command.read(arguments)
-            runs[row, seed] = PlannedRun(row, seed, config, arguments)
+            runs.append(PlannedRun(row, seed, config, arguments, values=values))
         except ConfigError as error:
-            problems += [f"row {row}: {problem}" for problem in error.problems]
+            for problem in error.problems:
+                problems.setdefault(problem, []).append(row)
     if problems:
-        raise ConfigError(dict.fromkeys(problems))
+        raise ConfigError(f"{write_rows(some)}: {problem}" for problem, some in problems.items())
     return runs
 
 

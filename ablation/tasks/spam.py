@@ -53,6 +53,7 @@ COLUMNS = (
     "checkpoint_every", "checkpoint_dir", "restart", "resumed",
     "method", "from_block", "train_final_norm", "decayed", "lora_targets", "lora_scaling", "lora_init", "lora_head",
     "bottleneck", "adapter_after", "adapter_scale", "prefix_length", "prompt_length",
+    "measure_forgetting", "held_out_text", "perplexity_before", "perplexity_after",
     "config_hash",
 )  # fmt: skip
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ablation.config.experiment import FIELDS, ExperimentConfig, config_hash, variant_settings
+from ablation.config.experiment import FIELDS, ExperimentConfig, config_hash, identity, variant_settings
+from ablation.config.methods import DECLARATIONS
 from ablation.config.rows import ROWS, find_row, row_config
 from ablation.config.settings import SHAPE_OVERRIDES
 
@@ -32,6 +33,23 @@ HASHES = {
     17: "5ac180bf0009f087da99d02e6b2459b3268fdc30bcf2d58436553d31947a5697",
     18: "945064db113f4cee8faec21ce288a746abba2c8b4b9efbc35d97e716ae9c853b",
     19: "b22a27c05ba341ae2b670ad0b95f677cbb1d6acfdc45d7236ead726477ac9ee4",
+}
+# These are newer: a method's settings are all in them, so that they last whatever its defaults are by then.
+METHOD_HASHES = {
+    20: "8384f78076fd1dac999b0f6546e92b974b8ed560c560b1574a952bbf41dd407a",
+    21: "de0579af5ad0f0682e8ace08665f388e92e4bef129b6f012f083d773fa4a7ba2",
+    22: "d48cc97b247369a091cdc99f643db40273a889c434dc8bdf314e8f9a73b192be",
+    23: "3c2021ae971fece6e23b062ead47609cd9a19e9898649a74d40ce244eec7aaa0",
+    24: "a89b8caa26e509b0cd7d3836bec483d8b52cb72430a41983dc126716d5848fd4",
+    25: "86381dc0f9c3ab751888c5f249cd62ee50d194bc9ff2c721d51d55ccf1279017",
+    26: "9781dc439a3badb70194f2c5482f902fae45aa3a91b1b6d753fa63d5fc482fbf",
+    27: "50f03e6be24bd57296e0e0103d797758e6d6e16fd74d7b46952effc055ae1446",
+    28: "b5948a265215649c2dba006ffce5fc31b5d44d0a3248f5230dfbd8c1288c07b9",
+    29: "eb168d7c3e8fb1d55d229181a6a8319bc3556272a4166ff6c3f408d14454ebfc",
+    30: "8c9423e0f9b243e204c789531b47830f97cb587ff69fc29800c4417c15a1bb70",
+    31: "182511dfb1c3bfc1d047033368d546554f3519b1bdc0a545f29d124471264b6c",
+    32: "1a981bb15c4bd6cbeab3537393d853633b6269a7469d4da15e096e61ae34f48a",
+    33: "1af4112a55620e2f044676a84eea472fd5a973dc4ffaab690bde0203e77ae311",
 }
 DEMO_HASHES = {
     1: "23ffc094d34728516bc8afa1bcd9131a21e0593e6fa40dcf832f84804936f3af",
@@ -58,8 +76,20 @@ FOREIGN = {"weights_digest": "a" * 64}, {"data_digest": "b" * 64}, {"weights_dig
 
 
 def test_hashes_of_the_rows_are_those_of_earlier_results() -> None:
-    assert {row: config_hash(row_config(row)) for row in ROWS} == HASHES
-    assert {row: config_hash(row_config(row, demo=True)) for row in ROWS} == DEMO_HASHES
+    assert {row: config_hash(row_config(row)) for row in ROWS} == HASHES | METHOD_HASHES
+    assert {row: config_hash(row_config(row, demo=True)) for row in DEMO_HASHES} == DEMO_HASHES
+
+
+def test_what_a_method_ran_with_is_in_the_hash_whatever_its_default() -> None:
+    """Of a method's own rate, and of one typed that is the published rows' usual one."""
+    config = ExperimentConfig(method="ia3")
+    assert variant_settings(config) == {
+        "method": "ia3", "learning_rate": 3e-3, "decayed": "classifier", "from_block": 1,
+    }  # fmt: skip
+    usual = ExperimentConfig(method="ia3", learning_rate=5e-5)
+    assert variant_settings(usual)["learning_rate"] == 5e-5
+    assert config_hash(usual) != config_hash(config)
+    assert ExperimentConfig(**identity(usual)) == usual
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -76,6 +106,10 @@ def other_value(field: dataclasses.Field[Any]) -> Any:
     if field.name == "labels":
         return "yes,no"
     special = {"model_size": "gpt2-xl (1558M)", "context_length": 50, "weights": "random", "weights_path": __file__}
+    special |= {"method": "ia3", "from_block": 2, "decayed": "everything", "lora_targets": "query",
+                "lora_scaling": "alpha", "lora_init": "normal_rank", "adapter_after": "feed_forward"}  # fmt: skip
+    if field.name == "lora_head":
+        return "frozen"
     if field.name in special:
         return special[field.name]
     if isinstance(field.default, bool):
@@ -91,6 +125,12 @@ def test_hash_covers_what_defines_the_experiment_and_nothing_else(field: datacla
     base: dict[str, Any] = {}
     if field.name in SHAPE_OVERRIDES:
         base = {"weights": "random"}
+    if having := [name for name, method in DECLARATIONS.items() if field.name in (method.defaults or {})]:
+        base = {"method": having[0]} if field.name != "learning_rate" else {}
+    if field.name == "train_final_norm":
+        base = {"method": "norms"}
+    if field.name == "lora_head":
+        base["lora_targets"] = "head"
     if field.name in ("lora_rank", "lora_alpha"):
         base = {"trainable_layers": "lora"}
     if field.name == "no_padding":

@@ -41,7 +41,8 @@ METHOD_SETTINGS = (
     "method", "from_block", "train_final_norm", "decayed", "lora_targets", "lora_scaling", "lora_init", "lora_head",
     "bottleneck", "adapter_after", "adapter_scale", "prefix_length", "prompt_length",
 )  # fmt: skip
-NEWER = (*OWN_DATA, "checkpoint_every", "checkpoint_dir", "restart", "resumed", *METHOD_SETTINGS)
+FORGETTING = ("measure_forgetting", "held_out_text", "perplexity_before", "perplexity_after")
+NEWER = (*OWN_DATA, "checkpoint_every", "checkpoint_dir", "restart", "resumed", *METHOD_SETTINGS, *FORGETTING)
 
 
 def make_row(name: str, **fields: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ablation.files.snapshots import Snapshots
 from ablation.listener import Listener, StepLosses
 from ablation.results.result import ExperimentResult
 from ablation.results.run_folder import describe_result, save_result
+from ablation.run import memory
 from ablation.run.experiment import run_experiment
 from ablation.run.inputs import RunError
 from ablation.tasks.spam import SPAM
@@ -27,7 +28,7 @@ MAY_DIFFER = {
     "run_id", "timestamp_utc", "training_minutes", "total_minutes", "load_seconds", "feature_seconds",
     "peak_memory_mb", "resumed", "checkpoint_every",
 }  # fmt: skip
-KINDS = kills.KINDS
+KINDS = {**kills.KINDS, "DyLoRA": 23}
 SLOW_KINDS = [pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "accumulation"]
 
 
@@ -62,7 +63,7 @@ def record(result: ExperimentResult) -> tuple[Any, ...]:
     row = {name: value for name, value in describe_result(SPAM, result).rows[0].items() if name not in MAY_DIFFER}
     logits = {split: values.tolist() for split, values in result.answers.logits.items()}
     parameters = {name: value.view(torch.uint8).tolist() for name, value in result.trained_parameters.items()}
-    return row, dataclasses.asdict(result.history), logits, parameters
+    return row, dataclasses.asdict(result.history), logits, parameters, result.uses
 
 
 @pytest.fixture
@@ -89,6 +90,26 @@ def test_it_goes_on_to_the_bit(kind: str, tmp_path: Path) -> None:
     assert result.resumed >= 2 and any("going on from a checkpoint" in line for line in said)
     save_result(SPAM, result)
     assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.usefixtures("always_due")
+@pytest.mark.parametrize("kind", ["all layers", pytest.param("LoRA", marks=pytest.mark.slow)])
+def test_so_it_does_where_memory_is_scarce(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps taken in the backward pass leave the same state; so the run may even go on where there is more memory."""
+
+    def there_are(free: int) -> None:
+        monkeypatch.setattr(memory, "_free_memory", lambda device: free)
+
+    changes: dict[str, Any] = {"max_steps": 7, "context_length": 12}
+    whole = record(run_experiment(SPAM, config(tmp_path, kind, checkpoint_every=0.0, **changes)))
+    for free in (0, 10**12):
+        there_are(free)
+        with pytest.raises(CutOffError):
+            run_experiment(SPAM, config(tmp_path, kind, **changes), cutter := Cutter(3))
+        assert any("in the backward pass" in line for line in cutter.said) == (free == 0)
+    there_are(0)
+    result = run_experiment(SPAM, config(tmp_path, kind, **changes))
+    assert result.resumed == 2 and record(result) == whole
 
 
 @pytest.mark.slow

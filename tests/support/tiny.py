@@ -16,6 +16,7 @@ from ablation.data.demo import read_demo_messages
 from ablation.data.encode import EncodedMessages, encode_messages
 from ablation.execution.features import FeatureOptions
 from ablation.execution.naive import NaiveExecution
+from ablation.execution.plan import Thrift
 from ablation.execution.planned import PlannedExecution
 from ablation.execution.setup import make_setup
 from ablation.listener import Listener
@@ -68,12 +69,13 @@ def make_execution(
     memory: int = 10**9,
     weights: WeightSource | None = None,
     shape: ModelShape = SHAPE,
+    thrift: Thrift = Thrift.NONE,
 ) -> NaiveExecution | PlannedExecution:
     """An execution over random weights, ready for every split."""
     weights = weights or RandomWeights(shape, config.seed)
     if dtype == torch.float64:
         weights = DoubleWeights(weights)
-    setup = make_setup(config, weights, messages, CPU, dtype)
+    setup = make_setup(config, weights, messages, CPU, dtype, thrift)
     if kind == "naive":
         return NaiveExecution(setup)
     execution = PlannedExecution(setup, FeatureOptions(feature_stages(messages, config), memory))

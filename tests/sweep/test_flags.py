@@ -28,6 +28,8 @@ def options_of(line: str) -> SweepOptions:
         ("--rows 1 2 3 --seeds 1,2", [1, 2, 3], [1, 2]),
         ("--rows 1,3,16-19 --seeds 1 2", [1, 3, 16, 17, 18, 19], [1, 2]),
         ("--rows 1-2 5 --seeds 7-9 3", [1, 2, 5], [7, 8, 9, 3]),
+        ("--rows methods", list(range(20, 34)), [123]),
+        ("--rows 21 methods,1", [21, 20, *range(22, 34), 1], [123]),
     ],
 )
 def test_rows_and_seeds_as_people_write_them(line: str, rows: list[int], seeds: list[int]) -> None:
