@@ -23,6 +23,7 @@ from ablation.results.task import Task
 
 TITLE = "Ways to fine-tune"
 CHAPTER_PICTURES = ("methods_size", "methods_time", "methods_forgetting")  # by file name
+SIZES = "sizes"  # a picture that has its place here, but may be of rows that begin no chapter
 FEWEST = 2  # configurations with a method of their own: one is compared with nothing
 OWN = {setting.name for setting in dataclasses.fields(MethodSettings)} | {"learning_rate", *DIGESTS}
 DEFAULT_LAYERS = str(MethodSettings.trainable_layers).replace("_", " ")
@@ -85,6 +86,11 @@ class Chapter:
 
     def __bool__(self) -> bool:
         return bool(self.ways)
+
+    def place_of(self, picture: str) -> int | None:
+        """Where among the chapter's pictures this one stands, by its name; None for what stands with the others."""
+        places = {name: place for place, name in enumerate((*CHAPTER_PICTURES, SIZES))} if self else {}
+        return places.get(picture)
 
 
 def methods_chapter(task: Task, lines: Sequence[tuple[Group, TableRow]]) -> Chapter:

@@ -33,7 +33,7 @@ from ablation.report.markdown import (
     some_signs,
     unanswered_text,
 )
-from ablation.report.methods_chapter import CHAPTER_PICTURES, TITLE, Table, without_empty_columns
+from ablation.report.methods_chapter import TITLE, Table, without_empty_columns
 from ablation.report.signs import signs
 from ablation.report.table import TableRow
 from ablation.results.questions import Family
@@ -65,6 +65,7 @@ def report_page(
     """
     on_table, on_findings = explanations(contents)
     drawn = [(name, caption, Markup(svg)) for name, caption, svg in pictures]  # drawn here, its texts escaped
+    places = [(contents.chapter.place_of(picture[0]), picture) for picture in drawn]
     return TEMPLATES.get_template("page.html").render(
         contents=contents,
         summary=f"{plural(contents.runs, 'run')}. {likeness_text(contents)}",
@@ -95,8 +96,8 @@ def report_page(
         status_signs=signs(contents.task),
         tried_title=tried.TITLE,
         tried_rule=tried.RULE,
-        pictures=[picture for picture in drawn if picture[0] not in CHAPTER_PICTURES],
-        chapter_pictures=[picture for picture in drawn if picture[0] in CHAPTER_PICTURES],
+        pictures=[picture for place, picture in places if place is None],
+        chapter_pictures=[picture for _, picture in sorted(one for one in places if one[0] is not None)],
         chapter_title=TITLE,
         chapter_intro=chapter_intro(contents),
     )

@@ -27,6 +27,7 @@ from ablation.report.missing import missing_lines
 from ablation.report.page import report_page
 from ablation.report.pictures import draw_pictures
 from ablation.report.placement import Box, place_labels
+from ablation.report.scatter import SIZE, TIME, TIMES_AS_MUCH, Across
 from ablation.report.suggestions import Suggestions
 from ablation.results.published import published_figures, published_table
 from ablation.results.questions import Side, Variant, row_and_settings
@@ -99,6 +100,8 @@ def test_it_begins_with_two_runs_of_methods(tmp_path: Path, data: Path, both: tu
     make_run(tmp_path, data, row_config(20), 0.97)
     assert not gather(SPAM, tmp_path, data).chapter
     make_run(tmp_path, data, row_config(20, learning_rate=1e-3), 0.97)
+    assert not gather(SPAM, tmp_path, data).chapter  # one way, at two rates
+    make_run(tmp_path, data, row_config(31), 0.97)
     assert gather(SPAM, tmp_path, data).chapter
     assert 'id="methods"' in report_page(after, [])
 
@@ -300,3 +303,17 @@ def test_the_rows_beside_the_table_have_one_published_line_and_a_source_for_each
     assert {int(row) for row in published_figures()} == {*ROW_SETS["all"], 33}
     assert "33" not in published_table()
     assert set(RATES) == set(methods())
+
+
+@pytest.mark.parametrize(
+    ("across", "low", "high", "names"),
+    [
+        (TIME, 0.5, 5000, "1 s, 10 s, 1 min, 10 min, 1 h"),
+        (TIME, 150, 420, "3 min, 5 min"),  # none of the usual places lies between
+        (SIZE, 900, 3e8, "1k, 10k, 100k, 1M, 10M, 100M"),
+        (SIZE, 3e5, 1.2e7, "300k, 500k, 1M, 2M, 5M, 10M"),
+        (TIMES_AS_MUCH, 0.95, 2.1, "1, 1.2, 1.5, 2"),
+    ],
+)
+def test_axes_have_names_that_do_not_touch(across: Across, low: float, high: float, names: str) -> None:
+    assert ", ".join(name for _, name in across.named(low, high)) == names
