@@ -7,7 +7,8 @@
 huggingface: a folder for transformers' AutoModelForSequenceClassification and
              pipeline("text-classification"), with the same logits
 book:        the whole model as one file, in the names of the book's code
-peft:        the adapter of a LoRA run, for PEFT, and its base model
+peft:        the adapter of a LoRA, DoRA, DyLoRA or IA3 run, for PEFT, and its
+             base model
 
 What was added to the model is merged into it, but for peft. A model card is
 beside every model. What cannot be said in a form is refused with the reason.

@@ -17,9 +17,10 @@ from ablation.methods.primitives import LinearMap, merge_linear_maps
 
 
 def _uniform_inputs(matrix: Tensor) -> None:
-    bound = 1 / math.sqrt(matrix.shape[0])
+    drawn = torch.empty(*reversed(matrix.shape))  # (rank, in), in the order of Hu's code
+    nn.init.kaiming_uniform_(drawn, a=math.sqrt(5))  # within 1/√in in this shape
     with torch.no_grad():
-        matrix.copy_(torch.empty_like(matrix.T).uniform_(-bound, bound).T)  # in the order of Hu's code
+        matrix.copy_(drawn.T)
 
 
 # how A (in, rank) is drawn
@@ -56,12 +57,21 @@ class LoRATerm(nn.Module):
         self.B = nn.Parameter(torch.zeros(rank, out_features))
         self.scale = alpha if scale is None else scale
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.scale * (x @ self.A @ self.B)  # (…, in) -> (…, out)
+    def in_use(self) -> tuple[float, Tensor, Tensor]:
+        """The scale, A (in, rank) and B (rank, out) that count at present."""
+        return self.scale, self.A, self.B
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """What the layer gives where the plain one made y (…, out) of x (…, in): the term is added within the last of
+        its products, which saves passes over memory."""
+        scale, a, b = self.in_use()
+        rows, inner = y.reshape(-1, y.shape[-1]), x.reshape(-1, x.shape[-1]) @ a
+        return torch.addmm(rows, inner, b, alpha=scale).view(y.shape)
 
     def weight(self) -> Tensor:
         """What the term adds to the layer's weight: scale (A B)ᵀ, of shape (out, in)."""
-        return self.scale * (self.A @ self.B).T
+        scale, a, b = self.in_use()
+        return scale * (a @ b).T
 
 
 class LinearWithLoRA(LinearMap):
@@ -81,7 +91,7 @@ class LinearWithLoRA(LinearMap):
         return self.linear.weight + self.lora.weight(), self.linear.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear(x) + self.lora(x)
+        return self.lora(x, self.linear(x))
 
 
 class LinearWithMergedLoRA(LinearWithLoRA):

@@ -5,8 +5,11 @@
     python sweep.py --rows 1 2 3 --seeds 123-128 --dry_run
     python sweep.py --demo --rows all --seeds 123-125
     python sweep.py --rows 1-19 --seeds 123-128 --engine ray --ray_address auto
+    python sweep.py --rows 20,28,30 --learning_rate 1e-4,1e-3,1e-2 --seeds 123-125
 
 Besides its own flags it takes those of additional_experiments.py, which apply to every run; they may stand behind --.
+A comma between values of a setting means a run with each of them: --learning_rate 1e-4,1e-3. Several linear maps
+within one value are joined by +: --lora_targets query+value,query+key is two.
 """
 
 from __future__ import annotations
@@ -25,17 +28,8 @@ from ablation.config.experiment import ConfigError
 from ablation.config.flags import EXPERIMENTS, FORCE, CommandLine, Parser, report_command
 from ablation.config.values import integer, number
 from ablation.environment import require_packages
-from ablation.sweep.plan import (
-    LOCAL,
-    RAY,
-    Status,
-    SweepOptions,
-    parse_numbers,
-    parse_rows,
-    parse_shard,
-    plan_runs,
-    shard_of,
-)
+from ablation.sweep.lists import parse_numbers, parse_rows, parse_shard, write_numbers
+from ablation.sweep.plan import LOCAL, RAY, Status, SweepOptions, plan_runs, shard_of
 
 if TYPE_CHECKING:
     from ablation.results.task import Task
@@ -55,14 +49,13 @@ def make_parser(runner: CommandLine = EXPERIMENTS) -> argparse.ArgumentParser:
         "sweep.py", description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--rows", required=True, nargs="+", metavar="LIST", help="rows of the table: 1,3,16-19 or 1 3 5 or all"
+        "--rows", nargs="+", metavar="LIST", help=f"rows of the table: 1,3,16-19 or 1 3 5, or {described_sets(runner)}"
     )
+    parser.add_argument("--list_rows", action="store_true", help="show the rows and their published figures")
     parser.add_argument(
         "--seeds", default=["123"], nargs="+", metavar="LIST", help="seeds: 123-128 or 1,2 or 1 2 (default: 123)"
     )
-    parser.add_argument(
-        "--jobs", default="1", metavar="N", help="runs at a time on this machine, or auto (default: 1)"
-    )
+    parser.add_argument("--jobs", default="1", metavar="N", help="runs at a time on this machine, or auto (default: 1)")
     parser.add_argument(
         "--shard", default="1/1", metavar="I/N", help="only part I of N of the plan, for clusters made by hand"
     )
@@ -79,6 +72,11 @@ def make_parser(runner: CommandLine = EXPERIMENTS) -> argparse.ArgumentParser:
     for name in INSTEAD:
         parser.add_argument(f"--{name}", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser
+
+
+def described_sets(runner: CommandLine) -> str:
+    """Names that stand for several rows, with the rows."""
+    return ", ".join(f"{name} ({write_numbers(rows)})" for name, rows in runner.row_sets.items()) or "all"
 
 
 def runners_flags(given: Mapping[str, Any]) -> list[str]:
@@ -119,6 +117,7 @@ def read_options(task: Task, given: argparse.Namespace, flags: Sequence[str]) ->
         ConfigError: all problems of the command together.
     """
     values, problems = vars(given).copy(), []
+    del values["list_rows"]
     for name in ("rows", "seeds"):
         values[name] = ",".join(values[name])
     rows: Callable[[str], Any] = partial(parse_rows, rows=list(task.rows), sets=task.command_line.row_sets)
@@ -148,17 +147,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     end = arguments.index("--") if "--" in arguments else len(arguments)
     own, flags = arguments[:end], arguments[end + 1 :]
-    given = make_parser().parse_args(own)
+    parser = make_parser()
+    given = parser.parse_args(own)
+    if given.rows is None and not given.list_rows:
+        parser.error("the following arguments are required: --rows")
     require_packages()
     from ablation.results.log import ResultsError
     from ablation.tasks.spam import SPAM
 
     try:
+        if given.list_rows:
+            return list_rows(SPAM, given)
         return run_sweep(SPAM, read_options(SPAM, given, flags), began)
     except ConfigError as error:
         return fail(error.problems, WRONG_COMMAND)
     except ResultsError as error:
         return fail([str(error)])
+
+
+def list_rows(task: Task, given: argparse.Namespace) -> int:
+    """Show what --rows takes; returns the exit status.
+
+    Raises:
+        ConfigError: the folder of the results is none.
+        ResultsError: the published table is not there.
+    """
+    from ablation.results.row_list import row_list
+
+    places = {name: value for name, value in vars(given).items() if name in ("demo", "results_dir")}
+    config, _ = task.command_line.configure(places)
+    say(f"{row_list(task, config)}\nof several, --rows takes a list, or {described_sets(task.command_line)}")
+    return FINISHED
 
 
 def run_sweep(task: Task, options: SweepOptions, began: float) -> int:
@@ -181,7 +200,7 @@ def run_sweep(task: Task, options: SweepOptions, began: float) -> int:
     whole, remarks = plan_runs(task.command_line, options.rows, options.seeds, options.flags, partial(foreign_of, task))
     if options.jobs is None:
         options = replace(options, jobs=automatic_jobs(whole[0].config))
-    results = Results.of(task, whole[0].config)
+    results = Results.of(task, whole)
     engine = ENGINES[options.engine](results, options)
     plan = shard_of(whole, *options.shard)
     remarks += [] if plan else ["the plan is empty: this shard has no runs"]
@@ -216,7 +235,7 @@ def carry_out(state: SweepState, results: Results, engine: Engine, options: Swee
     from ablation.sweep.progress import summary
     from ablation.sweep.state import earlier_outcomes, estimate_all
 
-    headline, interrupted = results.task.headline, False
+    headline, interrupted = results.metric, False
     outcomes = earlier_outcomes(state)
     before = [outcome for outcome in outcomes if outcome.status == Status.FAILED]
     lines = describe_failures(before, "failed before from the same inputs (--retry_failed tries again)")

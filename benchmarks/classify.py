@@ -27,7 +27,7 @@ from ablation.allocator import keep_freed_memory  # noqa: E402
 from ablation.config.experiment import ExperimentConfig  # noqa: E402
 from ablation.data.labels import LABELS  # noqa: E402
 from ablation.data.spam import load_splits  # noqa: E402
-from ablation.model.classifier import build_classifier  # noqa: E402
+from ablation.model.classifier import StartingValues, assemble  # noqa: E402
 from ablation.model.weights import open_weights  # noqa: E402
 from ablation.run import inputs  # noqa: E402
 from ablation.run.trained_classifier import SavedRun, TrainedClassifier, join  # noqa: E402
@@ -43,11 +43,12 @@ OPERATIONS_SHOWN = 8
 def untrained(config: ExperimentConfig, weights_path: Path) -> TrainedClassifier:
     """A classifier as ``classify.py`` opens one, whose trained parameters are still as they were drawn."""
     weights = open_weights(weights_path, config.shape)
-    classifier = build_classifier(config, config.shape)
+    assembly = assemble(config, config.shape)
+    values, sources = StartingValues(weights, assembly.derived), assembly.sources
     parameters = {
-        name: weights.tensor(name) if parameter.is_meta else parameter.detach()
-        for name, parameter in classifier.named_parameters()
-        if parameter.requires_grad
+        name: values.tensor(sources.get(name, name)) if parameter.is_meta else parameter.detach()
+        for name, parameter in assembly.model.named_parameters()
+        if parameter.requires_grad or name not in sources
     }
     saved = SavedRun(Path(), config, parameters, weights.digest(), PADDED_LENGTH, str(weights_path))
     tokenizer = inputs.open_tokenizer(config)

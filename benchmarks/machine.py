@@ -104,6 +104,21 @@ def sgemm_rate(size: int = 2048, repeats: int = 9) -> float:
     return 2 * size**3 / statistics.median(seconds) / 1e9
 
 
+def block_rate(width: int, positions: int) -> float:
+    """GFLOP/s of the products that a frozen block needs in training, at the shapes it has them in: its linear layers
+    forward, and the gradient back to their inputs."""
+    import torch
+    import torch.nn.functional as F
+
+    shapes = [(width, width)] * 4 + [(width, 4 * width), (4 * width, width)]
+    layers = [(torch.randn(positions, inputs), torch.randn(outputs, inputs)) for inputs, outputs in shapes]
+    start = time.perf_counter()
+    for x, weight in layers:
+        F.linear(x, weight) @ weight
+    seconds = time.perf_counter() - start
+    return sum(4 * x.numel() * len(weight) for x, weight in layers) / seconds / 1e9
+
+
 def blocks_gflop(lengths: Tensor, n_blocks: int, width: int, *, causal: bool) -> float:
     """GFLOP of taking messages of the given lengths (N,) forward through whole transformer blocks.
 

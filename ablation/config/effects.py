@@ -29,6 +29,8 @@ def _if(holds: Callable[[Any], bool], reason: str) -> Callable[[Any], str]:
 
 
 def _other_messages(config: CommonSettings) -> str:
+    if config.measure_forgetting and config.held_out_text is None and not config.demo:
+        return ""  # captions are there
     if config.own_data:
         return "with messages of your own"
     return "with --demo, which has messages of its own" if config.demo else ""
@@ -45,6 +47,7 @@ REASONS: dict[str, Callable[[Any], str]] = {
     "feature_memory": _naive,
     "feature_cache_limit": _if(lambda config: config.feature_cache is None, "without --feature_cache"),
     "data_dir": _other_messages,
+    "held_out_text": _if(lambda config: not config.measure_forgetting, "without --measure_forgetting"),
     "split_seed": _if(lambda config: config.data_file is None, "without --data_file FILE, whose split it seeds"),
     "model_size": _if(lambda config: config.demo, f"with --demo, which uses {NANO}"),
 }

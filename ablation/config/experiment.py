@@ -101,6 +101,11 @@ class ExperimentConfig(OwnDataSettings, CommonSettings):
                 f" give 1 to {self.shape.context_length}"
             )
         problems.extend(self._prompt_problems())
+        if self.measure_forgetting and self.disable_causal_mask:
+            problems.append(
+                "--measure_forgetting with --disable_causal_mask: without the mask a position sees the token that it"
+                " should predict; leave one of the two out"
+            )
         if 0 <= self.ignore_index < len(self.label_names):
             label = self.label_names[self.ignore_index]
             problems.append(

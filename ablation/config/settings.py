@@ -140,6 +140,14 @@ class RunOptions:
     )
     restart: bool = run_option(False, "begin anew where a checkpoint of the same run is at hand")
     save_model: bool = run_option(False, "keep the trained parameters in the run's folder")
+    measure_forgetting: bool = run_option(
+        False, "perplexity of held-out text before and after training; in the results and the run's last lines"
+    )
+    held_out_text: str | None = run_option(
+        None,
+        "text of your own for --measure_forgetting, one sentence a line; if not given captions/test.txt in --data_dir,"
+        " or with --demo its test messages",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +193,10 @@ class CommonSettings(RunOptions, TrainingSettings, MethodSettings, ModelSettings
             )
         if self.weights_path is not None and self.weights == RANDOM:
             problems.append(f"--weights_path {self.weights_path}: contradicts --weights random; give one of the two")
+        if self.measure_forgetting and self.weights == RANDOM:
+            problems.append(
+                "--measure_forgetting with --weights random: there is nothing to forget yet; leave one of the two out"
+            )
         if self.method == "dylora" and self.execution == "recorded":
             problems.append("--execution recorded: DyLoRA's steps differ in rank; leave it out, or give planned")
         return [*problems, *self.method_problems(shape.n_layers)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -28,6 +28,7 @@ class Execution:
         self.model, self.plan = setup.model, setup.plan
         self._config, self._device = setup.config, setup.device
         self._reach, self._messages, self._added = setup.reach, setup.messages, setup.added
+        self._drawn = frozenset(name for name, _ in setup.model.named_parameters() if name not in setup.sources)
         self._labels = {name: split.labels.to(setup.device) for name, split in setup.messages.items()}
 
     @property
@@ -62,9 +63,15 @@ class Execution:
         """Where the gradients of an update, counted from 0, are computed."""
         return METHODS[self._config.adaptation].updating(self.model, self._config, number)
 
+    def uses(self) -> Mapping[str, AbstractContextManager[object] | None]:
+        """Ways to use the trained model where there are several, each the context for it; None as it stands."""
+        return METHODS[self._config.adaptation].uses(self.model, self._config)
+
     def trained_parameters(self, updates: int) -> dict[str, Tensor]:
-        """What was trained, by name, on the CPU, after so many updates."""
-        return {name: p.detach().cpu() for name, p in self.model.named_parameters() if p.requires_grad}
+        """What makes the base the trained model, by name, on the CPU, after so many updates: what was trained, and what
+        was drawn and left as it was."""
+        kept = {name: p for name, p in self.model.named_parameters() if p.requires_grad or name in self._drawn}
+        return {name: parameter.detach().cpu() for name, parameter in kept.items()}
 
 
 def at_least_float32(logits: Tensor) -> Tensor:

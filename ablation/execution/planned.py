@@ -80,7 +80,8 @@ class PlannedExecution(Execution):
         self._rows = occurring_rows(setup.messages, model)
         keep_occurring(model, weights, self._rows, device)
         self._messages = self._rows.renumber(setup.messages)
-        self._weights = weights if setup.config.save_model else None  # for the rows that do not occur
+        all_rows = setup.config.save_model or setup.config.measure_forgetting
+        self._weights = weights if all_rows else None  # for the rows that do not occur
 
     @property
     def features(self) -> str:

@@ -14,9 +14,11 @@ from ablation.config.shapes import ModelShape
 from ablation.data.encode import EncodedMessages
 from ablation.execution.plan import ExecutionPlan, Start, Thrift, make_plan
 from ablation.execution.single_query import is_causal, is_known
+from ablation.methods.costs import costs_of
 from ablation.methods.layers import trains
 from ablation.model.classifier import StartingValues, WeightSource, assemble
 from ablation.model.readout import READOUTS
+from ablation.results.costs import Costs
 from previous_chapters import GPTModel
 
 
@@ -60,7 +62,7 @@ class Setup:
         model: the classifier; its trunk's values are still in ``weights``, under the names in ``sources``.
         added: names of the parameters that the method attached.
         messages: per split.
-        parameter_counts: (of the trunk and its head, trainable ones).
+        costs: of the model as it is, whatever of it an execution leaves out.
     """
 
     config: ExperimentConfig
@@ -70,7 +72,7 @@ class Setup:
     model: GPTModel
     sources: Mapping[str, str]
     added: frozenset[str]
-    parameter_counts: tuple[int, int]
+    costs: Costs
     plan: ExecutionPlan
     reach: Reach
 
@@ -102,7 +104,7 @@ def make_setup(
         model=model,
         sources={**assembly.sources, **{name: name for name in assembly.derived}},
         added=assembly.added,
-        parameter_counts=assembly.count_parameters(),
+        costs=costs_of(model, assembly.added, config),
         plan=plan,
         reach=find_reach(config, model, messages),
     )

@@ -9,14 +9,13 @@ with one trained magnitude m and one norm per output. The norm counts as a const
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ablation.config.experiment import ExperimentConfig
-from ablation.methods.low_rank import SCALINGS, wrap_targets
+from ablation.methods.low_rank import around_layers, wrap_targets
 from ablation.methods.starting_values import Derived
 from lora import LinearWithLoRA, LoRATerm
 
@@ -27,28 +26,36 @@ def row_norms(weight: Tensor) -> Tensor:
 
 
 class LinearWithDoRA(LinearWithLoRA):
-    """(…, in) -> (…, out). The magnitude (out,) has no value before the layer's weight has one."""
+    """(…, in) -> (…, out). The magnitude (out,) has no value as long as the layer's weight has none."""
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float, term: Callable[..., LoRATerm]) -> None:
         super().__init__(linear, rank, alpha, term)
-        self.magnitude = nn.Parameter(torch.empty(linear.out_features, device="meta"))
-
-    def _factor(self, directions: Tensor) -> Tensor:
-        return self.magnitude / row_norms(directions.detach())
+        self.magnitude = nn.Parameter(row_norms(linear.weight.detach()))
 
     def effective(self) -> tuple[Tensor, Tensor | None]:
         directions, bias = super().effective()
-        return self._factor(directions)[:, None] * directions, bias
+        return (self.magnitude / row_norms(directions.detach()))[:, None] * directions, bias
+
+    @torch.no_grad()
+    def _norms(self) -> Tensor:
+        """Of the rows of W + s·(A B)ᵀ, (out,), without that matrix: to form it would take several passes over one as
+        large as W at every step. With b one of the columns of B and w its row of W:
+
+            ‖w + s·A b‖² = ‖w‖² + 2s·(w A)·b + s²·b·(AᵀA) b
+        """
+        weight = self.linear.weight
+        with torch.autocast(weight.device.type, enabled=False):  # of a difference of squares little would be left
+            scale, a, b = self.lora.in_use()
+            change = 2 * scale * (weight @ a) + scale**2 * (b.T @ (a.T @ a))  # (out, rank)
+            return (row_norms(weight) ** 2 + (change * b.T).sum(1)).sqrt()
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.no_grad():
-            directions, _ = super().effective()
-        y = self._factor(directions) * (F.linear(x, self.linear.weight) + self.lora(x))
-        return y if self.linear.bias is None else y + self.linear.bias
+        y = self.lora(x, F.linear(x, self.linear.weight))
+        factor, bias = self.magnitude / self._norms(), self.linear.bias
+        return (factor * y if bias is None else torch.addcmul(bias, factor, y)).to(y.dtype)
 
 
 def attach(model: nn.Module, config: ExperimentConfig) -> dict[str, Derived]:
-    scale = SCALINGS[str(config.lora_scaling)](config.lora_alpha, config.lora_rank)
-    term = partial(LoRATerm, scale=scale, init=str(config.lora_init))
-    make = partial(LinearWithDoRA, rank=config.lora_rank, alpha=config.lora_alpha, term=term)
-    return {f"{path}.magnitude": Derived(f"{path}.weight", row_norms) for path in wrap_targets(model, config, make)}
+    layers = wrap_targets(model, config, around_layers(config, LinearWithDoRA))
+    magnitudes = {path: model.get_parameter(f"{path}.magnitude") for path in layers}
+    return {f"{path}.magnitude": Derived(f"{path}.weight", row_norms) for path, m in magnitudes.items() if m.is_meta}

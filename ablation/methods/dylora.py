@@ -29,16 +29,8 @@ class DynamicTerm(LoRATerm):
         super().__init__(in_features, out_features, rank, alpha, init=init)
         self.alpha, self.rank = alpha, rank
 
-    def _cut(self) -> tuple[float, Tensor, Tensor]:
+    def in_use(self) -> tuple[float, Tensor, Tensor]:
         return self.alpha / self.rank, self.A[:, : self.rank], self.B[: self.rank]
-
-    def forward(self, x: Tensor) -> Tensor:
-        scale, a, b = self._cut()
-        return scale * (x @ a @ b)
-
-    def weight(self) -> Tensor:
-        scale, a, b = self._cut()
-        return scale * (a @ b).T
 
 
 def attach(model: nn.Module, config: ExperimentConfig) -> None:
@@ -66,7 +58,8 @@ def updating(model: nn.Module, config: ExperimentConfig, number: int) -> Abstrac
     return at_rank(model, random.Random(f"{config.seed} {number}").randint(1, config.lora_rank))
 
 
-def uses(model: nn.Module, config: ExperimentConfig) -> Mapping[str, AbstractContextManager[object]]:
-    """At every power of two up to the rank."""
-    ranks = (2**power for power in range(config.lora_rank.bit_length()))
-    return {f"rank {rank}": at_rank(model, rank) for rank in ranks}
+def uses(model: nn.Module, config: ExperimentConfig) -> Mapping[str, AbstractContextManager[object] | None]:
+    """At every power of two below the rank, and at the rank itself, as the model stands."""
+    full = config.lora_rank
+    below = (2**power for power in range((full - 1).bit_length()))
+    return {**{f"rank {rank}": at_rank(model, rank) for rank in below}, f"rank {full}": None}

@@ -26,7 +26,8 @@ class ScaledOutputs(LinearMap):
         return self.scales[:, None] * self.linear.weight, None if bias is None else self.scales * bias
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.scales * self.linear(x)
+        y = self.linear(x)
+        return (self.scales * y).to(y.dtype)  # of half precision, what is beside it may be, too
 
 
 class ScaledInputs(LinearMap):

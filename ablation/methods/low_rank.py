@@ -35,14 +35,19 @@ def attach_lora(model: nn.Module, config: ExperimentConfig) -> None:
     if config.method is None:
         add_lora(model, config.lora_rank, config.lora_alpha, LinearWithLoRA)
         return
-    scale = SCALINGS[str(config.lora_scaling)](config.lora_alpha, config.lora_rank)
-    term = partial(LoRATerm, scale=scale, init=str(config.lora_init))
-    wrap_targets(model, config, partial(LinearWithLoRA, rank=config.lora_rank, alpha=config.lora_alpha, term=term))
+    wrap_targets(model, config, around_layers(config, LinearWithLoRA))
 
 
 def attach_merged_lora(model: nn.Module, config: ExperimentConfig) -> None:
     """The published form; weights are merged at every step."""
     add_lora(model, config.lora_rank, config.lora_alpha, LinearWithMergedLoRA)
+
+
+def around_layers(config: ExperimentConfig, kind: Callable[..., LinearMap]) -> Callable[[nn.Linear], LinearMap]:
+    """What makes a layer of a kind, with a term of the configured rank, scaling and start."""
+    scale = SCALINGS[str(config.lora_scaling)](config.lora_alpha, config.lora_rank)
+    term = partial(LoRATerm, scale=scale, init=str(config.lora_init))
+    return partial(kind, rank=config.lora_rank, alpha=config.lora_alpha, term=term)
 
 
 def wrap_targets(model: nn.Module, config: ExperimentConfig, make: Callable[[nn.Linear], LinearMap]) -> list[str]:

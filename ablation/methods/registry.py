@@ -35,7 +35,7 @@ def same_at_every_update(model: nn.Module, config: ExperimentConfig, number: int
     return nullcontext()
 
 
-def one_way_to_use(model: nn.Module, config: ExperimentConfig) -> Mapping[str, AbstractContextManager[object]]:
+def one_way_to_use(model: nn.Module, config: ExperimentConfig) -> Mapping[str, AbstractContextManager[object] | None]:
     """Of a method whose trained model is used as it was trained."""
     return {}
 
@@ -54,15 +54,15 @@ class Method:
         updating: (model, configuration, number of the update) -> the context in which the update's gradients are
             computed. What it draws comes from a generator of its own, seeded by configuration and number: a run that
             is gone on with draws the same.
-        uses: (trained model, configuration) -> further ways to use it, by name, each the context in which it is used
-            so; a run's record has the right answers of each.
+        uses: (trained model, configuration) -> ways to use it where there are several, by name, each the context in
+            which it is used so, None for how it stands; a run's record has the right answers of each.
     """
 
     selects: Callable[[str, int], bool]
     attach: Attach = nothing_attached
     merge: Callable[[nn.Module], None] = nothing_to_merge
     updating: Callable[[nn.Module, ExperimentConfig, int], AbstractContextManager[object]] = same_at_every_update
-    uses: Callable[[nn.Module, ExperimentConfig], Mapping[str, AbstractContextManager[object]]] = one_way_to_use
+    uses: Callable[[nn.Module, ExperimentConfig], Mapping[str, AbstractContextManager[object] | None]] = one_way_to_use
 
 
 METHODS: dict[str, Method] = {

@@ -50,6 +50,11 @@ class Weights:
         check_numbers(self.path, read)
         return {name: stored.extract(read[stored.name]) for name, stored in wanted.items()}
 
+    def head(self) -> Tensor:
+        """(V, D) the vocabulary head's weight: the file's, or where it has none the token embedding, which it is tied
+        to."""
+        return self.tensor(HEAD if HEAD in self.names else "tok_emb.weight")
+
     def digest(self) -> str:
         """SHA-256 of the model, whatever the kind of file; also checks that every number is finite.
 

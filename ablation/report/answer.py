@@ -60,7 +60,7 @@ def plain_answer(
     if best is None:
         sentences.append("No row was run yet, only baselines: simple models that a trained row has to beat.")
     else:
-        chosen = f"The best configuration by {_chooser(task).title} is {best.described}: it"
+        chosen = f"The best configuration by {task.chooser.title} is {best.described}: it"
         sentences.append(_figure(task, best, chosen))
     if baseline is None:
         sentences.append(f"No baseline was run beside it; {suggest.baselines()} says what simple models get.")
@@ -78,14 +78,9 @@ def _best_trained(task: Task, lines: Sequence[tuple[Group, TableRow]]) -> Best |
     data of the first line, so that only like is compared with like."""
     trained = [Best(group, row) for group, row in lines if not group.first.is_baseline]
     alike = [line for line in trained if line.group.first[DATA_DIGEST] == trained[0].group.first[DATA_DIGEST]]
-    chooser = _chooser(task)
+    chooser = task.chooser
     sign = 1 if chooser.more_is_better else -1
     return max(alike, key=lambda line: sign * line.row.figures[chooser.name].mean, default=None)
-
-
-def _chooser(task: Task) -> Metric:
-    """The metric on the split that chooses; the headline where there is none."""
-    return next((metric for metric in task.metrics if metric.split == task.splits[-2]), task.headline)
 
 
 def _best_baseline(task: Task, lines: Sequence[tuple[Group, TableRow]]) -> Best | None:

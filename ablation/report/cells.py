@@ -83,6 +83,8 @@ def published_text(row: TableRow) -> str:
         return NOTHING
     values = [(figures.metric, figures.published) for figures in row.figures.values()]
     figures = " / ".join(NOTHING if value is None else shown(metric, value) for metric, value in values)
+    if "training_minutes" not in row.published:
+        return f"{figures}; {row.published['source'].partition(';')[0]}"
     return f"{figures}; {float(row.published['training_minutes']):.2f} min, {row.published['device']}"
 
 

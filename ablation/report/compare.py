@@ -93,6 +93,8 @@ def find_row(contents: Contents, name: str) -> tuple[Group, TableRow]:
         return found[0]
     names = ", ".join(f'"{group.name}"' if " " in group.name else group.name for group in contents.groups)
     reason = "means several configurations" if found else "no results of that"
+    if any(one.group.name == name for choice in contents.choices for one in choice.tried):
+        reason = "another learning rate is chosen by validation, so no test figures of this one are shown"
     raise ComparisonError(f"--compare {name}: {reason}; there {'are' if names else 'is'} {names or 'none yet'}")
 
 

@@ -7,19 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ablation.config.flags import typed
 from ablation.config.own_data import recorded_flags, records_own_data
 from ablation.config.shapes import NANO
 from ablation.data.demo import disclaimer
 from ablation.report.answer import plain_answer
+from ablation.report.chosen import Choice, choose, shown_groups
 from ablation.report.claims import ClaimFinding, answer_claims
-from ablation.report.findings import Finding, answer_all, row_key, with_commands
+from ablation.report.findings import Finding, answer_all, with_commands
 from ablation.report.groups import Group, group_runs, sound_groups
-from ablation.report.significance import SEEDS_FOR_A_TEST
+from ablation.report.methods_chapter import Chapter, methods_chapter
+from ablation.report.missing import missing_lines
 from ablation.report.suggestions import Suggestions
 from ablation.report.table import TableRow, lost_text, make_table
-from ablation.results.claims import Claim
-from ablation.results.questions import BEST_BASELINE, Family, Question
+from ablation.report.tried import TriedTable, own_rate_note, tried_tables
+from ablation.results.questions import Family
 from ablation.results.read import DATA_DIGEST, FinishedRun, as_row, read_results
 from ablation.results.task import Likeness, Task
 from ablation.words import plural
@@ -37,6 +38,8 @@ class Contents:
         answer: what the results say, in plain sentences, to be read before any table.
         claims: what the runs say to the published claims.
         reference_rows: rows of other results, shown beside and never mixed in.
+        choices: of learning rates, where several were tried; ``tried`` says what they are.
+        chapter: on the ways to fine-tune; empty where too few were run.
     """
 
     task: Task
@@ -51,10 +54,14 @@ class Contents:
     answer: list[str] = field(default_factory=list)
     claims: list[ClaimFinding] = field(default_factory=list)
     reference_rows: list[TableRow] = field(default_factory=list)
+    choices: list[Choice] = field(default_factory=list)
+    tried: list[TriedTable] = field(default_factory=list)
+    chapter: Chapter = field(default_factory=Chapter)
 
     @property
     def runs(self) -> int:
-        return sum(len(group.runs) for group in self.groups)
+        tried = [one.group for choice in self.choices for one in choice.tried]
+        return sum(len(group.runs) for group in {group.key: group for group in [*self.groups, *tried]}.values())
 
     def without_texts(self) -> Contents:
         """The same without any example's text."""
@@ -67,6 +74,16 @@ class Contents:
 
     @property
     def families(self) -> list[Family]:
+        """Those that belong to no chapter."""
+        return [family for family in self._families if not family.chapter]
+
+    @property
+    def chapter_families(self) -> list[Family]:
+        """Those of the chapter."""
+        return [family for family in self._families if family.chapter]
+
+    @property
+    def _families(self) -> list[Family]:
         return list(dict.fromkeys(finding.question.family for finding in self.findings))
 
     def answered(self, family: Family) -> list[Finding]:
@@ -93,7 +110,9 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
     likeness, reason = task.likeness(data_dir, demo=demo, recorded=runs[-1].fields if own else {})
     if demo:
         runs = [as_row(run, likeness.digest if likeness else run[DATA_DIGEST]) for run in runs]
-    groups, notes = group_runs(runs)
+    every, notes = group_runs(runs)
+    choices = choose(task, every)
+    groups = shown_groups(task, every, choices)
     if likeness is not None and groups and not any(group.own(likeness) for group in groups):
         reason, likeness = _of_others(task, data_dir, demo=demo), None
     if likeness is None:
@@ -101,26 +120,39 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
     rows = make_table(task, groups, likeness, demo=demo)
     notes += _notes(task, runs, rows, demo=demo)
 
-    sound = sound_groups(groups)
+    sound = sound_groups(every)  # questions and claims are about rows as declared, whatever rate is chosen
     suggest = Suggestions(results_dir, demo, recorded_flags(runs[-1].fields) if own else {})
     questions = task.demo_questions if demo else task.questions
     declared = () if demo else task.claims()
     if own:
         questions = declared = ()
         notes.append(f"claims and questions are about the published {task.examples}: runs on your own are asked none")
-    findings = [with_commands(finding, suggest) for finding in answer_all(task, sound, likeness, questions)]
     claims = answer_claims(task, sound, likeness, declared, suggest)
-    sound_rows = make_table(task, sound, likeness, demo=demo) if any(row.lost for row in rows) else rows
-    lines = list(zip(sound, sound_rows, strict=True))
+    chosen = sound_groups(groups)
+    sound_rows = make_table(task, chosen, likeness, demo=demo) if any(row.lost for row in rows) else rows
+    lines = list(zip(chosen, sound_rows, strict=True))
+    chapter = methods_chapter(task, lines)
+    asked = [question for question in questions if chapter or not question.family.chapter]
+    answers = [with_commands(finding, suggest) for finding in answer_all(task, sound, likeness, asked)]
+    findings = [with_own_rates(finding, choices) for finding in answers]
     reference_rows: list[TableRow] = []
     if reference_dir is not None:
         reference_rows, remarks = _reference(task, reference_dir, results_dir, likeness, demo=demo)
         notes += remarks
     return Contents(
         task, groups, rows, findings, likeness, problems, notes,
-        [] if own else _missing(task, sound, questions, declared, suggest), disclaimer(own).long if demo else "",
-        plain_answer(task, lines, likeness, claims, suggest), claims, reference_rows,
+        [] if own else missing_lines(task, sound, questions, declared, suggest, chapter=bool(chapter)),
+        disclaimer(own).long if demo else "", plain_answer(task, lines, likeness, claims, suggest), claims,
+        reference_rows, choices, tried_tables(choices, suggest), chapter,
     )  # fmt: skip
+
+
+def with_own_rates(finding: Finding, choices: Sequence[Choice]) -> Finding:
+    """With what a reader must know where another learning rate than a row's own is chosen."""
+    if finding.absent or finding.question.family.overrides:
+        return finding
+    asked = [choice for choice in choices if choice.row and choice.row.group.first.row in finding.question.sides]
+    return replace(finding, notes=(*finding.notes, *filter(None, map(own_rate_note, asked))))
 
 
 def _of_others(task: Task, data_dir: Path, *, demo: bool) -> str:
@@ -171,28 +203,3 @@ def _reference(
     if not runs:
         problems.append(f"{reference_dir}: no results to show beside")
     return make_table(task, group_runs(runs)[0], likeness), problems
-
-
-def _missing(
-    task: Task, groups: list[Group], questions: Sequence[Question], claims: Sequence[Claim], suggest: Suggestions
-) -> list[tuple[str, str]]:
-    """Rows, each as its family has it, and baselines that claims and questions need and have not enough of."""
-    seeds = {group.key: len(group.runs) for group in groups}
-    wanted: dict[tuple[str, str], tuple[Family, set[str]]] = {}  # by what rows are run with, whoever asks for them
-    sides = [(claim.family, claim.rows) for claim in claims if not claim.why_not]
-    for family, rows_of in [*sides, *((question.family, question.sides) for question in questions)]:
-        conditions = typed(family.overrides), typed(family.evaluation)
-        wanted.setdefault(conditions, (family, set()))[1].update(rows_of)
-    missing = []
-    for family, names in wanted.values():
-        rows = sorted(names - {BEST_BASELINE}, key=int)
-        counts = {row: seeds.get(row_key(task, family, row), 0) for row in rows}
-        few = [row for row in rows if 0 < counts[row] < SEEDS_FOR_A_TEST]
-        none = [row for row in rows if counts[row] == 0]
-        for what, chosen in (("no results", none), (f"fewer than {SEEDS_FOR_A_TEST} seeds", few)):
-            if chosen:
-                missing.append((f"{what}: rows {', '.join(chosen)}{family.suffix}", suggest.sweep(chosen, family)))
-    absent = [name for name in task.baselines if name not in seeds]
-    if absent:
-        missing.append((f"no results: baselines {', '.join(absent)}", suggest.baselines(absent)))
-    return missing

@@ -16,7 +16,7 @@ from ablation.report.paired import (
     unequal_conditions,
 )
 from ablation.report.suggestions import Suggestions
-from ablation.results.questions import BEST_BASELINE, Family, Question, side_name
+from ablation.results.questions import BEST_BASELINE, Family, Question, Side, row_and_settings, side_name
 from ablation.results.read import row_settings, variant_key
 from ablation.results.task import Likeness, PredictionsError, Task
 
@@ -46,7 +46,7 @@ class Finding:
     sign_flip: float | None = None
     smallest: float | None = None
     verdict: str = ""
-    absent: tuple[str, ...] = ()
+    absent: tuple[Side, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -66,9 +66,10 @@ def answer_all(
     return findings
 
 
-def row_key(task: Task, family: Family, row: str) -> str:
-    """The configuration that a row means in a family."""
-    return variant_key({**row_settings(task, int(row), **family.overrides), **family.evaluation})
+def row_key(task: Task, family: Family, side: Side) -> str:
+    """The configuration that a row, or a variant of one, means in a family."""
+    row, settings = row_and_settings(side)
+    return variant_key({**row_settings(task, int(row), **{**family.overrides, **settings}), **family.evaluation})
 
 
 def best_baseline(task: Task, groups: Mapping[str, Group]) -> Group | None:
@@ -130,7 +131,7 @@ def _with_verdict(finding: Finding) -> Finding:
     return replace(finding, verdict=words)
 
 
-def _called(side: str) -> str:
+def _called(side: Side) -> str:
     return "the baseline" if side == BEST_BASELINE else side_name(side)
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
+from ablation.report import tried
 from ablation.report.cells import FINDING_COLUMNS, NOTHING, how_text, table_columns
 from ablation.report.claims import ClaimFinding
 from ablation.report.contents import Contents
 from ablation.report.findings import Finding
 from ablation.report.judgement import STATUSES
+from ablation.report.methods_chapter import TITLE
 from ablation.report.signs import signs
 from ablation.report.table import TableRow
+from ablation.results.questions import Family
 from ablation.results.task import Task
 from ablation.words import plural
 
@@ -101,15 +105,60 @@ def likeness_text(contents: Contents) -> str:
     return f"Of the {count} {task.splits[-1]} {task.examples} these occur in the training split, too: {known}."
 
 
+def _tried(table: tried.TriedTable) -> list[str]:
+    command = f"`{table.command}`" if table.command else ""
+    return [f"### {plain(table.name)}", markdown_table(table.titles, table.rows), " ".join(table.sentences), command]
+
+
+def chapter_intro(contents: Contents) -> str:
+    """What the chapter on ways to fine-tune compares."""
+    alike = (
+        f"The same model on the same {contents.task.examples}, read alike and trained as long; what differs is what"
+        " trains, and the learning rate, for each method has its own."
+    )
+    return " ".join([alike, *contents.chapter.notes])
+
+
+def _chapter(contents: Contents, pictures: Sequence[tuple[str, str]]) -> list[str]:
+    parts = [f"## {TITLE}", chapter_intro(contents), *map(_embedded, pictures)]
+    for table in contents.chapter.tables:
+        parts += [f"### {table.title}", markdown_table(table.header, table.lines), plain(table.note)]
+    for family in contents.chapter_families:
+        parts += [f"### {family.title}", *_findings(contents, family)]
+    return parts
+
+
+def _embedded(picture: tuple[str, str]) -> str:
+    name, caption = picture
+    return f"![{plain(caption)}]({name})\n\n{plain(caption)}"
+
+
+def _findings(contents: Contents, family: Family) -> list[str]:
+    """The answered questions of a family as a table, and the others folded."""
+    findings = [[text(finding) for _, text in FINDING_COLUMNS] for finding in contents.answered(family)]
+    table = markdown_table([title for title, _ in FINDING_COLUMNS], findings)
+    parts = [table if findings else "None is answered yet."]
+    if unanswered := contents.unanswered(family):
+        lines = "\n".join(f"* {finding.question.text} {plain(how_text(finding))}" for finding in unanswered)
+        parts.append(f"<details><summary>{unanswered_text(unanswered)}</summary>\n\n{lines}\n\n</details>")
+    return parts
+
+
 def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]]) -> str:
     """The whole report, but the single rows' own parts; ``pictures`` are (file name, what it shows)."""
     on_table, on_findings = explanations(contents)
     parts = ["# Results", contents.disclaimer, *map(plain, contents.answer)]
     parts.append(f"{plural(contents.runs, 'run')}. {likeness_text(contents)}".strip())
-    if pictures:
-        parts += ["## Pictures", *(f"![{plain(caption)}]({name})\n\n{plain(caption)}" for name, caption in pictures)]
+    places = [(contents.chapter.place_of(Path(picture[0]).stem), picture) for picture in pictures]
+    own = [picture for _, picture in sorted(one for one in places if one[0] is not None)]
+    if others := [picture for place, picture in places if place is None]:
+        parts += ["## Pictures", *map(_embedded, others)]
     parts += ["## Table", results_table(contents) if contents.rows else "No results yet.", on_table]
     parts += [signs_list(some_signs(contents, TABLE_SIGNS))] if contents.rows else []
+    if contents.tried:
+        parts += [f"## {tried.TITLE}", tried.RULE, *(text for table in contents.tried for text in _tried(table))]
+    if contents.chapter:
+        parts += _chapter(contents, own)
     if contents.reference_rows:
         parts += ["## The results that ship with this project", table_of(contents.task, contents.reference_rows)]
     if contents.claims:
@@ -117,12 +166,7 @@ def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]]) -> 
         parts += ["## The published claims", markdown_table([title for title, _ in CLAIM_COLUMNS], claims)]
         parts.append(signs_list(some_signs(contents, STATUSES)))
     for family in contents.families:
-        findings = [[text(finding) for _, text in FINDING_COLUMNS] for finding in contents.answered(family)]
-        table = markdown_table([title for title, _ in FINDING_COLUMNS], findings)
-        parts += [f"## {family.title}", table if findings else "None is answered yet."]
-        if unanswered := contents.unanswered(family):
-            lines = "\n".join(f"* {finding.question.text} {plain(how_text(finding))}" for finding in unanswered)
-            parts.append(f"<details><summary>{unanswered_text(unanswered)}</summary>\n\n{lines}\n\n</details>")
+        parts += [f"## {family.title}", *_findings(contents, family)]
     parts += [on_findings, signs_list(some_signs(contents, FINDING_SIGNS))] if on_findings else []
     if contents.missing:
         parts += ["## Missing", "\n".join(f"* {what}: `{command}`" for what, command in contents.missing)]

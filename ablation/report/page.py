@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ablation.report import tried
 from ablation.report.cells import FINDING_COLUMNS, NOTHING, Column, how_text, percent, table_columns
 from ablation.report.claims import ClaimFinding
 from ablation.report.compare import Comparison
@@ -26,13 +27,16 @@ from ablation.report.judgement import STATUSES
 from ablation.report.markdown import (
     FINDING_SIGNS,
     TABLE_SIGNS,
+    chapter_intro,
     explanations,
     likeness_text,
     some_signs,
     unanswered_text,
 )
+from ablation.report.methods_chapter import TITLE, Table, without_empty_columns
 from ablation.report.signs import signs
 from ablation.report.table import TableRow
+from ablation.results.questions import Family
 from ablation.words import plural
 
 TEMPLATES = Environment(
@@ -60,6 +64,8 @@ def report_page(
         compare_command: what puts two rows of these results side by side, without the rows.
     """
     on_table, on_findings = explanations(contents)
+    drawn = [(name, caption, Markup(svg)) for name, caption, svg in pictures]  # drawn here, its texts escaped
+    places = [(contents.chapter.place_of(picture[0]), picture) for picture in drawn]
     return TEMPLATES.get_template("page.html").render(
         contents=contents,
         summary=f"{plural(contents.runs, 'run')}. {likeness_text(contents)}",
@@ -81,13 +87,19 @@ def report_page(
         percent=percent,
         figures_text=_figures_text,
         how_text=how_text,
+        findings_table=lambda family: findings_table(contents, family),
         unanswered_text=unanswered_text,
         on_table=on_table,
         on_findings=on_findings,
         table_signs=some_signs(contents, TABLE_SIGNS),
         finding_signs=some_signs(contents, FINDING_SIGNS),
         status_signs=signs(contents.task),
-        pictures=[(name, caption, Markup(svg)) for name, caption, svg in pictures],  # drawn here, its texts escaped
+        tried_title=tried.TITLE,
+        tried_rule=tried.RULE,
+        pictures=[picture for place, picture in places if place is None],
+        chapter_pictures=[picture for _, picture in sorted(one for one in places if one[0] is not None)],
+        chapter_title=TITLE,
+        chapter_intro=chapter_intro(contents),
     )
 
 
@@ -123,6 +135,12 @@ def area(values: Sequence[float]) -> str:
     """Areas under the ROC curve over seeds: ``0.981``, or ``0.981 ± 0.004``."""
     mean = f"{statistics.fmean(values):.3f}"
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.3f}"
+
+
+def findings_table(contents: Contents, family: Family) -> Table:
+    """The answered questions of a family, a line each: for families of more questions than have room as cards."""
+    lines = [[text(finding) for _, text in FINDING_COLUMNS] for finding in contents.answered(family)]
+    return without_empty_columns(Table(family.title, [title for title, _ in FINDING_COLUMNS], lines))
 
 
 def _cell(column: Column, row: TableRow) -> dict[str, Any]:

@@ -10,51 +10,21 @@ import re
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-
-import matplotlib
-
-matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
-from scipy.special import expit, logit
 
+from ablation.report.axes import INK, OURS, PUBLISHED, STYLE, VALIDATION, capital, metric_scale, new_figure, say_below
 from ablation.report.contents import Contents
 from ablation.report.groups import Group
-from ablation.report.point_labels import in_words, label_points
+from ablation.report.methods_pictures import METHOD_PICTURES
+from ablation.report.point_labels import in_words
+from ablation.report.scatter import TIME, Dot, scatter
+from ablation.report.sizes import accuracy_against_sizes
 from ablation.report.table import TableRow, predicted_metrics
-from ablation.results.task import Metric
-
-INK = "#1b1d21"
-OURS, PUBLISHED, VALIDATION = "#2a78c4", "#d9822b", "#3f9b6c"
-WIDTH = 5.0  # inches: on a phone of 420 pixels a point is a little more than a pixel
-STYLE: Any = {
-    "font.size": 10,
-    "svg.fonttype": "none",  # text stays text: small files that can be searched
-    "svg.hashsalt": "report",  # the same results give the same bytes
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-}
-
-SHARES = (0.25, 99.75)  # percent: 100 % stands where 99.75 % does
-HEIGHTS = (4.0, 5.5, 8.0, 12.0, 20.0)  # inches of the picture with labels: as many as these need
-MOST_TICKS = 16
-SHORTEST = 0.1  # seconds: a logarithmic axis has no 0
-TIMES = (
-    (0.1, "≤ 0.1 s"), (1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"), (3600, "1 h"), (36000, "10 h"),
-)  # fmt: skip
-PERCENT_TICKS = (1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 93, 95, 97, 98, 99, 99.5)
 
 Drawing = Callable[[Contents], tuple[Figure, str] | None]  # with the caption: what the figure shows
 
@@ -67,36 +37,11 @@ def short_name(name: str, width: int = 26) -> str:
     return textwrap.fill(name.replace(" --", ", "), width)
 
 
-def _figure(height: float, columns: int = 1, rows: int = 1, **options: object) -> tuple[Figure, np.ndarray]:
-    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height), squeeze=False, layout="constrained", **options)  # type: ignore[call-overload]
-    return figure, axes
-
-
 def _name_rows(axes: Axes, rows: Sequence[TableRow]) -> None:
     """One row of the table per position of the vertical axis, the first on top."""
     axes.set_yticks(range(len(rows)), [short_name(row.name) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(axis="x", alpha=0.25)
-
-
-def _metric_scale(axes: Axes, axis: str, metric: Metric, title: str) -> None:
-    """Name the axis of a metric; shares as logits, so that 97 and 99 stand as far apart as 85 and 95, and 0 and 100
-    are drawn at the edges."""
-    if metric.split is None:
-        axes.set(**{f"{axis}label": title})
-        return
-    axes.set(**{f"{axis}label": f"{title}, % (logit scale)"})
-    functions = (lambda x: logit(np.clip(x, *SHARES) / 100), lambda y: 100 * expit(y))
-    set_scale, ruler = (axes.set_xscale, axes.xaxis) if axis == "x" else (axes.set_yscale, axes.yaxis)
-    low, high = (max(bound, SHARES[0]) for bound in (axes.get_xlim() if axis == "x" else axes.get_ylim()))
-    set_scale("function", functions=functions)
-    room = (logit(min(high, SHARES[1]) / 100) - logit(low / 100)) / MOST_TICKS
-    ticks: list[float] = []
-    for tick in PERCENT_TICKS:
-        if low <= tick <= high and (not ticks or logit(tick / 100) - logit(ticks[-1] / 100) >= room):
-            ticks.append(tick)
-    ruler.set_ticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
-    ruler.set_minor_locator(NullLocator())
 
 
 def _height(rows: Sequence[TableRow]) -> float:
@@ -110,7 +55,7 @@ def accuracies(contents: Contents) -> tuple[Figure, str] | None:
     rows, metric = contents.rows, contents.task.headline
     if not rows:
         return None
-    figure, grid = _figure(_height(rows))
+    figure, grid = new_figure(_height(rows))
     axes = grid[0, 0]
     all_figures = [row.figures[metric.name] for row in rows]
     for position, figures in enumerate(all_figures):
@@ -124,12 +69,12 @@ def accuracies(contents: Contents) -> tuple[Figure, str] | None:
     has_published = any(figures.published is not None for figures in all_figures)
     label = "ours, 95 % interval" if has_intervals else "ours"
     axes.plot([], [], "o-" if has_intervals else "o", color=OURS, lw=2.5, label=label)
-    caption = f"{_capital(metric.title)} of each configuration" + (", with its 95 % interval" if has_intervals else "")
+    caption = f"{capital(metric.title)} of each configuration" + (", with its 95 % interval" if has_intervals else "")
     if has_published:
         axes.plot([], [], "D", mfc="none", mec=PUBLISHED, mew=1.5, label="published (one run)")
         caption += "; diamonds: as published"
     _name_rows(axes, rows)
-    _metric_scale(axes, "x", metric, metric.title)
+    metric_scale(axes, "x", metric, metric.title)
     figure.legend(loc="outside upper left", ncols=2)
     return figure, f"{caption}."
 
@@ -137,49 +82,17 @@ def accuracies(contents: Contents) -> tuple[Figure, str] | None:
 def accuracy_against_time(contents: Contents) -> tuple[Figure, str] | None:
     """Mean of the headline metric over mean training time; a sign per condition, a label per point."""
     metric = contents.task.headline
-    points = [
-        (60 * minutes, metric.scale * row.figures[metric.name].mean, in_words(row), condition)
+    dots = [
+        Dot(60 * minutes, metric.scale * row.figures[metric.name].mean, in_words(row), condition)
         for row in contents.rows
         for condition, minutes in row.minutes.items()
     ]
-    if not points:
+    if not dots:
         return None
-    for height in HEIGHTS:
-        figure, grid = _figure(height)
-        axes = grid[0, 0]
-        shown = _draw_times(axes, points, metric)
-        figure.legend(loc="outside upper left", ncols=1)
-        last = height == HEIGHTS[-1]
-        if label_points(figure, axes, shown, [point[2] for point in points], lines_matter=not last) or last:
-            break
-        plt.close(figure)
     several = any(len(row.seeds) > 1 for row in contents.rows)
-    signs = "; a sign for each device and way of running" if len({point[3] for point in points}) > 1 else ""
-    return figure, f"{_capital(metric.title)} against training time{', means over seeds' if several else ''}{signs}."
-
-
-def _draw_times(
-    axes: Axes, points: Sequence[tuple[float, float, str, str]], metric: Metric
-) -> list[tuple[float, float]]:
-    """Draw (seconds, value, label, condition) without the labels; returns where each point stands."""
-    shown = [(max(seconds, SHORTEST), value) for seconds, value, _, _ in points]
-    for number, condition in enumerate(sorted({point[3] for point in points})):
-        own = [place for place, point in zip(shown, points, strict=True) if point[3] == condition]
-        axes.plot(*zip(*own, strict=True), "osD^vP*X"[number % 8], color=f"C{number}", ms=5, ls="", label=condition)
-    axes.set_xscale("log")
-    axes.margins(x=0.12, y=0.12)
-    if metric.split is not None:
-        low, high = (logit(np.clip(bound(shown, axis=0)[1], *SHARES) / 100) for bound in (np.min, np.max))
-        room = max(0.12 * (high - low), 0.2)
-        axes.set_ylim(100 * expit(low - room), 100 * expit(high + room))
-    low, high = axes.get_xlim()
-    ticks = [(seconds, name) for seconds, name in TIMES if low <= seconds <= high]
-    axes.set_xticks([seconds for seconds, _ in ticks], [name for _, name in ticks])
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("training time (logarithmic scale)")
-    _metric_scale(axes, "y", metric, metric.title)
-    axes.grid(alpha=0.25)
-    return shown
+    signs = "; a sign for each device and way of running" if len({dot.sign for dot in dots}) > 1 else ""
+    caption = f"{capital(metric.title)} against training time{', means over seeds' if several else ''}{signs}."
+    return scatter(dots, metric, TIME, contents.disclaimer), caption
 
 
 def loss_curves(contents: Contents) -> tuple[Figure, str] | None:
@@ -189,7 +102,7 @@ def loss_curves(contents: Contents) -> tuple[Figure, str] | None:
         return None
     columns = min(2, len(drawn))
     rows = -(-len(drawn) // columns)
-    figure, grid = _figure(0.8 + 1.5 * rows, columns, rows, sharex=False)
+    figure, grid = new_figure(0.8 + 1.5 * rows, columns, rows, sharex=False)
     for axes, (group, tables) in zip(grid.flat, drawn, strict=False):
         for column, colour in (("train_loss", OURS), ("validation_loss", VALIDATION)):
             if len(tables) > 1:
@@ -222,7 +135,7 @@ def spread_over_seeds(contents: Contents) -> tuple[Figure, str] | None:
     rows, metrics = [row for row in contents.rows if len(row.seeds) > 1], predicted_metrics(contents.task)[-2:]
     if not rows or not metrics:
         return None
-    figure, grid = _figure(_height(rows))
+    figure, grid = new_figure(_height(rows))
     axes = grid[0, 0]
     for metric, colour, shift in zip(metrics, (VALIDATION, OURS), (-0.15, 0.15), strict=False):
         for position, row in enumerate(rows):
@@ -231,21 +144,19 @@ def spread_over_seeds(contents: Contents) -> tuple[Figure, str] | None:
             axes.plot(values.mean(), position + shift, "|", color=colour, ms=11, mew=2)
         axes.plot([], [], "o", color=colour, ms=4, label=metric.label)
     _name_rows(axes, rows)
-    _metric_scale(axes, "x", metrics[-1], "accuracy")
+    metric_scale(axes, "x", metrics[-1], "accuracy")
     figure.legend(loc="outside upper left", ncols=2)
     return figure, "Spread over seeds: a dot for each run, a stroke for their mean; rows of two seeds or more."
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-# By file name, in the order of the page.
+# By file name, in the order of the page; those of the chapter stand in it.
 PICTURES: dict[str, Drawing] = {
     "accuracies": accuracies,
     "accuracy_time": accuracy_against_time,
     "losses": loss_curves,
     "seeds": spread_over_seeds,
+    "sizes": accuracy_against_sizes,
+    **METHOD_PICTURES,
 }
 
 
@@ -264,9 +175,7 @@ def draw_pictures(contents: Contents, folder: Path) -> list[tuple[str, str, str]
                     stale.unlink(missing_ok=True)
                 continue
             figure, caption = found
-            if contents.disclaimer:
-                below = [figure.get_supxlabel(), textwrap.fill(contents.disclaimer, 70)]
-                figure.supxlabel("\n".join(filter(None, below)), fontsize=8.5)
+            say_below(figure, contents.disclaimer)
             figure.savefig(folder / f"{name}.png", dpi=150, facecolor="white", metadata={"Software": None})
             buffer = io.StringIO()
             figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

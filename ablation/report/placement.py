@@ -65,6 +65,7 @@ def place_labels(
     mark: float,
     *,
     lines_matter: bool = True,
+    taken: Sequence[Box] = (),
 ) -> list[Box] | None:
     """A box for the label of each point: the nearest place where it covers no mark and no other label, in the first of
     several orders of placing that has room for all. Equal input gives equal places.
@@ -73,12 +74,13 @@ def place_labels(
         sizes: (width, height) of each label.
         frame: what all labels stay inside.
         mark: width and height of what is drawn at each point.
+        taken: what else no label may cover.
         lines_matter: whether lines from points to their labels may run through no other label.
 
     Returns:
         The boxes in the order of the points; None if there is no room for one of them.
     """
-    marks = [Box.around(point, mark, mark) for point in points]
+    marks = [*(Box.around(point, mark, mark) for point in points), *taken]
     for order in _orders(points, sizes):
         placed: dict[int, Box] = {}
         for i in order:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
+from ablation.config.methods import HEAD, LINEAR_MAPS, own_settings
 from ablation.report.placement import Box, place_labels
 from ablation.report.table import TableRow
 
@@ -24,11 +25,23 @@ WORDS = {
     "--context_length model_context_length": "whole context",
     "--disable_causal_mask": "no causal mask",
     "--demo": "",
+    "--method lora": "LoRA",
+    "--method dora": "DoRA",
+    "--method dylora": "DyLoRA",
+    "--method ia3": "IA3",
+    "--method bitfit": "biases",
+    f"--lora_targets {'+'.join(LINEAR_MAPS)}": "",
+    f"--lora_targets {'+'.join((*LINEAR_MAPS, HEAD))}": "classifier too",
+    "--adapter_after both": "",
+    "--adapter_after feed_forward": "feed-forward alone",
 }
-TOLD_BY_THEIR_METHOD = ("--lora_rank", "--lora_alpha")
+# What a row's method says by itself; of a variant every difference is told.
+TOLD_BY_THEIR_METHOD = ("--lora_rank", "--lora_alpha", "--learning_rate", *(f"--{name}" for name in own_settings()))
+TOLD_BESIDE = ("--lora_targets", "--adapter_after")
 FLAG = re.compile(r'(--\w+)(?: ("[^"]*"|[^-\s]\S*))?')
 LINE = 20  # characters
 FONT_SIZE = 8.5
+BAR = 2.0  # points: the width of a line that no label may cover
 MARK, GAP, NEAR = 7.0, 2.0, 9.0  # points: a sign, the room round a label, and how far a label needs no line
 
 
@@ -39,7 +52,7 @@ def in_words(row: TableRow, most: int = 2) -> str:
     number, _, changes = row.name.partition(" with ")
     said = []
     for flag, value in FLAG.findall(row.description if row.row else changes):
-        if flag not in TOLD_BY_THEIR_METHOD:
+        if not row.row or flag in TOLD_BESIDE or flag not in TOLD_BY_THEIR_METHOD:
             said.append(_flag_in_words(flag, value.strip('"')))
     said = list(dict.fromkeys(filter(None, said)))
     text = ", ".join(said[:most]) + (" …" if len(said) > most else "")
@@ -63,10 +76,12 @@ def label_points(
     texts: Sequence[str],
     *,
     lines_matter: bool = True,
+    bars: Sequence[tuple[tuple[float, float], tuple[float, float]]] = (),
 ) -> bool:
     """Write each text near its place, in data coordinates, so that no two overprint.
 
     Args:
+        bars: upright lines, by their ends in data coordinates, that no text may cover.
         lines_matter: whether a line to a label may run through no other label.
 
     Returns:
@@ -88,7 +103,9 @@ def label_points(
         sizes.append((extent.width / unit + GAP, extent.height / unit + GAP))
     area = axes.get_window_extent(renderer)
     frame = Box(area.x0 / unit, area.y0 / unit, area.x1 / unit, area.y1 / unit)
-    boxes = place_labels(at, sizes, frame, MARK, lines_matter=lines_matter)
+    ends = [axes.transData.transform(bar) / unit for bar in bars]
+    taken = [Box(low[0] - BAR / 2, low[1], high[0] + BAR / 2, high[1]) for low, high in ends]
+    boxes = place_labels(at, sizes, frame, MARK, lines_matter=lines_matter, taken=taken)
     if boxes is None:
         for label in labels:
             label.remove()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ablation.config.flags import typed
 from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR
-from ablation.results.questions import Family
+from ablation.results.questions import Family, Side, row_and_settings
 from ablation.words import in_ranges
 
 DEFAULT_SEEDS = "123-132"  # ten: the fewest with which the sign-flip test can say anything
@@ -36,11 +36,18 @@ class Suggestions:
         parts += [*(f"--{name} {shlex.quote(value)}" for name, value in self.own_data.items()), self._folder]
         return " ".join(filter(None, parts))
 
-    def sweep(self, rows: Iterable[str], family: Family) -> str:
-        """Run these rows as a family has them."""
-        flags = " ".join(filter(None, [typed(family.overrides), self._folder]))
+    def sweep(self, sides: Iterable[Side], family: Family, seeds: str = DEFAULT_SEEDS) -> str:
+        """Run these rows as a family has them; a command for each setting that some have on top, ``; `` between."""
+        by_settings: dict[str, list[int]] = {}
+        for side in sides:
+            row, settings = row_and_settings(side)
+            by_settings.setdefault(typed({**family.overrides, **settings}), []).append(int(row))
         demo = "--demo " if self.demo else ""
-        return f"python sweep.py {demo}--rows {in_ranges(map(int, rows))} --seeds {DEFAULT_SEEDS} {flags}".rstrip()
+        return "; ".join(
+            " ".join(filter(None, [f"python sweep.py {demo}--rows {in_ranges(sorted(rows))} --seeds {seeds}",
+                                   flags, self._folder]))
+            for flags, rows in by_settings.items()
+        )  # fmt: skip
 
     @property
     def _folder(self) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from ablation.config.flags import typed
 from ablation.report import significance
 from ablation.report.groups import Group, condition
-from ablation.results.read import row_settings
+from ablation.results.row_list import row_flags
 from ablation.results.task import Likeness, Metric, PredictionsError, Task
 
 
@@ -132,7 +132,7 @@ def _flags(task: Task, row: str, published: Mapping[str, str], *, demo: bool) ->
     """The flags of a row as published, or as they would be typed; empty for what is no row."""
     if not row.isdecimal():
         return ""
-    flags = published["flags"] if published else typed(row_settings(task, int(row)))
+    flags = published["flags"] if "flags" in published else typed(row_flags(task.command_line, int(row)))
     return f"--demo {flags}".strip() if demo else flags or "the defaults"
 
 
@@ -236,7 +236,7 @@ def _record(task: Task, row: TableRow, senses: Sequence[str]) -> dict[str, Any]:
         record[f"{column}_{task.examples}"] = None if share is None else share.total
     return record | {
         "training_minutes": "; ".join(f"{minutes:.3f} ({where})" for where, minutes in row.minutes.items()),
-        "published_minutes": float(row.published["training_minutes"]) if row.published else None,
+        "published_minutes": float(minutes) if (minutes := row.published.get("training_minutes")) else None,
         "published_device": row.published.get("device"),
         "devices": counted(row.devices),
         "precision": row.precision,

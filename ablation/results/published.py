@@ -1,4 +1,4 @@
-"""The published table and what is claimed of it, their one home: two files in ``data/``."""
+"""The published table, what is published beside it, and what is claimed of both: three files in ``data/``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ablation.environment import PROJECT, how_to_restore
 from ablation.results.log import ResultsError
 
 PUBLISHED_TABLE = PROJECT / "data" / "published_table.csv"
+PUBLISHED_ELSEWHERE = PROJECT / "data" / "published_elsewhere.csv"
 PUBLISHED_CLAIMS = PROJECT / "data" / "published_claims.csv"
 
 
@@ -19,6 +20,16 @@ def published_table() -> dict[str, dict[str, str]]:
         ResultsError: the table is not there.
     """
     return {line["row"]: line for line in _lines(PUBLISHED_TABLE)}
+
+
+def published_figures() -> dict[str, dict[str, str]]:
+    """What is published of any row: the table's lines, and those of rows that stand in none, such as another edition's
+    own run; these have neither time nor device nor flags.
+
+    Raises:
+        ResultsError: a file is not there.
+    """
+    return {**published_table(), **{line["row"]: line for line in _lines(PUBLISHED_ELSEWHERE)}}
 
 
 def published_claims(table: str) -> list[dict[str, str]]:

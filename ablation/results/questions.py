@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ablation.config.flags import typed
+
 BEST_BASELINE = "baseline"
 
 
@@ -20,6 +22,8 @@ class Family:
         overrides: what all their rows are run with besides their own settings.
         evaluation: which evaluation of their runs is compared, where these have several, by column name.
         suffix: what follows the names of their rows, so that a reader sees the overrides.
+        chapter: the chapter of the report that they are asked in, where it has enough runs to say anything; empty for
+            those that every report asks.
     """
 
     title: str
@@ -27,6 +31,18 @@ class Family:
     overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
     evaluation: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
     suffix: str = ""
+    chapter: str = ""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A row with settings of its own on top."""
+
+    row: str
+    settings: Mapping[str, Any] = dataclasses.field(hash=False)
+
+
+Side = str | Variant
 
 
 @dataclass(frozen=True)
@@ -34,18 +50,19 @@ class Question:
     """One comparison, in words: the second minus the first, in the task's headline metric.
 
     Attributes:
-        first, second: numbers of rows; ``BEST_BASELINE`` stands for the baseline best on the split that chooses.
+        first, second: numbers of rows, or variants of such; ``BEST_BASELINE`` stands for the baseline best on the
+            split that chooses.
         identity: the two must give the same predictions; no test, and not part of the family.
     """
 
-    first: str
-    second: str
+    first: Side
+    second: Side
     text: str
     family: Family
     identity: bool = False
 
     @property
-    def sides(self) -> tuple[str, str]:
+    def sides(self) -> tuple[Side, Side]:
         return self.first, self.second
 
     @property
@@ -53,6 +70,13 @@ class Question:
         return " and ".join(side_name(side) for side in self.sides) + self.family.suffix
 
 
-def side_name(side: str) -> str:
-    """``row 5``, or ``baseline``."""
+def side_name(side: Side) -> str:
+    """``row 5``, ``row 20 with --lora_targets query+key``, or ``baseline``."""
+    if isinstance(side, Variant):
+        return f"row {side.row} with {typed(side.settings)}"
     return side if side == BEST_BASELINE else f"row {side}"
+
+
+def row_and_settings(side: Side) -> tuple[str, Mapping[str, Any]]:
+    """A row's number, and what a side sets besides."""
+    return (side.row, side.settings) if isinstance(side, Variant) else (side, {})

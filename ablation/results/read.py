@@ -24,8 +24,8 @@ from ablation.config.experiment import ConfigError, config_hash, variant_setting
 from ablation.config.own_data import records_own_data
 from ablation.config.settings import CommonSettings, fields_of
 from ablation.listener import Count
-from ablation.results.log import RUNS_FOLDER
-from ablation.results.run_folder import LOSSES_CSV
+from ablation.results.log import RUN_JSON, RUNS_FOLDER
+from ablation.results.run_folder import LOSSES_CSV, USES
 from ablation.results.table import BYTE_ORDER_MARK
 from ablation.results.task import Predictions, PredictionsError, Task
 
@@ -128,6 +128,15 @@ class FinishedRun:
             return pd.read_csv(self.folder / LOSSES_CSV, dtype=float, usecols=LOSS_COLUMNS)
         except (OSError, ValueError):  # the latter also where a column is missing
             return None
+
+    def uses(self) -> dict[str, dict[str, Count]]:
+        """Right answers per split of each way to use the model, by its name, in the order of the run's own record;
+        empty where there is one way, or the record is missing or garbled."""
+        try:
+            found = json.loads((self.folder / RUN_JSON).read_text(encoding="utf-8")).get(USES, {})
+            return {use: {split: _read_count(fields, split) for split in self.counts} for use, fields in found.items()}
+        except (OSError, ValueError, AttributeError, TypeError):
+            return {}
 
     @cached_property
     def lost_at(self) -> int | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablation.config.experiment import ExperimentConfig
 from ablation.listener import Count, StepLosses
+from ablation.results.costs import Costs
 from ablation.results.task import Evaluation
 
 if TYPE_CHECKING:
@@ -36,18 +37,15 @@ class Timings:
     total: float
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What was trained on what; the names are those of columns.
+@dataclass(frozen=True, kw_only=True)
+class Facts(Costs):
+    """What was trained on what, at which costs; the names are those of columns.
 
     Attributes:
         effective_context_length: tokens that every example was padded or cut to; None without padding.
-        trainable_parameters: of the model as it is, whatever of it an execution leaves out.
     """
 
     effective_context_length: int | None
-    total_parameters: int
-    trainable_parameters: int
     weights_digest: str
     data_digest: str
 
@@ -69,6 +67,28 @@ class Answers:
 
 
 @dataclass(frozen=True)
+class Forgetting:
+    """What the model knew of text that no training has seen, under the base's own vocabulary head.
+
+    Attributes:
+        before, after: perplexity per token, of the base and of the trained model; None if it is no finite number.
+        source: of the text.
+        texts: how many.
+        tokens: that were predicted.
+        sha256: of the texts' tokens; perplexities can be compared where it is the same.
+        seconds: that it took.
+    """
+
+    before: float | None
+    after: float | None
+    source: str
+    texts: int
+    tokens: int
+    sha256: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class ExperimentResult:
     """A finished run.
 
@@ -78,6 +98,8 @@ class ExperimentResult:
         features: computed, reused or none.
         evaluations: the rows that it ends in.
         trained_parameters: by name, on the CPU; only with ``save_model``.
+        forgetting: only with ``measure_forgetting``.
+        uses: right answers per split of each way to use the model, by its name, where its method has several.
         resumed: how often it was gone on with after it had been cut off.
         checkpoint: the folder of what it was or could be gone on from; of no use once the result is kept.
     """
@@ -92,5 +114,7 @@ class ExperimentResult:
     features: str
     evaluations: tuple[Evaluation, ...]
     trained_parameters: Mapping[str, Tensor]
+    forgetting: Forgetting | None = None
+    uses: Mapping[str, Mapping[str, Count]] = field(default_factory=dict)
     resumed: int = 0
     checkpoint: Path | None = None

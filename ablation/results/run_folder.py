@@ -22,13 +22,15 @@ from ablation.files.storage import replace_file
 from ablation.listener import Count, StepLosses
 from ablation.results.log import RUN_JSON, RUNS_FOLDER, ResultsError, encodable, one_writer_at_a_time
 from ablation.results.model_card import CARD, model_card, use_here
-from ablation.results.result import ExperimentResult, History
+from ablation.results.result import ExperimentResult, Forgetting, History
 from ablation.results.runs import UNFINISHED, as_record, complete, remove_unfinished
 from ablation.results.table import read_table
 from ablation.results.task import Evaluation, Task
 
 LOSSES_CSV, PREDICTIONS_CSV, TRAINED_PARAMETERS = "losses.csv", "predictions.csv", "trained.safetensors"
 VOCABULARY_DIGEST = "vocabulary_digest"  # with the parameters of a miniature, whose vocabulary may be remade
+FORGETTING = "forgetting"  # in run.json: the perplexities, and on which text
+USES = "uses"  # in run.json: right answers of each way to use the model, where there are several
 TRAINED_DIGEST = "trained_sha256"  # in run.json: by it, whoever uses the trained parameters knows them for the run's
 
 
@@ -82,6 +84,7 @@ def describe_result(task: Task, result: ExperimentResult) -> RunRecord:
         "feature_seconds": round(timings.features, 3),
         "features": result.features,
         "resumed": result.resumed,
+        **forgetting_fields(result.forgetting),
     }
     rows = []
     for evaluation in result.evaluations:
@@ -93,7 +96,7 @@ def describe_result(task: Task, result: ExperimentResult) -> RunRecord:
         LOSSES_CSV: losses_csv(result.history.evaluations),
         PREDICTIONS_CSV: task.predictions_csv(result.answers.logits, result.answers.labels, task.labels(config)),
     }
-    further: dict[str, Any] = {}
+    further: dict[str, Any] = {} if result.forgetting is None else {FORGETTING: asdict(result.forgetting)}
     if config.demo:
         note = disclaimer(config.own_data)
         further["note"] = note.long
@@ -101,6 +104,8 @@ def describe_result(task: Task, result: ExperimentResult) -> RunRecord:
     if config.save_model:
         trained = trained_parameters_file(result)
         files[TRAINED_PARAMETERS], further[TRAINED_DIGEST] = trained, hashlib.sha256(trained).hexdigest()
+    if result.uses:
+        further[USES] = {use: _all_counts(counts) for use, counts in result.uses.items()}
     return RunRecord(rows, {**further, "history": history_fields(result.history)}, files)
 
 
@@ -133,8 +138,18 @@ def evaluation_fields(evaluation: Evaluation) -> dict[str, Any]:
     return fields
 
 
+def _all_counts(counts: Mapping[str, Count]) -> dict[str, int]:
+    return {name: number for split, count in counts.items() for name, number in count_fields(split, count).items()}
+
+
 def count_fields(split: str, count: Count) -> dict[str, int]:
     return {f"{split}_correct": count.correct, f"{split}_total": count.total}
+
+
+def forgetting_fields(forgetting: Forgetting | None) -> dict[str, float | None]:
+    """The perplexities' columns, empty where nothing was measured."""
+    before, after = (None, None) if forgetting is None else (forgetting.before, forgetting.after)
+    return {"perplexity_before": before, "perplexity_after": after}
 
 
 def history_fields(history: History) -> dict[str, Any]:

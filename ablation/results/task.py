@@ -163,6 +163,11 @@ class Task(Protocol):
         return self.command_line.program
 
     @property
+    def chooser(self) -> Metric:
+        """The metric on the split that chooses; the headline where there is none."""
+        return next((metric for metric in self.metrics if metric.split == self.splits[-2]), self.headline)
+
+    @property
     def rows(self) -> Mapping[int, Mapping[str, Any]]:
         """What differs from the defaults, by row number."""
         return self.command_line.rows

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -35,6 +36,7 @@ from ablation.results.result import Answers, ExperimentResult, Facts, Timings
 from ablation.results.task import Task
 from ablation.run.checkpoint import Checkpoint, open_checkpoint
 from ablation.run.finite import FiniteGuard
+from ablation.run.forgetting import Probe, open_probe
 from ablation.run.inputs import (
     RunError,
     current,
@@ -87,11 +89,12 @@ def make_execution(
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a run works on."""
+    """What a run works on; ``probe`` is None where forgetting is not measured."""
 
     splits: dict[str, EncodedMessages]
     facts: Facts
     foreign: dict[str, str]
+    probe: Probe | None
 
 
 def run_experiment(task: Task, config: ExperimentConfig, listener: Listener | None = None) -> ExperimentResult:
@@ -133,6 +136,7 @@ def load_inputs(
     check_files(config)
     if config.demo:
         listener.message(disclaimer(config.own_data).long)
+    probe = open_probe(config, listener)
     examples = task.load(config, listener)
     width = max(split.tokens.shape[1] for split in examples.splits.values())
     thrift = estimate_memory(config, device, width).thrift  # before random weights take their share of what is free
@@ -142,17 +146,17 @@ def load_inputs(
     setup = make_setup(config, weights, examples.splits, device, thrift=thrift)
     training = examples.splits["train"]
     facts = Facts(
-        training.tokens.shape[1] if training.padded else None,
-        *setup.parameter_counts,  # before an execution leaves out what never occurs
-        weights.digest(),
-        examples.digest,
+        effective_context_length=training.tokens.shape[1] if training.padded else None,
+        weights_digest=weights.digest(),
+        data_digest=examples.digest,
+        **asdict(setup.costs),
     )
     if config.execution != "naive":
         listener.message(setup.describe())
     foreign = {} if has_published_weights(config) else {"weights_digest": facts.weights_digest}
     if not examples.published:
         foreign["data_digest"] = examples.digest
-    return setup, Inputs(examples.splits, facts, foreign)
+    return setup, Inputs(examples.splits, facts, foreign, probe)
 
 
 def checkpoint_key(task: Task, config: ExperimentConfig, inputs: Inputs, device: torch.device) -> dict[str, Any]:
@@ -192,23 +196,34 @@ def _train_and_evaluate(
     listener.message(f"training time: {watch.spent()['training'] / 60:.2f} minutes")
     with watch.part("features"):
         execution.prepare(EVALUATION_STAGE, listener)
-    answers = final_answers(task, execution, loaders, majority_label(inputs.splits), guard)
-    seconds = watch.spent()
-    features = seconds["features"] if execution.features != "none" else 0.0
+    ask = partial(final_answers, task, execution, loaders, majority_label(inputs.splits), guard)
+    answers = ask()
+    uses = counts_by_use(execution, answers.counts, ask)  # behind the published passes, whose draws stay what they were
+    trained = execution.trained_parameters(history.updates) if config.save_model or inputs.probe else {}
+    timings, memory = _timings(watch, execution), peak_memory_mb()  # what forgetting takes is no part of the run
+    forgetting = inputs.probe.measure(trained, device, listener) if inputs.probe else None
     return ExperimentResult(
         config=config,
         foreign=inputs.foreign,
-        environment={**environment_stamp(str(device)), "peak_memory_mb": peak_memory_mb()},
+        environment={**environment_stamp(str(device)), "peak_memory_mb": memory},
         facts=inputs.facts,
-        timings=Timings(seconds["load"], seconds["training"], features, seconds[TOTAL]),
+        timings=timings,
         history=history,
         answers=answers,
+        uses=uses,
         features=execution.features,
         evaluations=task.evaluate(answers.counts),
-        trained_parameters=execution.trained_parameters(history.updates) if config.save_model else {},
+        trained_parameters=trained if config.save_model else {},
+        forgetting=forgetting,
         resumed=0 if checkpoint is None else checkpoint.resumed,
         checkpoint=None if checkpoint is None else checkpoint.folder,
     )
+
+
+def _timings(watch: Stopwatch, execution: Execution) -> Timings:
+    seconds = watch.spent()
+    features = seconds["features"] if execution.features != "none" else 0.0
+    return Timings(seconds["load"], seconds["training"], features, seconds[TOTAL])
 
 
 def majority_label(splits: dict[str, EncodedMessages]) -> int:
@@ -238,6 +253,25 @@ def final_answers(
         if split != "train":  # which is shuffled
             logits[split], labels[split] = split_logits.cpu(), split_labels.cpu()
     return Answers(counts, logits, labels, majority)
+
+
+def counts_by_use(
+    execution: Execution, as_it_stands: Mapping[str, Count], ask: Callable[[], Answers]
+) -> dict[str, Mapping[str, Count]]:
+    """Right answers of each way to use the model, per split, where its method has several.
+
+    Args:
+        as_it_stands: of the model used so.
+        ask: one more pass over every split.
+    """
+    counts = {}
+    for use, context in execution.uses().items():
+        if context is None:
+            counts[use] = as_it_stands
+        else:
+            with context:
+                counts[use] = ask().counts
+    return counts
 
 
 # ---- failures --------------------------------------------------------------------------------------------------------

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ablation.config.methods import DECLARATIONS
 from ablation.files.storage import replace_file
 from ablation.results.model_card import CARD, Use, code
 from ablation.run.book_checkpoint import write_checkpoint
-from ablation.run.export_folder import ExportError, Trained
+from ablation.run.export_folder import Trained, check_merges
 
 CHECKPOINTS = (".pth", ".pt", ".safetensors")
 
@@ -22,9 +21,7 @@ def problem(target: Path) -> str:
 
 def check(trained: Trained) -> None:
     """Raises ExportError if the run's method does not merge into plain weights."""
-    method = trained.saved.config.adaptation
-    if reason := DECLARATIONS[method].cannot_merge:
-        raise ExportError(f"{trained.saved.folder}: {method} does not merge into plain weights ({reason})")
+    check_merges(trained.saved)
 
 
 def write(trained: Trained, target: Path) -> list[str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from ablation.config.experiment import ExperimentConfig
+from ablation.config.methods import DECLARATIONS
 from ablation.data.huggingface_tokenizer import tokenizer_files
 from ablation.model.to_huggingface import huggingface_config
 from ablation.results.model_card import Use, model_card
@@ -105,6 +106,15 @@ def reading_of(saved: SavedRun) -> Reading:
 
 def _unreadable(saved: SavedRun, why: str) -> ExportError:
     return ExportError(f"{saved.folder} {why}; --to book writes its weights, and classify.py uses it as it is")
+
+
+def check_merges(saved: SavedRun) -> None:
+    """Raises ExportError if the run's method does not merge into plain weights."""
+    method = saved.config.adaptation
+    if reason := DECLARATIONS[method].cannot_merge:
+        raise ExportError(
+            f"{saved.folder}: {method} does not merge into plain weights ({reason}); classify.py uses it as it is"
+        )
 
 
 # ---- what is written -------------------------------------------------------------------------------------------------

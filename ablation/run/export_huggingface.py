@@ -12,6 +12,7 @@ from ablation.run.export_folder import (
     ExportError,
     Reading,
     Trained,
+    check_merges,
     folder_problem,
     model_files,
     new_folder,
@@ -23,7 +24,8 @@ problem = folder_problem
 
 
 def check(trained: Trained) -> None:
-    """Raises ExportError if the run cannot be read so."""
+    """Raises ExportError if the run's method does not merge into plain weights, or the run cannot be read so."""
+    check_merges(trained.saved)
     reading_of(trained.saved)
 
 

@@ -1,24 +1,19 @@
 """``--to peft``: an adapter folder for PEFT, and the base model that it belongs to beside it.
 
-What a method is in PEFT's terms is a function in :data:`ADAPTERS`. GPT-2 in transformers holds query, key and value as
-one layer, ``c_attn``: LoRA terms of rank r on k of the three are one term there, of rank R = k·r, its A all of theirs
-one below the other, its B block-diagonal. PEFT multiplies a term by alpha / R, so its alpha is ours times R.
+What a method is in PEFT's terms: ``peft_adapters.py``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ablation.config.methods import DECLARATIONS
 from ablation.methods.primitives import effective_weight_and_bias
 from ablation.model.classifier import assemble
-from ablation.model.layouts import BLOCK, HUGGINGFACE
+from ablation.model.layouts import HUGGINGFACE
 from ablation.model.to_huggingface import FoldError, fold_bias, huggingface_tensors
 from ablation.results.model_card import CARD, Use, code
 from ablation.run.export_folder import (
@@ -32,7 +27,7 @@ from ablation.run.export_folder import (
     reading_of,
     write_files,
 )
-from lora import LinearWithLoRA
+from ablation.run.peft_adapters import ADAPTERS, REFUSED, Adapter
 from previous_chapters import GPTModel
 
 ADAPTER_CONFIG, ADAPTER_TENSORS, BASE = "adapter_config.json", "adapter_model.safetensors", "base"
@@ -42,79 +37,13 @@ SAVED_MODULES = ("score", "ln_f")  # the classifier, and the norm that holds wha
 problem = folder_problem
 
 
-@dataclass(frozen=True)
-class Adapter:
-    """What PEFT is told of a method: settings of ``adapter_config.json``, and tensors by the model's own names."""
-
-    settings: Mapping[str, Any]
-    tensors: Mapping[str, Tensor]
-
-
-# ---- methods ---------------------------------------------------------------------------------------------------------
-
-
-def lora(model: GPTModel) -> Adapter:
-    """LoRA terms of the blocks; the classifier's own is merged into it."""
-    tensors, ranks, alphas = dict[str, Tensor](), dict[str, int](), dict[str, float]()
-    for index, block in enumerate(model.trf_blocks):
-        for row in BLOCK:
-            name = row.huggingface.removesuffix(".weight")
-            layers = [block.get_submodule(ours.removesuffix(".weight")) for ours in row.ours if ours.endswith("weight")]
-            if any(isinstance(layer, LinearWithLoRA) for layer in layers):
-                a, b, alphas[name] = _one_term(layers)
-                ranks[name] = len(a)
-                for letter, tensor in (("A", a), ("B", b)):
-                    tensors[f"transformer.h.{index}.{name}.lora_{letter}.weight"] = tensor
-    least = min(ranks.values())
-    settings = {
-        "peft_type": "LORA", "r": least, "lora_alpha": min(alphas.values()), "lora_dropout": 0.0, "bias": "none",
-        "fan_in_fan_out": True, "use_rslora": False, "use_dora": False, "init_lora_weights": True,
-        "target_modules": list(ranks), "rank_pattern": ranks, "alpha_pattern": alphas,
-    }  # fmt: skip
-    return Adapter(settings, tensors)
-
-
-def _one_term(layers: list[nn.Module]) -> tuple[Tensor, Tensor, float]:
-    """A (R, in), B (out, R) and PEFT's alpha of the terms of layers that PEFT sees as one; some may have none.
-
-    Raises:
-        ExportError: they are not multiplied alike.
-    """
-    terms = [layer.lora for layer in layers if isinstance(layer, LinearWithLoRA)]
-    if len({term.scale for term in terms}) > 1:
-        raise ExportError("query, key and value have LoRA terms of different scale: PEFT has one for all; --to book")
-    rank, sizes = sum(term.A.shape[1] for term in terms), [_width(layer) for layer in layers]
-    b = torch.zeros(sum(sizes), rank)
-    row = column = 0
-    for layer, size in zip(layers, sizes, strict=True):
-        if isinstance(layer, LinearWithLoRA):
-            width = layer.lora.B.shape[0]
-            b[row : row + size, column : column + width] = layer.lora.B.detach().T
-            column += width
-        row += size
-    return torch.cat([term.A.detach().T for term in terms]), b, terms[0].scale * rank
-
-
-def _width(layer: nn.Module) -> int:
-    plain = layer.linear if isinstance(layer, LinearWithLoRA) else layer
-    return plain.out_features  # type: ignore[return-value]
-
-
-# by --trainable_layers; what is not here is refused
-ADAPTERS: Mapping[str, Callable[[GPTModel], Adapter]] = {"lora": lora, "lora_alternative": lora}
-
-
-# ---- the folder ------------------------------------------------------------------------------------------------------
-
-
 def check(trained: Trained) -> None:
     """Raises ExportError if PEFT has no adapter for the run's method, or the run cannot be read so."""
     method, folder = trained.saved.config.adaptation, trained.saved.folder
     if method not in ADAPTERS:
-        raise ExportError(
-            f"{folder}: {method} is no adapter that PEFT knows ({', '.join(ADAPTERS)} are); the whole model can be had"
-            " with --to huggingface"
-        )
+        merges = not DECLARATIONS[method].cannot_merge
+        way_out = "--to huggingface writes the whole model" if merges else "classify.py uses it as it is"
+        raise ExportError(f"{folder}: {method} cannot be said in PEFT's terms ({REFUSED[method]}); {way_out}")
     reading_of(trained.saved)
 
 
@@ -126,7 +55,7 @@ def write(trained: Trained, target: Path) -> list[str]:
     """
     check(trained)
     reading, model, shape = reading_of(trained.saved), trained.joined(), trained.config.shape
-    adapter = ADAPTERS[trained.saved.config.adaptation](model)
+    adapter = _adapter(trained, model)
     settings = {
         **adapter.settings,
         "task_type": "SEQ_CLS",
@@ -145,6 +74,13 @@ def write(trained: Trained, target: Path) -> list[str]:
     return [f"a bare tokenizer(text) does not give the run's answers: call it with {reading.call}"] * (
         reading.pads_are_read
     )
+
+
+def _adapter(trained: Trained, model: GPTModel) -> Adapter:
+    try:
+        return ADAPTERS[trained.saved.config.adaptation](model, trained.saved.config)
+    except ExportError as error:
+        raise ExportError(f"{trained.saved.folder}: {error}") from None
 
 
 def _saved_modules(trained: Trained, model: GPTModel) -> dict[str, Tensor]:

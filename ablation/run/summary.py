@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from ablation.config.experiment import ExperimentConfig, variant_settings
 from ablation.config.flags import typed
 from ablation.data.demo import disclaimer
 from ablation.listener import Count
+from ablation.results.costs import Costs, in_words
 from ablation.results.log import RUN_JSON, RUNS_FOLDER
 from ablation.results.read import DATA_DIGEST, FinishedRun, as_row, read_results
 from ablation.results.task import Metric, Task
@@ -80,13 +81,14 @@ class Summary:
         """As lines for a person."""
         beside, lines = self._beside(), [f"result: {self._name()}"]
         for row in self.rows:
-            lines += [self._table(row, beside), *self._standing(row)]
+            lines += [self._table(row, beside), *self._standing(row), *_forgetting(row)]
         csv = Path(self.config.results_dir) / self.task.csv_name
         appended = "row" if len(self.rows) == 1 else f"{len(self.rows)} rows"
         return "\n".join(
             [
                 *lines,
                 *([beside.note] if beside.note else []),
+                *self._costs(),
                 *([disclaimer(self.config.own_data).long] if self.config.demo else []),
                 f"{appended} appended to {csv}",
                 f"full record: {self.folder / RUN_JSON}",
@@ -101,6 +103,13 @@ class Summary:
             seed += f" (order {self.config.order_seed})"
         name = f"row {row}" if row else f"variant {typed(settings) or 'by its weights or messages'}"
         return f"{'demo, ' if self.config.demo else ''}{name}, {seed}"
+
+    def _costs(self) -> list[str]:
+        """What it trained and takes; of a row that does not say so, nothing."""
+        row = self.rows[0]
+        if any(row.get(field.name) is None for field in fields(Costs)):
+            return []
+        return [f"{title}: {text}" for title, text in in_words(row).items()]
 
     # ---- what it is compared with ------------------------------------------------------------------------------------
 
@@ -124,9 +133,7 @@ class Summary:
 
     def _best_baseline(self) -> Beside:
         """The one that is best on the split that chooses."""
-        choosing = next(
-            (metric for metric in self.task.metrics if metric.split == self.task.splits[-2]), self.task.headline
-        )
+        choosing = self.task.chooser
         best = max(self.baselines, key=lambda run: _goodness(choosing, run.values[choosing.name]))
         cells = {metric.name: _value(metric, best.values[metric.name]) for metric in self.task.metrics}
         what = self.task.baselines.get(best["row"], "")
@@ -175,6 +182,14 @@ class Summary:
         if better:
             text += f"; first is {_name_of(best[0])} with {_value(metric, abs(means[id(best)]))}"
         return [text]
+
+
+def _forgetting(row: Mapping[str, Any]) -> list[str]:
+    """How much worse the model predicts text than its base did; nothing where that was not measured."""
+    before, after = row.get("perplexity_before"), row.get("perplexity_after")
+    if before is None or after is None:
+        return []
+    return [f"forgetting: perplexity of held-out text {before:,.2f} before, {after:,.2f} after"]
 
 
 def _goodness(metric: Metric, value: float) -> float:

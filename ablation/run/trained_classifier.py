@@ -133,12 +133,13 @@ def join(saved: SavedRun, base: WeightSource | None) -> GPTModel:
         )
     assembly = assemble(saved.config, saved.config.shape)
     model = assembly.model
-    expected = {name: tuple(p.shape) for name, p in model.named_parameters() if p.requires_grad}
+    parameters = dict(model.named_parameters())
+    expected = {n: tuple(p.shape) for n, p in parameters.items() if p.requires_grad or n not in assembly.sources}
     found_shapes = {name: tuple(tensor.shape) for name, tensor in saved.parameters.items()}
     if found_shapes != expected:
         odd = sorted(dict(expected.items() ^ found_shapes.items()))
         raise ClassifierError(f"{saved.folder / TRAINED_PARAMETERS} does not fit the run's model: {', '.join(odd[:4])}")
-    for name in dict(model.named_parameters()):
+    for name in parameters:
         if name in saved.parameters:
             value = saved.parameters[name]
         elif base is not None:

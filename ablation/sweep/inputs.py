@@ -7,12 +7,14 @@ from functools import partial
 from typing import Any
 
 from ablation.config.experiment import RANDOM, ConfigError, ExperimentConfig
+from ablation.data.held_out import load_held_out_text
 from ablation.files.needed import files_to_fetch, how_to_fetch
 from ablation.listener import Listener
 from ablation.results.task import Task
 from ablation.run.inputs import EXPECTED_FAILURES, open_tokenizer, open_weights, resolve_device
 from ablation.run.memory import check_memory
-from ablation.sweep.plan import PlannedRun, write_numbers
+from ablation.sweep.lists import write_rows
+from ablation.sweep.plan import PlannedRun
 
 
 def check_inputs(task: Task, runs: Sequence[PlannedRun], *, forced: bool) -> list[str]:
@@ -23,7 +25,7 @@ def check_inputs(task: Task, runs: Sequence[PlannedRun], *, forced: bool) -> lis
     Raises:
         ConfigError: the device asked for is not there.
     """
-    first = {run.row: run for run in reversed(runs)}  # seeds change nothing
+    first = {run.variant: run for run in reversed(runs)}  # seeds change nothing
     asked = [run for run in reversed(first.values()) if forced or _fits(run.config)]
     return _lacking(asked) or list(dict.fromkeys(_problems(task, asked)))
 
@@ -46,14 +48,10 @@ def _lacking(runs: Sequence[PlannedRun]) -> list[str]:
             rows.setdefault(key, set()).add(run.row)
     everybody = {run.row for run in runs}
     return [
-        f"--offline, and no {kind} in {folder} (for {'all rows' if own == everybody else _rows(own)});"
+        f"--offline, and no {kind} in {folder} (for {'all rows' if own == everybody else write_rows(own)});"
         f" on a connected machine: {command}, and copy it there"
         for (kind, folder, command), own in rows.items()
     ]
-
-
-def _rows(rows: set[int]) -> str:
-    return f"row{'s' * (len(rows) > 1)} {write_numbers(rows)}"
 
 
 def _problems(task: Task, runs: Sequence[PlannedRun]) -> list[str]:
@@ -66,6 +64,7 @@ def _problems(task: Task, runs: Sequence[PlannedRun]) -> list[str]:
         inputs: list[tuple[Hashable, Callable[[], Any]]] = [
             (("vocabulary", config.model_in_use), partial(open_tokenizer, config)),
             (("data", config.demo), partial(task.load, config, Listener())),
+            ("held-out text", partial(load_held_out_text, config)),
         ]
         if config.weights != RANDOM:
             base = "weights", config.model_in_use, config.weights_path

@@ -3,8 +3,7 @@ what it is made from, and what becomes of its runs."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import product
@@ -14,10 +13,10 @@ from ablation.config.experiment import ConfigError, ExperimentConfig, config_has
 from ablation.config.flags import CommandLine
 from ablation.execution.plan import make_plan
 from ablation.run.progress_file import RunProgress
+from ablation.sweep.lists import write_numbers, write_rows
+from ablation.sweep.several import Values, as_flags, combinations, in_words
 
 LOCAL, RAY = "local", "ray"  # the engines by name
-
-MOST_NUMBERS = 10_000  # of a range; more seeds than anybody runs, and more runs than a plan can show
 
 ForeignDigests = Callable[[ExperimentConfig], Mapping[str, str]]
 
@@ -57,6 +56,7 @@ class PlannedRun:
         row: the row of the task that it starts from.
         arguments: the runner's flags that mean its configuration.
         foreign: digests of its data and base weights, as far as they are other than the published ones.
+        values: what it has of the settings that the sweep tries several values of.
     """
 
     row: int
@@ -64,6 +64,7 @@ class PlannedRun:
     config: ExperimentConfig
     arguments: tuple[str, ...]
     foreign: Mapping[str, str] = field(default_factory=dict)
+    values: Values = ()
 
     @property
     def hash(self) -> str:
@@ -71,7 +72,17 @@ class PlannedRun:
 
     @property
     def name(self) -> str:
-        return f"row {self.row}, seed {self.seed}"
+        return f"row {self.row}{in_words(self.values)}, seed {self.seed}"
+
+    @property
+    def short_name(self) -> str:
+        """As :attr:`name`, with the values alone: for lines that say how far it is, too."""
+        return ", ".join([f"row {self.row}", *(value for _, value in self.values), f"seed {self.seed}"])
+
+    @property
+    def variant(self) -> tuple[int, Values]:
+        """What it is, whichever seed it has."""
+        return self.row, self.values
 
 
 class Status(StrEnum):
@@ -89,7 +100,7 @@ class Outcome:
 
     Attributes:
         message: why it failed or was skipped.
-        headline: of a run that finished, the value of the task's headline.
+        headline: of a run that finished, the value of the metric that the sweep shows.
         log: what a failed run said.
     """
 
@@ -120,78 +131,15 @@ class UnderWay:
 Watcher = Callable[[Sequence[UnderWay]], None]  # is shown what is under way, again and again
 
 
-# ---- reading the flags ----------------------------------------------------------------------------------------------
-
-
-def parse_numbers(text: str, allowed: range | None = None) -> list[int]:
-    """The numbers in ``1,3,16-19``, each once, in the order given.
-
-    Raises:
-        ValueError: a part is no number or range, runs backwards, is far too long, or leaves ``allowed``.
-    """
-    numbers: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
-        if match is None:
-            raise ValueError(f"{part.strip()!r} is no number or range; write 1,3,16-19")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise ValueError(f"{part.strip()} runs backwards; write {last}-{first}")
-        if allowed is not None and not (first in allowed and last in allowed):
-            wrong = first if first not in allowed else last
-            raise ValueError(f"there is no {wrong}; give {allowed[0]} to {allowed[-1]}")
-        if last - first >= MOST_NUMBERS:
-            raise ValueError(f"{part.strip()} is {last - first + 1:,} numbers; give at most {MOST_NUMBERS:,}")
-        numbers += range(first, last + 1)
-    return list(dict.fromkeys(numbers))
-
-
-def parse_rows(text: str, rows: Sequence[int], sets: Mapping[str, Sequence[int]]) -> list[int]:
-    """:func:`parse_numbers` of the rows that there are, or the set of this name; ``all`` is each of them if no set is
-    called so.
-
-    Raises:
-        ValueError: as there.
-    """
-    named = {"all": rows, **sets}.get(text.strip())
-    return list(named) if named is not None else parse_numbers(text, range(min(rows), max(rows) + 1))
-
-
-def write_numbers(numbers: Iterable[int]) -> str:
-    """Numbers in ascending order as :func:`parse_numbers` reads them: ``1,3,16-19``."""
-    spans: list[list[int]] = []
-    for number in sorted(numbers):
-        if spans and number == spans[-1][-1] + 1:
-            spans[-1][1:] = [number]
-        else:
-            spans.append([number])
-    return ",".join("-".join(map(str, span)) for span in spans)
-
-
 def write_runs(runs: Sequence[PlannedRun]) -> str:
-    """Which runs they are, in few words: ``row 1, seeds 123-125; row 3, seed 123``."""
-    seeds: dict[int, list[int]] = {}
+    """Which runs they are, in few words: ``row 1, seeds 123-125; row 3, learning_rate 1e-3, seed 123``."""
+    seeds: dict[tuple[int, Values], list[int]] = {}
     for run in runs:
-        seeds.setdefault(run.row, []).append(run.seed)
+        seeds.setdefault(run.variant, []).append(run.seed)
     rows: dict[str, list[int]] = {}
-    for row, own in seeds.items():
-        rows.setdefault(f"seed{'s' * (len(own) > 1)} {write_numbers(own)}", []).append(row)
-    return "; ".join(f"row{'s' * (len(some) > 1)} {write_numbers(some)}, {own}" for own, some in rows.items())
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """``2/5`` as (2, 5).
-
-    Raises:
-        ValueError: it is none, or out of range.
-    """
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    if match is None:
-        raise ValueError("write which part of how many, as 2/5")
-    part, parts = int(match[1]), int(match[2])
-    if not 1 <= part <= parts:
-        raise ValueError(f"there are parts 1 to {parts}; give one of them")
-    return part, parts
+    for (row, values), own in seeds.items():
+        rows.setdefault(f"{in_words(values)}, seed{'s' * (len(own) > 1)} {write_numbers(own)}", []).append(row)
+    return "; ".join(f"{write_rows(some)}{own}" for own, some in rows.items())
 
 
 # ---- the plan -------------------------------------------------------------------------------------------------------
@@ -204,46 +152,55 @@ def plan_runs(
     flags: Sequence[str],
     foreign_of: ForeignDigests = lambda config: {},
 ) -> tuple[list[PlannedRun], list[str]]:
-    """Rows times seeds, with the runner's ``flags`` on each.
+    """Rows times seeds times the values that settings have, with the runner's ``flags`` on each.
 
     Args:
         command: the runner's.
         foreign_of: digests of data and base weights that are not the published ones. (Seeds change neither, so it is
-            asked once a row.)
+            asked once for a row and its values.)
 
     Returns:
-        The runs in order, and one line for each that is another one's double (flags can make rows equal).
+        The runs in order, and one line for all seeds of what is another's double (flags can make rows equal).
 
     Raises:
         ConfigError: all problems of all runs together, each once.
     """
     planned = _read_commands(command, rows, seeds, flags)
-    foreign = {row: foreign_of(planned[row, seeds[0]].config) for row in rows}
+    foreign: dict[tuple[int, Values], Mapping[str, str]] = {}
     runs: dict[str, PlannedRun] = {}
-    doubles = []
-    for one in planned.values():
-        run = replace(one, foreign=foreign[one.row])
+    doubles: dict[tuple[tuple[int, Values], ...], list[tuple[PlannedRun, PlannedRun]]] = {}
+    for one in planned:
+        if one.variant not in foreign:
+            foreign[one.variant] = foreign_of(one.config)
+        run = replace(one, foreign=foreign[one.variant])
         other = runs.setdefault(run.hash, run)
         if other is not run:
-            doubles.append(f"{run.name} is the same as {other.name}; planned once")
-    return together(list(runs.values())), doubles
+            doubles.setdefault((run.variant, other.variant), []).append((run, other))
+    return together(list(runs.values())), [_double(*zip(*pairs, strict=True)) for pairs in doubles.values()]
+
+
+def _double(runs: Sequence[PlannedRun], others: Sequence[PlannedRun]) -> str:
+    same = "is the same as" if len(runs) == 1 else "are the same as"
+    return f"{write_runs(runs)} {same} {write_runs(others)}; planned once"
 
 
 def _read_commands(
     command: CommandLine, rows: Sequence[int], seeds: Sequence[int], flags: Sequence[str]
-) -> dict[tuple[int, int], PlannedRun]:
-    """The run of each row and seed, foreign digests still missing."""
-    runs: dict[tuple[int, int], PlannedRun] = {}
-    problems: list[str] = []
-    for row, seed in product(rows, seeds):
-        arguments = ("--row", str(row), "--seed", str(seed), *flags)
+) -> list[PlannedRun]:
+    """The run of each row, value and seed, foreign digests still missing."""
+    runs: list[PlannedRun] = []
+    problems: dict[str, list[int]] = {}  # with the rows that have them
+    variants, common = combinations(command, flags)
+    for row, values, seed in product(rows, variants, seeds):
+        arguments = ("--row", str(row), "--seed", str(seed), *common, *as_flags(values))
         try:
             config, _, _ = command.read(arguments)
-            runs[row, seed] = PlannedRun(row, seed, config, arguments)
+            runs.append(PlannedRun(row, seed, config, arguments, values=values))
         except ConfigError as error:
-            problems += [f"row {row}: {problem}" for problem in error.problems]
+            for problem in error.problems:
+                problems.setdefault(problem, []).append(row)
     if problems:
-        raise ConfigError(dict.fromkeys(problems))
+        raise ConfigError(f"{write_rows(some)}: {problem}" for problem, some in problems.items())
     return runs
 
 

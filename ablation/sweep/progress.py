@@ -66,19 +66,33 @@ def describe_outcome(outcome: Outcome, headline: Metric, failures: Mapping[str, 
 
 
 def summary(plan: Sequence[PlannedRun], outcomes: Sequence[Outcome], headline: Metric) -> str:
-    """A table with a line per row of the plan."""
+    """A table with a line for each row of the plan, and for each of its values where settings have several."""
     by_hash = {outcome.run.hash: outcome for outcome in outcomes}
-    titles = ("row", "planned", *Status, "not run", headline.title)
+    settings = [name for name, _ in plan[0].values]
+    titles = ("row", *["values"][: len(settings)], "planned", *Status, "not run", headline.title)
     lines: list[tuple[str, ...]] = [titles]
-    for row in dict.fromkeys(run.row for run in plan):
-        ended = [by_hash.get(run.hash) for run in plan if run.row == row]
+    for row, values in dict.fromkeys(run.variant for run in plan):
+        ended = [by_hash.get(run.hash) for run in plan if run.variant == (row, values)]
         counts = [str(sum(o is not None and o.status == s for o in ended)) for s in Status]
-        values = [o.headline for o in ended if o is not None and o.headline is not None]
-        lines.append((str(row), str(len(ended)), *counts, str(ended.count(None)), mean_and_spread(headline, values)))
-    widths = [max(len(line[i]) for line in lines) for i in range(len(titles))]
-    table = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
-    note = [f"{headline.title}: mean ± standard deviation over seeds"] if any("±" in line[-1] for line in lines) else []
-    return "\n".join(note + table)
+        found = [o.headline for o in ended if o is not None and o.headline is not None]
+        tried, not_run = [" ".join(value for _, value in values)][: len(settings)], str(ended.count(None))
+        lines.append((str(row), *tried, str(len(ended)), *counts, not_run, mean_and_spread(headline, found)))
+    notes = (
+        [f"{headline.title}: mean ± standard deviation over seeds"] if any("±" in line[-1] for line in lines) else []
+    )
+    notes += [f"values: {', '.join(settings)}"] if settings else []
+    return "\n".join([*notes, *_aligned(lines, folded=bool(settings))])
+
+
+def _aligned(lines: Sequence[Sequence[str]], *, folded: bool) -> list[str]:
+    """Cells under one another, to the right; titles, the first line, with a word per line where ``folded``,
+    so that more columns fit beside one another."""
+    words = [title.split() if folded else [title] for title in lines[0]]
+    height = max(map(len, words))
+    titles = [["" for _ in range(height - len(title))] + title for title in words]
+    table = [*zip(*titles, strict=True), *lines[1:]]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in table]
 
 
 def mean_and_spread(metric: Metric, values: Sequence[float]) -> str:

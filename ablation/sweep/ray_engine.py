@@ -27,9 +27,7 @@ from ablation.sweep.machine import features_folder
 from ablation.sweep.plan import Outcome, PlannedRun, Status, SweepOptions, Watcher
 from ablation.sweep.state import Results
 
-NO_RAY = (
-    "--engine ray: Ray is not installed; python -m pip install -r requirements-ray.txt, or leave the flag out"
-)
+NO_RAY = "--engine ray: Ray is not installed; python -m pip install -r requirements-ray.txt, or leave the flag out"
 # Ray itself tries for minutes, and says so every second: a process of its own tries first, and is not waited for long.
 TRIAL = "import ray, sys; ray.init(sys.argv[1], log_to_driver=False); ray.shutdown()"
 ANSWER = 10.0  # seconds; a cluster needs one
@@ -183,7 +181,7 @@ class RayEngine:
             record = dataclasses.replace(brought, rows=[{**row, **here} for row in brought.rows])
             write_run(folder, self.results.task, record)
             failure.unlink(missing_ok=True)
-            return Outcome(run, Status.FINISHED, "", seconds, record.rows[-1][self.results.task.headline.name])
+            return Outcome(run, Status.FINISHED, "", seconds, record.rows[-1][self.results.metric.name])
         if brought.status == Status.FAILED:
             failure.parent.mkdir(parents=True, exist_ok=True)
             failure.write_text(brought.message + "\n", encoding="utf-8")

@@ -11,11 +11,12 @@ from ablation.config.experiment import PRETRAINED, ExperimentConfig, config_hash
 from ablation.listener import Listener
 from ablation.results.read import FinishedRun, read_results, variant_key
 from ablation.results.runs import complete
-from ablation.results.task import Task
+from ablation.results.task import Metric, Task
 from ablation.run.estimate import estimate_seconds, has_kept_features
 from ablation.sweep.failures import failed_from, failure_of, inputs_of, reason
 from ablation.sweep.machine import as_run_here
 from ablation.sweep.plan import LOCAL, Outcome, PlannedRun, Status, SweepOptions, feature_group
+from ablation.sweep.several import RATE
 
 # ---- what a run here would record -----------------------------------------------------------------------------------
 
@@ -96,21 +97,31 @@ def _same_data_and_base(planned: PlannedRun, run: FinishedRun, digests: Digests)
 
 @dataclass(frozen=True)
 class Results:
-    """A results folder as a sweep asks it; other sweeps may write there too, so every question reads it anew."""
+    """A results folder as a sweep asks it; other sweeps may write there too, so every question reads it anew.
+
+    Attributes:
+        metric: what the sweep shows of its runs.
+    """
 
     folder: Path
     task: Task
     digests: Digests
+    metric: Metric
 
     @classmethod
-    def of(cls, task: Task, config: ExperimentConfig) -> Results:
-        return cls(Path(config.results_dir), task, Digests(task.data_digest(config)))
+    def of(cls, task: Task, plan: Sequence[PlannedRun]) -> Results:
+        """Of a plan. Where it tries several learning rates, it shows what may choose among them, and no figures that
+        questions are about."""
+        config = plan[0].config
+        tries_rates = RATE in dict(plan[0].values)
+        metric = task.chooser if tries_rates else task.headline
+        return cls(Path(config.results_dir), task, Digests(task.data_digest(config)), metric)
 
     def headlines(self, runs: Iterable[PlannedRun]) -> dict[str, float]:
-        """By hash of those of the runs that are done, the value of the task's headline."""
+        """By hash of those of the runs that are done, the value of the metric that is shown."""
         finished = finished_runs(self.folder, self.task)
         results = {run.hash: result_of(run, finished, self.digests) for run in runs}
-        return {key: result.values[self.task.headline.name] for key, result in results.items() if result is not None}
+        return {key: result.values[self.metric.name] for key, result in results.items() if result is not None}
 
     def inputs_of(self, run: PlannedRun) -> str:
         """A digest of what a run goes from, as it is now."""
@@ -122,7 +133,7 @@ class SweepState:
     """How far a plan has come. Every planned run is done, failed before, or to run.
 
     Attributes:
-        done: by hash, the value of the task's headline.
+        done: by hash, the value of the metric that is shown.
         failed: by hash, the log of a run that failed before from the same inputs and is not tried again.
         estimates: by hash of runs to do, seconds if earlier runs can tell.
     """

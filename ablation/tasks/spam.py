@@ -26,7 +26,7 @@ from ablation.data.spam import (
 )
 from ablation.files.published import DATASET_NAME
 from ablation.listener import Count, Listener
-from ablation.results.published import published_table
+from ablation.results.published import published_figures
 from ablation.results.task import Evaluation, Examples, Measurement, Metric, Task
 from ablation.tasks.spam_claims import spam_claims
 from ablation.tasks.spam_likeness import load_likeness
@@ -53,6 +53,8 @@ COLUMNS = (
     "checkpoint_every", "checkpoint_dir", "restart", "resumed",
     "method", "from_block", "train_final_norm", "decayed", "lora_targets", "lora_scaling", "lora_init", "lora_head",
     "bottleneck", "adapter_after", "adapter_scale", "prefix_length", "prompt_length",
+    "measure_forgetting", "held_out_text", "perplexity_before", "perplexity_after",
+    "added_parameters", "optimizer_bytes", "added_multiply_adds", "unmerged_multiply_adds", "added_positions", "merges",
     "config_hash",
 )  # fmt: skip
 
@@ -100,7 +102,7 @@ class SpamTask(Task):
         "B3": "character (2–5) TF-IDF + logistic regression, strength chosen on validation",
     }
 
-    published = staticmethod(published_table)
+    published = staticmethod(published_figures)
     claims = staticmethod(spam_claims)
     likeness = staticmethod(load_likeness)
     read_predictions = staticmethod(read_predictions)

@@ -2,14 +2,14 @@
 
 Each compares two configurations on the test split. What a published claim states is held against the runs as a claim
 (:mod:`ablation.tasks.spam_claims`); asked here is what none states, and all of it of what no claim is about: random
-weights, and the demo.
+weights, the demo, and the ways to fine-tune beside the published ones.
 """
 
 from __future__ import annotations
 
 from ablation.config.experiment import RANDOM
 from ablation.config.rows import ROWS
-from ablation.results.questions import BEST_BASELINE, Family, Question
+from ablation.results.questions import BEST_BASELINE, Family, Question, Side, Variant, row_and_settings
 
 MARGIN = 0.02  # accuracies that differ by up to two points, six messages of 300, serve a reader equally well
 MAIN = Family("Questions beyond the published claims", MARGIN)
@@ -17,6 +17,7 @@ DEMO = Family("Questions", MARGIN)
 RANDOM_TWINS = Family(
     "The same comparisons with random weights", MARGIN, overrides={"weights": RANDOM}, suffix=", random weights"
 )
+METHODS = Family("Questions on the ways to fine-tune", MARGIN, chapter="methods")
 
 _PAIRS = (
     ("1", "2", "Does reading the first token instead of the last one cost accuracy?"),
@@ -44,10 +45,37 @@ _PAIRS = (
 
 BEYOND_CLAIMS = {("1", "15"), ("1", "16"), (BEST_BASELINE, "1"), (BEST_BASELINE, "4")}
 
+# ---- ways to fine-tune: corrected for themselves, so that no verdict on the published rows moves ---------------------
+
+# Row 21 is LoRA as it is compared with: on all maps. What differs from it in one thing alone is a variant of it.
+_OVER_RANK = Variant("21", {"lora_scaling": "alpha_over_rank"})
+_PUBLISHED_SCALE = Variant("21", {"lora_scaling": "alpha"})
+_QUERY_AND_KEY = Variant("20", {"lora_targets": "query+key"})
+_NAMES = {
+    "11": "LoRA in its published form", "20": "LoRA on query and value", "21": "LoRA on all maps", "22": "DoRA",
+    "23": "DyLoRA", "24": "the serial adapter", "25": "the serial adapter after the feed-forward alone",
+    "26": "the parallel adapter", "27": "the hybrid of prefix and adapter", "28": "prefix tuning",
+    "29": "the soft prompt", "30": "IA3", "31": "training the biases", "32": "training the norms",
+}  # fmt: skip
+_HALF_THE_RANK = "(They have half the rank of row 21, too.)"
+_METHOD_PAIRS: tuple[tuple[Side, Side, str], ...] = (
+    *(("5", row, f"Is {name} as good as training all layers?") for row, name in _NAMES.items()),
+    *(("21", row, f"Is {name} as good as LoRA?") for row, name in _NAMES.items() if row not in ("20", "21")),
+    ("21", "20", f"Does LoRA on query and value alone suffice? {_HALF_THE_RANK}"),
+    ("21", _QUERY_AND_KEY, f"Does LoRA on query and key alone suffice? {_HALF_THE_RANK}"),
+    (_OVER_RANK, "22", "Does DoRA beat LoRA on the same maps, with the same rank, alpha and scaling?"),
+    (_OVER_RANK, "21", "Which scaling of LoRA is better: alpha over rank, or over its root?"),
+    (_PUBLISHED_SCALE, "21", "Which scaling of LoRA is better: alpha undivided, or over the rank's root?"),
+    (_PUBLISHED_SCALE, _OVER_RANK, "Which scaling of LoRA is better: alpha undivided, or over the rank?"),
+    ("1", "31", "Is training the biases alone as good as training the last block?"),
+)
+METHOD_QUESTIONS = tuple(Question(first, second, text, METHODS) for first, second, text in _METHOD_PAIRS)
+
 QUESTIONS: tuple[Question, ...] = (
     *(Question(first, second, text, MAIN) for first, second, text in _PAIRS if (first, second) in BEYOND_CLAIMS),
     # Random is what row 10 is: with random weights rows 1 and 10 are the pair 1 and 5, and rows 5 and 10 are the same.
     *(Question(first, second, text, RANDOM_TWINS) for first, second, text in _PAIRS if "10" not in (first, second)),
+    *METHOD_QUESTIONS,
 )
 # The demo has one model, so it cannot say anything about size.
 DEMO_QUESTIONS = tuple(
@@ -55,7 +83,7 @@ DEMO_QUESTIONS = tuple(
     for question in (
         *(Question(first, second, text, DEMO) for first, second, text in _PAIRS),
         Question("1", "18", "Does ignore_index change nothing, as it must?", DEMO, identity=True),
-        *(question for question in QUESTIONS if question.family == RANDOM_TWINS),
+        *(question for question in QUESTIONS if question.family in (RANDOM_TWINS, METHODS)),
     )
-    if not any("model_size" in ROWS[int(side)] for side in question.sides if side != BEST_BASELINE)
+    if not any("model_size" in ROWS[int(row)] for row, _ in map(row_and_settings, question.sides) if row.isdecimal())
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,26 +14,30 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import export
 from ablation.config.experiment import ExperimentConfig
-from ablation.config.methods import DECLARATIONS
+from ablation.config.methods import DECLARATIONS, LINEAR_MAPS
+from ablation.config.settings import METHODS
 from ablation.data.demo import load_demo_tokenizer, read_demo_messages
 from ablation.data.encode import load_tokenizer
 from ablation.data.huggingface_tokenizer import tokenizer_files
 from ablation.data.spam import load_splits, split_messages
 from ablation.methods.primitives import LinearMap
+from ablation.model.classifier import build_classifier
 from ablation.model.layouts import HUGGINGFACE, stored_tensors
-from ablation.model.to_huggingface import FoldError, fold_bias, huggingface_tensors
+from ablation.model.to_huggingface import FoldError, fold_bias, huggingface_tensors, without_bias
 from ablation.results.interval import wilson_interval
 from ablation.results.model_card import CARD, Use, code, flags_of, model_card
 from ablation.results.run_folder import PREDICTIONS_CSV, save_result
 from ablation.run.experiment import run_experiment
 from ablation.run.export_folder import ExportError, Trained
-from ablation.run.export_peft import ADAPTERS
 from ablation.run.exports import TARGETS
+from ablation.run.peft_adapters import ADAPTERS, REFUSED, one_term
 from ablation.run.trained_classifier import SavedRun
 from ablation.tasks.spam import SPAM
+from lora import LinearWithLoRA
 from previous_chapters import GPTModel
 from tests.support.tiny import SHAPE, few_demo_messages
 
@@ -40,6 +45,7 @@ TEXTS = (  # of every kind that tokenizers tell apart
     "<|endoftext|> hi", "😀👨‍👩‍👧 we're  here\n\n x\t", "Ⅷ Ⓐ ² ½ ١٢٣ _a_b__ ‿x‿ naïve e\u0301", "  a  b   ",
     "\u00a0x\u3000y", "don't DON'T 'S 's's", "a\u200db \u200c", "我在酒吧 ok до встречи", "x\x00y\x7f\u0085z", "a" * 70,
 )  # fmt: skip
+SIX_MAPS = "+".join(LINEAR_MAPS)
 PADDED = {"padding": "max_length", "truncation": True, "max_length": 32}
 
 
@@ -157,14 +163,30 @@ def test_what_transformers_cannot_read_is_refused(target: str, settings: dict[st
 
 
 @pytest.mark.parametrize("method", DECLARATIONS)
-def test_an_adapter_is_written_of_what_is_one(method: str) -> None:
-    config = ExperimentConfig(demo=True, trainable_layers=method)
+def test_what_a_method_can_be_exported_to(method: str) -> None:
+    adapted: dict[str, Any] = {"method": method} if method in METHODS else {"trainable_layers": method}
+    config = ExperimentConfig(demo=True, **adapted)
     trained = Trained(SavedRun(Path("runs/x"), config, {}, "", 32, None), config, SPAM)
+    merges = not DECLARATIONS[method].cannot_merge
+    assert (method in ADAPTERS) != (method in REFUSED)
     if method in ADAPTERS:
         TARGETS["peft"].check(trained)
     else:
-        with pytest.raises(ExportError, match=f"{method} is no adapter that PEFT knows .*--to huggingface"):
+        way_out = "--to huggingface writes the whole model" if merges else "classify.py uses it as it is"
+        with pytest.raises(ExportError, match=rf"^runs/x: {method} cannot be said in PEFT's terms \(.*\); {way_out}$"):
             TARGETS["peft"].check(trained)
+    for target in ("huggingface", "book"):
+        if merges:
+            TARGETS[target].check(trained)
+        else:
+            with pytest.raises(ExportError, match=f"^runs/x: {method} does not merge .*; classify.py uses it as it is"):
+                TARGETS[target].check(trained)
+
+
+def test_a_term_of_the_classifier_alone_is_no_adapter() -> None:
+    config = ExperimentConfig(method="lora", lora_targets="head", n_layers=2, emb_dim=16, n_heads=2, weights="random")
+    with pytest.raises(ExportError, match=r"classifier's LoRA term merged.*give --to huggingface"):
+        ADAPTERS["lora"](build_classifier(config, SHAPE), config)
 
 
 def test_wrong_commands(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -179,7 +201,7 @@ def test_wrong_commands(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         (["--to", "book", str(tmp_path / "x.bin")], 2, "x.bin: give a file whose name ends in .pth"),
         (["--to", "book", str(tmp_path / "no" / "x.pth")], 2, "x.pth: give a file in a folder that is there"),
         (["--to", "book", str(tmp_path / "x.pth"), "--base", "gpt2"], 2, "--base gpt2: only an adapter needs a base"),
-        (["--to", "peft", str(tmp_path / "x")], 1, "last_block is no adapter that PEFT knows"),
+        (["--to", "peft", str(tmp_path / "x")], 1, "last_block cannot be said in PEFT's terms"),
     ):
         assert export.main([str(run), *arguments]) == status
         (line,) = capsys.readouterr().err.splitlines()
@@ -271,7 +293,23 @@ VARIANTS: dict[str, tuple[dict[str, Any], bool]] = {  # settings, whether pads a
     "lora": ({"trainable_layers": "lora", "lora_rank": 4}, True),
     "lora merged": ({"trainable_layers": "lora_alternative", "trainable_token_pos": "flexible"}, False),
     "random": ({"weights": "random", "n_layers": 2}, True),
-}
+    "query and value": (
+        {"method": "lora", "lora_targets": "query+value", "lora_scaling": "alpha_over_sqrt_rank", "lora_rank": 4}, True,
+    ),
+    "a frozen head's term": (
+        {"method": "lora", "lora_targets": f"{SIX_MAPS}+head", "lora_head": "frozen", "lora_init": "normal_rank",
+         "lora_scaling": "alpha", "lora_rank": 2, "lora_alpha": 1, "from_block": 2, "trainable_token_pos": "flexible"},
+        False,
+    ),
+    "dora": ({"method": "dora", "lora_rank": 4, "trainable_token_pos": "flexible"}, False),
+    "dora on some": (
+        {"method": "dora", "lora_targets": "query+value+ff_out+head", "lora_rank": 4, "from_block": 3}, True,
+    ),
+    "dylora": ({"method": "dylora", "lora_rank": 4, "trainable_token_pos": "flexible"}, False),
+    "ia3": ({"method": "ia3", "trainable_token_pos": "flexible"}, False),
+    "ia3 in a block": ({"method": "ia3", "from_block": 3, "train_final_norm": True}, True),
+}  # fmt: skip
+AS_ADAPTERS = [name for name, (settings, _) in VARIANTS.items() if ExperimentConfig(**settings).adaptation in ADAPTERS]
 
 
 def check_logits(model: Any, tokenizer: Any, folder: Path, texts: list[str], *, padded: bool) -> None:
@@ -300,21 +338,31 @@ def test_transformers_gives_the_runs_answers(name: str, tmp_path: Path, capsys: 
     for size in (1, 5):
         arguments = PADDED if padded else {"truncation": True}
         assert [answer["label"] for answer in classifier(texts, batch_size=size, **arguments)] == wanted
+    assert export.main([str(folder), "--to", "book", str(tmp_path / "book.pth")]) == 0
+    book = without_bias(torch.load(tmp_path / "book.pth"))
+    theirs, shape = load_file(target / "model.safetensors"), ExperimentConfig(**{"demo": True, **settings}).shape
+    assert theirs.keys() == huggingface_tensors(book, shape).keys()
+    assert all(torch.equal(theirs[name], tensor) for name, tensor in huggingface_tensors(book, shape).items())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["lora", "lora merged"])
+@pytest.mark.parametrize("name", AS_ADAPTERS)
 def test_peft_gives_the_runs_answers(name: str, tmp_path: Path) -> None:
     transformers, peft = pytest.importorskip("transformers"), pytest.importorskip("peft")
     settings, padded = VARIANTS[name]
     folder, target, second = train(tmp_path, **settings), tmp_path / "adapter", tmp_path / "second"
     assert export.main([str(folder), "--to", "peft", str(target)]) == 0
     texts = list(split_messages(few_demo_messages())["test"]["Text"])
+    tokenizer = transformers.AutoTokenizer.from_pretrained(target)
     base = transformers.AutoModelForSequenceClassification.from_pretrained(target / "base")
-    model = peft.PeftModel.from_pretrained(base, target).eval()
-    check_logits(model, transformers.AutoTokenizer.from_pretrained(target), folder, texts, padded=padded)
-    rank = settings.get("lora_rank", 8)
-    assert model.peft_config["default"].rank_pattern["attn.c_attn"] == 3 * rank
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", category=UserWarning)  # of tensors that are missing, or surplus
+        model = peft.PeftModel.from_pretrained(base, target).eval()
+    check_logits(model, tokenizer, folder, texts, padded=padded)
+    wanted = ["spam" if spam > ham else "ham" for ham, spam in predicted(folder)]
+    classifier = transformers.pipeline("text-classification", model=model, tokenizer=tokenizer)
+    answers = classifier(texts[:8], **(PADDED if padded else {"truncation": True}))
+    assert [answer["label"] for answer in answers] == wanted[:8]
     assert export.main([str(folder), "--to", "peft", str(second), "--base", str(target / "base")]) == 0
     assert not (second / "base").exists()
     found = peft.AutoPeftModelForSequenceClassification.from_pretrained(second).eval()
@@ -323,16 +371,13 @@ def test_peft_gives_the_runs_answers(name: str, tmp_path: Path) -> None:
 
 def test_terms_of_some_of_the_three_maps_are_one_term() -> None:
     """Queries and values alone, as in the paper on LoRA."""
-    from ablation.run.export_peft import _one_term
-    from lora import LinearWithLoRA
-
     torch.manual_seed(0)
     query, value = (LinearWithLoRA(torch.nn.Linear(6, 6), 2, 3) for _ in range(2))
     for layer in (query, value):
         torch.nn.init.normal_(layer.lora.B)
-    a, b, alpha = _one_term([query, torch.nn.Linear(6, 6), value])
+    a, b, scale = one_term([query, torch.nn.Linear(6, 6), value])
     assert a.shape == (4, 6) and b.shape == (18, 4)
-    added = alpha / len(a) * b @ a
+    added = scale * b @ a
     for layer, rows in ((query, added[:6]), (value, added[12:])):
         torch.testing.assert_close(rows, layer.lora.weight().detach())
         assert isinstance(layer, LinearMap)

@@ -11,7 +11,7 @@ import pytest
 
 import export
 from ablation.environment import PROJECT
-from ablation.run.export_peft import ADAPTERS
+from ablation.run.peft_adapters import ADAPTERS
 from tests.docs.test_classify import COMMAND, without_figures
 
 DOCUMENT = (PROJECT / "docs" / "export.md").read_text(encoding="utf-8")
@@ -22,7 +22,9 @@ RUN = re.compile(r"1-123-[0-9a-f]{8}-\w+\.\w+Z")
 def test_the_page_names_what_there_is() -> None:
     for target in export.TARGETS:
         assert f"\n| `{target}` |" in DOCUMENT and f"--to {target} " in DOCUMENT
-    assert f"({', '.join(ADAPTERS)} are)" in DOCUMENT
+    named = {"lora": "LoRA", "lora_alternative": "LoRA", "dora": "DoRA", "dylora": "DyLoRA", "ia3": "IA3"}
+    assert named.keys() == ADAPTERS.keys()
+    assert all(f"\n| {name} | " in DOCUMENT for name in named.values())
     assert {kind for kind, _ in BLOCK.findall(DOCUMENT)} == {"console", "python"}
 
 

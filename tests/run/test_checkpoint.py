@@ -28,7 +28,7 @@ MAY_DIFFER = {
     "run_id", "timestamp_utc", "training_minutes", "total_minutes", "load_seconds", "feature_seconds",
     "peak_memory_mb", "resumed", "checkpoint_every",
 }  # fmt: skip
-KINDS = kills.KINDS
+KINDS = {**kills.KINDS, "DyLoRA": 23}
 SLOW_KINDS = [pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "accumulation"]
 
 
@@ -63,7 +63,7 @@ def record(result: ExperimentResult) -> tuple[Any, ...]:
     row = {name: value for name, value in describe_result(SPAM, result).rows[0].items() if name not in MAY_DIFFER}
     logits = {split: values.tolist() for split, values in result.answers.logits.items()}
     parameters = {name: value.view(torch.uint8).tolist() for name, value in result.trained_parameters.items()}
-    return row, dataclasses.asdict(result.history), logits, parameters
+    return row, dataclasses.asdict(result.history), logits, parameters, result.uses
 
 
 @pytest.fixture

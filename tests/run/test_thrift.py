@@ -83,7 +83,8 @@ def most_gradients(execution: Execution, config: ExperimentConfig) -> int:
 
     for parameter in parameters:  # before the step's own
         parameter.register_post_accumulate_grad_hook(count)
-    Updater(SPAM, execution, make_optimizer(execution.parameter_groups(), config), config)([torch.arange(4), torch.arange(4, 8)])
+    optimizer = make_optimizer(execution.parameter_groups(), config)
+    Updater(SPAM, execution, optimizer, config)([torch.arange(4), torch.arange(4, 8)])
     assert all(parameter.grad is None for parameter in parameters)
     return most
 

@@ -13,7 +13,7 @@ from ablation.tasks import spam
 PROJECT = Path(sweep.__file__).parent
 
 # Stands in for additional_experiments.py: behaves as tests/…/behaviour says, by seed, and appends a row like it.
-RUNNER = '''
+RUNNER = """
 import os, sys, time
 sys.path.insert(0, {project!r})
 from datetime import UTC, datetime
@@ -36,7 +36,7 @@ digests = {{"data_digest": "d" * 64, "weights_digest": "e" * 64}}
 row = {{**config_fields(SPAM, config, datetime.now(UTC)), **evaluation_fields(evaluation), **digests}}
 row["training_minutes"] = 1
 append_rows(Path(config.results_dir) / SPAM.csv_name, SPAM.columns, [row])
-'''
+"""
 
 
 @pytest.fixture
@@ -49,3 +49,8 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(spam.SpamTask, "command", str(runner))
     monkeypatch.setattr(inputs, "check_inputs", lambda *_, **__: [])  # it reads none
     return folder
+
+
+def started(folder: Path) -> list[list[str]]:
+    """What each run that the stand-in was started for had: seed, process, threads, folder of features."""
+    return [line.split(" ") for line in (folder / "started").read_text().splitlines()]

@@ -20,7 +20,7 @@ from tests.sweep.test_sweep_ray import PATIENCE, cluster, needs_ray, raylet_of, 
 __all__ = ["cluster"]  # a fixture
 
 pytestmark = pytest.mark.slow
-SETTINGS = {"max_steps": 150, "eval_freq": 50, "threads": 1}
+SETTINGS = {"max_steps": 60, "eval_freq": 50, "threads": 1}
 
 
 def start_sweep(folder: Path, *own: str) -> subprocess.Popen[bytes]:

@@ -64,9 +64,7 @@ def test_a_line_for_each_run_and_one_for_the_sweep(terminal: Terminal, monkeypat
 
 
 @pytest.mark.parametrize("columns", ["80", "40"])
-def test_no_line_is_wider_than_the_terminal(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, columns: str
-) -> None:
+def test_no_line_is_wider_than_the_terminal(terminal: Terminal, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     view = screen(terminal)
     view.watch([UnderWay(RUNS[0], LOG, 40.0, TRAINS)])

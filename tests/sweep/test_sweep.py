@@ -21,21 +21,23 @@ from safetensors.torch import load_file, save_file
 import sweep
 from ablation.config.experiment import ConfigError, ExperimentConfig, config_hash
 from ablation.config.flags import EXPERIMENTS
-from ablation.config.rows import ROWS, row_config
+from ablation.config.rows import ROW_SETS, ROWS, row_config
 from ablation.data.demo import WEIGHTS
 from ablation.listener import Listener
 from ablation.results.read import read_results
 from ablation.results.task import Metric
 from ablation.run import estimate, inputs, memory
 from ablation.run.inputs import open_weights
-from ablation.sweep import child, failures, machine, plan, progress, state
+from ablation.sweep import child, failures, lists, machine, plan, progress, state
 from ablation.sweep.engines import ENGINES
 from ablation.sweep.plan import Outcome, Status
 from ablation.tasks.spam import SPAM
 from tests.support.made_up_results import made_up_messages, make_results, make_run
+from tests.sweep.conftest import started
 
 PROJECT = Path(sweep.__file__).parent
 CSV_NAME = SPAM.csv_name
+
 
 def command(results: Path, seeds: str, *own: str, rows: str = "1", flags: tuple[str, ...] = ()) -> list[str]:
     runner = ["--force", "--results_dir", str(results), "--data_dir", "nowhere", "--models_dir", "nowhere", *flags]
@@ -47,15 +49,11 @@ def seeds_in(results: Path) -> list[int]:
     return sorted(int(row["seed"]) for row in csv.DictReader(path.open(newline=""))) if path.exists() else []
 
 
-def started(folder: Path) -> list[list[str]]:
-    return [line.split(" ") for line in (folder / "started").read_text().splitlines()]
-
-
 # ---- the plan -------------------------------------------------------------------------------------------------------
 
 
 def test_numbers_are_lists_and_ranges() -> None:
-    assert plan.parse_numbers("1,3,16-19, 3") == [1, 3, 16, 17, 18, 19]
+    assert lists.parse_numbers("1,3,16-19, 3") == [1, 3, 16, 17, 18, 19]
 
 
 @pytest.mark.parametrize(
@@ -66,8 +64,8 @@ def test_numbers_are_lists_and_ranges() -> None:
         ("a", "'a' is no number"),
         ("-3", "'-3' is no number"),
         ("5-3", "5-3 runs backwards; write 3-5"),
-        ("0-4", "there is no 0; give 1 to 19"),
-        ("18-20", "there is no 20; give 1 to 19"),
+        ("0-4", "there is no 0; give 1 to 33, or all, methods"),
+        ("32-34", "there is no 34; give 1 to 33, or all, methods"),
         ("1.5", "is no number"),
     ],
 )
@@ -79,7 +77,7 @@ def test_bad_numbers_are_refused(text: str, words: str) -> None:
 
 def test_a_range_that_would_fill_the_memory_is_refused() -> None:
     with pytest.raises(ValueError, match=r"1-3000000 is 3,000,000 numbers; give at most 10,000"):
-        plan.parse_numbers("1-3000000")
+        lists.parse_numbers("1-3000000")
 
 
 @pytest.mark.parametrize("text", ["0/5", "6/5", "1/0", "2", "1/2/3", "a/b", "-1/2"])
@@ -112,7 +110,15 @@ def test_groups_are_those_of_the_published_rows() -> None:
         groups.setdefault(plan.feature_group(row_config(row)), []).append(row)
     keeping = {tuple(rows) for group, rows in groups.items() if group is not None}
     assert keeping == {(1, 3, 18, 19), (2,), (4,), (6,), (7,), (8,), (13,), (14, 15, 16), (17,)}
-    assert groups[None] == [5, 9, 10, 11, 12]
+    assert groups[None] == [5, 9, 10, 11, 12, *ROW_SETS["methods"]]  # they train from the first block on
+
+
+def test_methods_from_the_same_block_on_share_features() -> None:
+    """All but the soft prompt, which adds to what the first block reads."""
+    rows = [row for row in ROW_SETS["methods"] if row != 29]
+    assert len({plan.feature_group(row_config(row, from_block=12)) for row in rows} - {None}) == 1
+    runs, _ = plan.plan_runs(EXPERIMENTS, [20, 30], [1], ["--from_block", "1,12"])
+    assert [(run.row, run.config.from_block) for run in runs] == [(20, 1), (20, 12), (30, 12), (30, 1)]
 
 
 def test_flags_that_make_rows_equal_plan_them_once() -> None:
@@ -124,7 +130,7 @@ def test_flags_that_make_rows_equal_plan_them_once() -> None:
 def test_all_problems_of_a_plan_together_each_once() -> None:
     with pytest.raises(ConfigError) as error:
         plan.plan_runs(EXPERIMENTS, [1, 14], [1, 2], ["--batch_size", "4", "--lora_rank", "0"])
-    assert [problem.split(":")[0] for problem in error.value.problems] == ["row 1", "row 14", "row 14"]
+    assert [problem.split(":")[0] for problem in error.value.problems] == ["rows 1,14", "row 14"]
 
 
 def test_digests_of_other_data_or_weights_are_part_of_a_planned_run(tmp_path: Path) -> None:
@@ -142,7 +148,7 @@ def test_digests_of_other_data_or_weights_are_part_of_a_planned_run(tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "problems"),
     [
-        (["--rows", "20", "--seeds", "9-1", "--shard", "3/2"], ["--rows", "--seeds", "--shard"]),
+        (["--rows", "34", "--seeds", "9-1", "--shard", "3/2"], ["--rows", "--seeds", "--shard"]),
         (["--rows", "1", "--jobs", "0"], ["--jobs"]),
         (["--rows", "1", "--", "--seed", "4", "--row=3"], ["--row: the sweep sets it", "--seed: the sweep sets it"]),
         (["--rows", "1", "--seed", "4"], ["--seed: the sweep sets it for each run; give --seeds"]),
@@ -233,7 +239,7 @@ def test_of_runs_that_share_features_only_the_first_is_reckoned_with_computing_t
     for row, minutes in ((1, 4.0), (3, 2.0)):
         make_run(tmp_path, data, row_config(row, seed=1), 0.9, total_minutes=minutes)  # 100 s of it features
     config = row_config(1, data_dir=str(data), models_dir=str(tmp_path), threads=2)
-    results = state.Results(tmp_path, SPAM, state.Digests(None))
+    results = state.Results(tmp_path, SPAM, state.Digests(None), SPAM.headline)
     digest = SPAM.data_digest(config)
     to_run = [
         replace(run, config=replace(run.config, threads=2, models_dir=str(tmp_path)))
@@ -265,9 +271,7 @@ def test_the_command_offers_the_engines_there_are() -> None:
 # ---- the local engine -----------------------------------------------------------------------------------------------
 
 
-def test_a_sweep_runs_resumes_and_sums_up(
-    tmp_path: Path, stand_in: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_sweep_runs_resumes_and_sums_up(tmp_path: Path, stand_in: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sweep.main(command(tmp_path, "1-2")) == 0
     assert seeds_in(tmp_path) == [1, 2]
     assert "row 1, seed 2: finished, test accuracy 90.00%" in capsys.readouterr().out

@@ -1,0 +1,72 @@
+"""What questions and claims still need: rows, variants of rows and baselines, with the commands that make them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ablation.config.flags import typed
+from ablation.report.findings import row_key
+from ablation.report.groups import Group
+from ablation.report.significance import SEEDS_FOR_A_TEST
+from ablation.report.suggestions import Suggestions
+from ablation.results.claims import Claim
+from ablation.results.questions import BEST_BASELINE, Family, Question, Side, row_and_settings
+from ablation.results.task import Task
+
+Conditions = tuple[str, str]  # what rows are run with besides their own settings, and how they are evaluated
+
+
+def missing_lines(
+    task: Task,
+    groups: Sequence[Group],
+    questions: Sequence[Question],
+    claims: Sequence[Claim],
+    suggest: Suggestions,
+    *,
+    chapter: bool,
+) -> list[tuple[str, str]]:
+    """(What is missing, the command that makes it), rows each as its family has it.
+
+    Args:
+        chapter: whether the report has the chapter that some families belong to; if not, the rows that would begin it
+            are listed, and no variants of them.
+    """
+    seeds = {group.key: len(group.runs) for group in groups}
+    lines: list[tuple[str, str]] = []
+    seen: set[str] = set()
+    for family, suffix, sides in _wanted(questions, claims, chapter=chapter):
+        counts = {side: seeds.get(row_key(task, family, side), 0) for side in sides}
+        new = [side for side in sides if not family.chapter or row_key(task, family, side) not in seen]
+        seen |= {row_key(task, family, side) for side in sides}
+        few = [side for side in new if 0 < counts[side] < SEEDS_FOR_A_TEST]
+        none = [side for side in new if counts[side] == 0]
+        for what, chosen in (("no results", none), (f"fewer than {SEEDS_FOR_A_TEST} seeds", few)):
+            if chosen:
+                names = ", ".join(row_and_settings(side)[0] for side in chosen)
+                rows = "rows" if isinstance(chosen[0], str) else "row"
+                lines.append((f"{what}: {rows} {names}{suffix}", suggest.sweep(chosen, family)))
+    absent = [name for name in task.baselines if name not in seeds]
+    if absent:
+        lines.append((f"no results: baselines {', '.join(absent)}", suggest.baselines(absent)))
+    return lines
+
+
+def _wanted(
+    questions: Sequence[Question], claims: Sequence[Claim], *, chapter: bool
+) -> Iterator[tuple[Family, str, list[Side]]]:
+    """A family, what follows the rows' names, and its sides with the same settings, ascending; those of the published
+    table before those of a chapter."""
+    found: dict[tuple[str, Conditions], tuple[Family, str, dict[int, Side]]] = {}
+    asked = [(claim.family, pair) for claim in claims if not claim.why_not for pair in claim.compared]
+    asked += [(question.family, question.sides) for question in questions]
+    for family, sides in sorted(asked, key=lambda one: one[0].chapter):
+        for side in sides:
+            row, settings = row_and_settings(side)
+            if row == BEST_BASELINE or (settings and not chapter):
+                continue
+            conditions = typed({**family.overrides, **settings}), typed(family.evaluation)
+            suffix = family.suffix + (f" with {typed(settings)}" if settings else "")
+            key = family.chapter, conditions
+            found.setdefault(key, (family, suffix, {}))[2][int(row)] = side
+    for family, suffix, by_row in found.values():
+        yield family, suffix, [by_row[row] for row in sorted(by_row)]
