@@ -27,7 +27,6 @@ SIZES = "sizes"  # a picture that has its place here, but may be of rows that be
 FEWEST = 2  # configurations with a method of their own: one is compared with nothing
 OWN = {setting.name for setting in dataclasses.fields(MethodSettings)} | {"learning_rate", *DIGESTS}
 DEFAULT_LAYERS = str(MethodSettings.trainable_layers).replace("_", " ")
-MOMENT_BYTES = 8  # AdamW keeps two moments of four bytes of each parameter that trains
 BEFORE, AFTER = "perplexity_before", "perplexity_after"
 
 
@@ -167,7 +166,8 @@ def _minutes(way: Way) -> str:
 
 
 def _optimizer(way: Way) -> str:
-    return NOTHING if way.trained is None else f"{MOMENT_BYTES * way.trained / 1e6:.3g}"
+    taken = way.figure("optimizer_bytes")
+    return NOTHING if taken is None else f"{taken / 1e6:.3g}"
 
 
 def _merges(way: Way) -> str:
