@@ -16,7 +16,7 @@ from typing import Any
 from ablation.config.method_settings import MethodSettings
 from ablation.report.cells import NOTHING, shown, spread_text
 from ablation.report.groups import DIGESTS, Group, condition
-from ablation.report.point_labels import in_words
+from ablation.report.point_labels import flag_in_words, in_words
 from ablation.report.table import TableRow
 from ablation.results.read import variant_key
 from ablation.results.task import Task
@@ -40,7 +40,12 @@ class Way:
     @property
     def label(self) -> str:
         """What it is in a few words, its row's number first; of the defaults, what of the model they train."""
-        return in_words(self.row).replace("the defaults", DEFAULT_LAYERS)
+        text = in_words(self.row).replace("the defaults", DEFAULT_LAYERS)
+        method = self.group.first.settings.get("method")
+        if self.row.row or method is None:
+            return text
+        row, _, changes = text.partition(" ")
+        return f"{row} {flag_in_words('--method', method)}, {changes}"
 
     def figure(self, column: str) -> float | None:
         """The median over its runs of a column; None where a run has none."""

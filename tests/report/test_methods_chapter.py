@@ -114,6 +114,7 @@ def test_it_compares_like_with_like(gathered: Contents) -> None:
     assert gathered.chapter.notes == ["1 more on another model, data, readout or training are in the table alone."]
     labels = {way.row.name: way.label for way in gathered.chapter.ways}
     assert labels["1"] == "1 last block" and labels["20"] == "20 LoRA, query+value" and labels["22"] == "22 DoRA"
+    assert labels["21 with --lora_scaling alpha_over_rank"] == "(21) LoRA, alpha over rank"
     assert labels["11 with --lora_rank 4"] == "(11) lora rank 4" and labels["31"] == "31 biases"
 
 
@@ -310,7 +311,7 @@ def test_the_rows_beside_the_table_have_one_published_line_and_a_source_for_each
     ("across", "low", "high", "names"),
     [
         (TIME, 0.5, 5000, "1 s, 10 s, 1 min, 10 min, 1 h"),
-        (TIME, 150, 420, "3 min, 5 min"),  # none of the usual places lies between
+        (TIME, 150, 420, "3 min, 4 min, 5 min, 7 min"),  # none of the usual places lies between
         (SIZE, 900, 3e8, "1k, 10k, 100k, 1M, 10M, 100M"),
         (SIZE, 3e5, 1.2e7, "300k, 500k, 1M, 2M, 5M, 10M"),
         (TIMES_AS_MUCH, 0.95, 2.1, "1, 1.2, 1.5, 2"),
