@@ -6,6 +6,7 @@ questions. Trains nothing, opens no connection.
     python report.py --with_reference                 # beside those that ship
     python report.py --compare 1 16                   # two rows side by side
     python report.py --results_dir results/reference  # those that ship alone
+    python report.py --results_dir results/demo_reference  # the demo's that ship
 
 Writes report.html, report.md, table.csv and the pictures into ``report/`` below
 the results.

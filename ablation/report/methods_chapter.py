@@ -16,7 +16,7 @@ from typing import Any
 from ablation.config.method_settings import MethodSettings
 from ablation.report.cells import NOTHING, shown, spread_text
 from ablation.report.groups import DIGESTS, Group, condition
-from ablation.report.point_labels import in_words
+from ablation.report.point_labels import flag_in_words, in_words
 from ablation.report.table import TableRow
 from ablation.results.read import variant_key
 from ablation.results.task import Task
@@ -27,7 +27,6 @@ SIZES = "sizes"  # a picture that has its place here, but may be of rows that be
 FEWEST = 2  # configurations with a method of their own: one is compared with nothing
 OWN = {setting.name for setting in dataclasses.fields(MethodSettings)} | {"learning_rate", *DIGESTS}
 DEFAULT_LAYERS = str(MethodSettings.trainable_layers).replace("_", " ")
-MOMENT_BYTES = 8  # AdamW keeps two moments of four bytes of each parameter that trains
 BEFORE, AFTER = "perplexity_before", "perplexity_after"
 
 
@@ -41,7 +40,12 @@ class Way:
     @property
     def label(self) -> str:
         """What it is in a few words, its row's number first; of the defaults, what of the model they train."""
-        return in_words(self.row).replace("the defaults", DEFAULT_LAYERS)
+        text = in_words(self.row).replace("the defaults", DEFAULT_LAYERS)
+        method = self.group.first.settings.get("method")
+        if self.row.row or method is None:
+            return text
+        row, _, changes = text.partition(" ")
+        return f"{row} {flag_in_words('--method', method)}, {changes}"
 
     def figure(self, column: str) -> float | None:
         """The median over its runs of a column; None where a run has none."""
@@ -167,7 +171,8 @@ def _minutes(way: Way) -> str:
 
 
 def _optimizer(way: Way) -> str:
-    return NOTHING if way.trained is None else f"{MOMENT_BYTES * way.trained / 1e6:.3g}"
+    taken = way.figure("optimizer_bytes")
+    return NOTHING if taken is None else f"{taken / 1e6:.3g}"
 
 
 def _merges(way: Way) -> str:

@@ -53,13 +53,13 @@ def in_words(row: TableRow, most: int = 2) -> str:
     said = []
     for flag, value in FLAG.findall(row.description if row.row else changes):
         if not row.row or flag in TOLD_BESIDE or flag not in TOLD_BY_THEIR_METHOD:
-            said.append(_flag_in_words(flag, value.strip('"')))
+            said.append(flag_in_words(flag, value.strip('"')))
     said = list(dict.fromkeys(filter(None, said)))
     text = ", ".join(said[:most]) + (" …" if len(said) > most else "")
     return f"{number if row.row else f'({number})'} {text or 'the defaults'}"
 
 
-def _flag_in_words(flag: str, value: str) -> str:
+def flag_in_words(flag: str, value: str) -> str:
     if (known := WORDS.get(f"{flag} {value}".strip())) is not None:
         return known
     name = flag.removeprefix("--").replace("_", " ")

@@ -113,7 +113,7 @@ def test_both_sides_train_what_the_row_says(tmp_path: Path, monkeypatch: pytest.
     with FeatureCache(tmp_path, 10**8, Listener()) as cache:
         bench = methods.Bench(weights, peft_style.plain_model(SHAPE), messages, batches, cache)
         assert methods.measure_frozen_pass(bench)["messages"] == 16
-        results = {str(row): {"steps": methods.row_steps(row, bench)} for row in ROWS}
+        results: dict[str, Any] = {str(row): {"steps": methods.row_steps(row, bench)} for row in ROWS}
     bias = 2  # of the new head: Hugging Face's has none
     same = (24, 25, 26, 31, 32)  # others differ as peft_style.NEAREST says
     for row, result in results.items():
