@@ -65,10 +65,10 @@ def digest(values: dict[str, Tensor]) -> str:
 
 # of seed 123 in the tiny shape: were one another, results made before would no longer come out
 DRAWN: dict[str, str] = {
-    "row 20": "c46aec8e3561b462",
-    "row 21": "6c04508fd6bb6d0c",
-    "row 22": "ce02f6c7cd195cc9",
-    "row 23": "6c04508fd6bb6d0c",
+    "row 20": "9bca99878c4c7fd3",
+    "row 21": "3bc2b9cb6b4e7ffa",
+    "row 22": "8f5f1eb22350df17",
+    "row 23": "3bc2b9cb6b4e7ffa",
     "row 24": "f76ca4351d339393",
     "row 25": "52a00c563a804889",
     "row 26": "52a00c563a804889",
