@@ -62,7 +62,8 @@ def adapted(values: Values, name: str, sublayer: Any, x: Tensor, config: Experim
     y = sublayer(values, f"{name}.sublayer", x)
     if config.method == "serial_adapter":
         return y + linear(values, f"{name}.up", gelu(linear(values, f"{name}.down", y)))
-    return y + (config.adapter_scale or 0) * linear(values, f"{name}.up", linear(values, f"{name}.down", x).clamp(min=0))
+    inner = linear(values, f"{name}.down", x).clamp(min=0)
+    return y + (config.adapter_scale or 0) * linear(values, f"{name}.up", inner)
 
 
 def written_out(values: Values, tokens: Tensor, config: ExperimentConfig) -> Tensor:
