@@ -9,6 +9,7 @@ with one trained magnitude m and one norm per output. The norm counts as a const
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -44,7 +45,8 @@ class LinearWithDoRA(LinearWithLoRA):
             ‖w + s·A b‖² = ‖w‖² + 2s·(w A)·b + s²·b·(AᵀA) b
         """
         weight = self.linear.weight
-        with torch.autocast(weight.device.type, enabled=False):  # of a difference of squares little would be left
+        # In full precision: of a difference of squares little would be left. (The meta device knows no autocast.)
+        with nullcontext() if weight.is_meta else torch.autocast(weight.device.type, enabled=False):
             scale, a, b = self.lora.in_use()
             change = 2 * scale * (weight @ a) + scale**2 * (b.T @ (a.T @ a))  # (out, rank)
             return (row_norms(weight) ** 2 + (change * b.T).sum(1)).sqrt()

@@ -241,6 +241,6 @@ def test_row_9_is_refused_only_where_no_way_fits(monkeypatch: pytest.MonkeyPatch
 def test_the_plan_says_it_in_its_line() -> None:
     plan = dataclasses.replace(make_plan(row_config(9)), thrift=Thrift.ACTIVATIONS)
     assert plan.describe().endswith(
-        "block 47 at 1 position; each parameter updated in the backward pass, once its gradient is there;"
+        "block 48 at 1 position; each parameter updated in the backward pass, once its gradient is there;"
         " blocks computed again there"
     )

@@ -44,24 +44,22 @@ def test_a_comma_between_values_means_a_run_with_each(dashes: str) -> None:
 
 
 def test_equal_configurations_are_planned_once() -> None:
-    runs, remarks = planned("--rows 20,30 --seeds 1-2 --lora_rank 8,16 --learning_rate 2e-4,0.0002")
+    runs, remarks = planned("--rows 1,11 --seeds 1-2 --lora_rank 8,16 --learning_rate 2e-4,0.0002")
     assert [(run.row, dict(run.values)["lora_rank"], run.seed) for run in runs] == [
-        *((20, rank, seed) for rank in ("8", "16") for seed in (1, 2)),
-        *((30, "8", seed) for seed in (1, 2)),
+        *((1, "8", seed) for seed in (1, 2)),
+        *((11, rank, seed) for rank in ("8", "16") for seed in (1, 2)),
     ]
-    assert "row 30, lora_rank 16, learning_rate 2e-4, seeds 1-2 are the same as row 30, lora_rank 8," in remarks[-2]
+    assert any("row 1, lora_rank 16, learning_rate 2e-4, seeds 1-2 are the same as row 1, lora_rank 8," in line
+               for line in remarks)
 
 
 def test_what_is_refused_is_named_with_flag_and_value_all_together() -> None:
     with pytest.raises(ConfigError) as error:
         planned("--rows 24,26,30,31 --seeds 1-2 --learning_rate 1e-3,fast,0 --bottleneck 8,16")
-    rows = ("rows 24,26,30-31: --learning_rate fast: give", "rows 24,26,30-31: --learning_rate 0: give")
-    found = sorted(error.value.problems)
-    assert len(found) == 4
-    assert [problem.startswith(start) for problem, start in zip(found[:2], sorted(rows), strict=True)] == [True, True]
-    assert [problem.partition(": belongs to")[0] for problem in found[2:]] == [
-        "rows 30-31: --bottleneck 16",
-        "rows 30-31: --bottleneck 8",
+    assert sorted(problem.partition(": --method")[0].partition(": give")[0] for problem in error.value.problems) == [
+        *(f"row {row}: --bottleneck {size}" for row in (30, 31) for size in (16, 8)),
+        "rows 24,26,30-31: --learning_rate 0",
+        "rows 24,26,30-31: --learning_rate fast",
     ]
 
 
