@@ -6,12 +6,14 @@
     some_program | python classify.py --model latest      # line by line
     python classify.py --model latest --evaluate labelled.csv
     python classify.py --model latest --show_positions "You are a winner ..."
-    python classify.py --model latest --merge_lora checkpoint.pth
+    python classify.py --model results/runs/<run id> --model results/runs/<another> "You are a winner ..."
+    python classify.py --model latest --merge checkpoint.pth
 
 Each message is read exactly as in the run's training: padded or cut to the
 same length, read at the same position, with the same mask. A file has one
 message a line, or is a CSV with a column of messages; it is never loaded
-whole. A bad line is named and left out.
+whole. A bad line is named and left out. Several models are asked together, each
+message by each; what they have in common, their base weights, is loaded once.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from typing import TYPE_CHECKING
 
 from ablation.commands import FAILED, FINISHED, INTERRUPTED, WRONG_COMMAND, fail, say
 from ablation.config.experiment import ConfigError, ExperimentConfig
-from ablation.config.flags import Parser, threshold_problems, weights_path_problems
+from ablation.config.flags import Parser
 from ablation.config.parser import argument
 from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR
 from ablation.config.shapes import NANO
@@ -36,13 +38,12 @@ from ablation.config.values import device
 from ablation.data.inbox import STANDARD_INPUT, stdin_is_piped
 from ablation.data.message_table import Columns, TableError
 from ablation.environment import require_packages
+from ablation.run.request_problems import WORK, command_problems
 
 if TYPE_CHECKING:
     from ablation.run.trained_classifier import SavedRun
 
-WORK = ("message", "file", "evaluate", "merge_lora")  # a command asks for one of them
 FORMATS = ("text", "csv", "jsonl")
-CHECKPOINTS = (".pth", ".pt", ".safetensors")
 
 
 # ---- which model ----------------------------------------------------------------------------------------------------
@@ -61,8 +62,8 @@ def list_models(options: argparse.Namespace) -> int:
     return WRONG_COMMAND if asked else FINISHED
 
 
-def model_folder(options: argparse.Namespace) -> Path:
-    """The folder that ``--model`` means.
+def model_folder(named: Path, options: argparse.Namespace) -> Path:
+    """The folder that a ``--model`` means.
 
     Raises:
         NoModelError: there is no latest.
@@ -70,8 +71,8 @@ def model_folder(options: argparse.Namespace) -> Path:
     from ablation.run.saved_models import LATEST, describe_model, find_folder, latest
     from ablation.tasks.spam import SPAM
 
-    if str(options.model) != LATEST:
-        return find_folder(options.model, options.results_dir, SPAM)
+    if str(named) != LATEST:
+        return find_folder(named, options.results_dir, SPAM)
     model = latest(options.results_dir, SPAM)
     say(f"model: {describe_model(model, SPAM, shutil.get_terminal_size().columns)}", sys.stderr)
     return model.folder
@@ -80,19 +81,23 @@ def model_folder(options: argparse.Namespace) -> Path:
 # ---- what is done with it -------------------------------------------------------------------------------------------
 
 
-def answer(saved: SavedRun, config: ExperimentConfig, options: argparse.Namespace) -> int:
+def answer(runs: tuple[SavedRun, ...], configs: tuple[ExperimentConfig, ...], options: argparse.Namespace) -> int:
     """Answer messages, in one of the ways that there are; returns how many could not be answered."""
     from tqdm import tqdm
 
-    from ablation.run import use_model
+    from ablation.run import compare_models, use_model
     from ablation.run.answers import Remarks
     from ablation.tasks.spam import SPAM
 
     evaluated = options.evaluate is not None
-    columns = Columns(saved.labels, options.text_column, options.label_column, labelled=evaluated)
+    if len(runs) > 1:
+        compare_models.check_together(runs)
+        if options.format == "text":
+            say("\n".join(compare_models.legend(runs)), sys.stderr)
+    columns = Columns(runs[0].labels, options.text_column, options.label_column, labelled=evaluated)
     source, width = options.evaluate or options.file, terminal_width()
     request = use_model.Request(
-        saved, config, tuple(options.message), source, columns, options.format, options.threshold, width
+        runs, configs, tuple(options.message), source, columns, options.format, options.threshold, width
     )
     if source == STANDARD_INPUT and sys.stdin.isatty():
         say("a message a line; the end of the input (Ctrl-D) ends it", sys.stderr)
@@ -114,10 +119,11 @@ def answer(saved: SavedRun, config: ExperimentConfig, options: argparse.Namespac
 
 
 def write_whole_model(saved: SavedRun, config: ExperimentConfig, target: Path) -> None:
-    """The whole model, LoRA merged, as one file in the book's names."""
-    from ablation.run.book_checkpoint import write_checkpoint
+    """The whole model, the run's method merged, as one file in the book's names."""
+    from ablation.run.book_checkpoint import check_merges, write_checkpoint
     from ablation.run.open_classifier import joined_model
 
+    check_merges(saved)
     count = write_checkpoint(saved, joined_model(saved, config), target)
     say(f"{target}: {count} tensors, {target.stat().st_size / 1e6:.1f} MB", sys.stderr)
 
@@ -136,9 +142,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("message", nargs="*", help="messages to label")
     parser.add_argument(
-        "--model", type=Path, metavar="FOLDER",
-        help="a run's folder, results/runs/<id>, or its id; latest: the newest that kept a model; if not given, those"
-        " are listed",
+        "--model", type=Path, metavar="FOLDER", action="append",
+        help="a run's folder, results/runs/<id>, or its id; latest: the newest that kept a model; given several times,"
+        " each of them answers; if not given, those that there are are listed",
     )  # fmt: skip
     parser.add_argument(
         "--results_dir", type=Path, metavar="FOLDER",
@@ -168,8 +174,9 @@ def make_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="as --format jsonl: a JSON object a line")
     parser.add_argument(
-        "--merge_lora", metavar="FILE", help="write the whole model to a .pth or .safetensors instead, LoRA merged"
-    )
+        "--merge", "--merge_lora", metavar="FILE", dest="merge",
+        help="write the whole model to a .pth or .safetensors instead, the run's method merged into plain weights",
+    )  # fmt: skip
     add_flags_of_the_machine(parser)
     return parser
 
@@ -182,49 +189,6 @@ def add_flags_of_the_machine(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads; as many as PyTorch chooses if not given")
     parser.add_argument("--offline", action="store_true", help="never open a connection")
-
-
-def command_problems(options: argparse.Namespace) -> list[str]:
-    """What is wrong with a command, one line per problem."""
-    given = [name for name in WORK if getattr(options, name)]
-    problems = []
-    if len(given) != 1 and (given or options.model is not None):
-        what = " and ".join(given) or "nothing to do"
-        problems.append(f"{what}: give messages, or --file, or --evaluate, or --merge_lora")
-    for name in ("file", "evaluate"):
-        path = getattr(options, name)
-        if path == STANDARD_INPUT and sys.stdin is None:
-            problems.append(f"--{name} -: standard input is closed; give a file")
-        elif path not in (None, STANDARD_INPUT) and not Path(path).is_file():
-            what = "is a folder" if Path(path).is_dir() else "no such file"
-            problems.append(f"--{name} {path}: {what}; give a file of messages, or -")
-    if options.merge_lora is not None:
-        target = Path(options.merge_lora)
-        if target.suffix not in CHECKPOINTS:
-            problems.append(f"--merge_lora {target}: give a name that ends in {', '.join(CHECKPOINTS)}")
-        if target.is_dir() or not target.absolute().parent.is_dir():
-            problems.append(f"--merge_lora {target}: give a file in a folder that is there")
-    problems.extend(weights_path_problems(options.weights_path))
-    if options.threads is not None and options.threads < 1:
-        problems.append(f"--threads {options.threads}: give a whole number of at least 1")
-    problems.extend(threshold_problems(options.threshold))
-    return problems + contradictions(options)
-
-
-def contradictions(options: argparse.Namespace) -> list[str]:
-    """Flags that do not go together, one line per problem."""
-    from_file = options.file is not None or options.evaluate is not None
-    format_, evaluated = options.format, options.evaluate is not None
-    wrong = {
-        f"--json with --format {format_}: give one of the two": options.json and format_ not in (None, "jsonl"),
-        "--evaluate with --format csv: its figures are no table; give text or jsonl": evaluated and format_ == "csv",
-        "--show_positions with --evaluate: give one of the two": evaluated and options.show_positions,
-        "--text_column without a file: give --file or --evaluate": options.text_column is not None and not from_file,
-        "--label_column without --evaluate: only there labels are read": (
-            options.label_column is not None and not evaluated
-        ),
-    }
-    return [problem for problem, is_so in wrong.items() if is_so]
 
 
 def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -278,20 +242,20 @@ def use(options: argparse.Namespace) -> int:
     from ablation.run.open_classifier import config_here
     from ablation.run.trained_classifier import read_saved_run
 
-    saved = read_saved_run(model_folder(options))
-    threads = options.threads or (1 if saved.config.model_in_use == NANO else None)
+    runs = tuple(read_saved_run(model_folder(named, options)) for named in options.model)
+    threads = options.threads or (1 if all(saved.config.model_in_use == NANO for saved in runs) else None)
     if threads is not None:
         torch.set_num_threads(threads)
     keep_freed_memory()
-    if saved.config.demo:
-        note = disclaimer(saved.config.own_data).long
+    for note in dict.fromkeys(disclaimer(saved.config.own_data).long for saved in runs if saved.config.demo):
         say(fill(note, shutil.get_terminal_size().columns) if sys.stderr.isatty() else note, sys.stderr)
     names = ("device", "models_dir", "offline", "weights_path")
-    config = config_here(saved, **{name: getattr(options, name) for name in names})
-    if options.merge_lora is not None:
-        write_whole_model(saved, config, Path(options.merge_lora))
+    here = {name: getattr(options, name) for name in names}
+    configs = tuple(config_here(saved, **here) for saved in runs)
+    if options.merge is not None:
+        write_whole_model(runs[0], configs[0], Path(options.merge))
         return FINISHED
-    return FAILED if answer(saved, config, options) else FINISHED
+    return FAILED if answer(runs, configs, options) else FINISHED
 
 
 if __name__ == "__main__":

@@ -62,11 +62,13 @@ class LoRATerm(nn.Module):
         return self.scale, self.A, self.B
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """What the layer gives where the plain one made y (…, out) of x (…, in): the term is added within the last of
-        its products, which saves passes over memory."""
+        """What the layer gives, (N, out), where the plain one made y (N, out) of x (N, in).
+
+        The term is added to y itself, within the last of its products, which saves passes over memory: y must be a
+        layer's own fresh output, in which nobody else reads.
+        """
         scale, a, b = self.in_use()
-        rows, inner = y.reshape(-1, y.shape[-1]), x.reshape(-1, x.shape[-1]) @ a
-        return torch.addmm(rows, inner, b, alpha=scale).view(y.shape)
+        return y.addmm_((x @ a).to(y.dtype), b.to(y.dtype), alpha=scale)
 
     def weight(self) -> Tensor:
         """What the term adds to the layer's weight: scale (A B)ᵀ, of shape (out, in)."""
@@ -91,7 +93,8 @@ class LinearWithLoRA(LinearMap):
         return self.linear.weight + self.lora.weight(), self.linear.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.lora(x, self.linear(x))
+        rows = x.reshape(-1, x.shape[-1])
+        return self.lora(rows, self.linear(rows)).view(*x.shape[:-1], -1)
 
 
 class LinearWithMergedLoRA(LinearWithLoRA):

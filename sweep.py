@@ -28,18 +28,8 @@ from ablation.config.experiment import ConfigError
 from ablation.config.flags import EXPERIMENTS, FORCE, CommandLine, Parser, report_command
 from ablation.config.values import integer, number
 from ablation.environment import require_packages
-from ablation.sweep.plan import (
-    LOCAL,
-    RAY,
-    Status,
-    SweepOptions,
-    parse_numbers,
-    parse_rows,
-    parse_shard,
-    plan_runs,
-    shard_of,
-    write_numbers,
-)
+from ablation.sweep.lists import parse_numbers, parse_rows, parse_shard, write_numbers
+from ablation.sweep.plan import LOCAL, RAY, Status, SweepOptions, plan_runs, shard_of
 
 if TYPE_CHECKING:
     from ablation.results.task import Task

@@ -263,7 +263,7 @@ class Classifier:
         lines = [InputLine(number, _checked(number, message)) for number, message in enumerate(messages, start=1)]
         answers, remarks = [], []
         with _computing(self._config):
-            for reply in answer_lines(self._classifier, iter(lines), self._familiar):
+            for (reply,) in answer_lines([(self._classifier, self._familiar)], iter(lines)):
                 if reply.answer is None:
                     raise MessageError(f"message {reply.line.number}: {reply.line.problem}")
                 if reply.warning:

@@ -50,7 +50,7 @@ from ablation.model.weights import open_weights  # noqa: E402
 from ablation.run.memory import feature_memory  # noqa: E402
 from ablation.run.trained_classifier import TrainedClassifier  # noqa: E402
 from ablation.run.training import Updater, make_optimizer  # noqa: E402
-from ablation.sweep.plan import parse_numbers  # noqa: E402
+from ablation.sweep.lists import parse_numbers  # noqa: E402
 from ablation.tasks.spam import SPAM  # noqa: E402
 from benchmarks import peft_style  # noqa: E402
 from benchmarks.classify import untrained  # noqa: E402

@@ -48,9 +48,10 @@ def plain_model(shape: ModelShape, seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
     config = GPT2Config(
         vocab_size=shape.vocab_size, n_positions=shape.context_length, n_embd=shape.emb_dim, n_layer=shape.n_layers,
-        n_head=shape.n_heads, num_labels=2, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, use_cache=False,
-        bos_token_id=None, eos_token_id=None,
+        n_head=shape.n_heads, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, use_cache=False, bos_token_id=None,
+        eos_token_id=None,
     )  # fmt: skip
+    config.num_labels = 2
     model = GPT2ForSequenceClassification(config)
     model.config.pad_token_id = -1  # no token: so the last position is read, as it is here
     return model
@@ -81,7 +82,7 @@ def step(model: nn.Module, optimizer: torch.optim.Optimizer, tokens: Tensor, lab
 
 
 def blocks_of(model: Any) -> nn.ModuleList:
-    return model.transformer.h  # type: ignore[no-any-return]
+    return model.transformer.h
 
 
 def _adapted_blocks(model: Any, config: ExperimentConfig) -> list[Any]:
@@ -109,7 +110,7 @@ def _low_rank(model: nn.Module, config: ExperimentConfig) -> nn.Module:
         use_dora=config.adaptation == "dora",
         fan_in_fan_out=True,
     )
-    return get_peft_model(model, own)  # type: ignore[arg-type]
+    return get_peft_model(model, own)
 
 
 def _ia3(model: nn.Module, config: ExperimentConfig) -> nn.Module:
@@ -120,21 +121,21 @@ def _ia3(model: nn.Module, config: ExperimentConfig) -> nn.Module:
         target_modules=_places(model, config, ["attn.c_attn", "mlp.c_proj"]), feedforward_modules=ff,
         fan_in_fan_out=True,
     )  # fmt: skip
-    return get_peft_model(model, own)  # type: ignore[arg-type]
+    return get_peft_model(model, own)
 
 
 def _prefix(model: nn.Module, config: ExperimentConfig) -> nn.Module:
     from peft import PrefixTuningConfig, get_peft_model
 
-    own = PrefixTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=config.prefix_length)
-    return get_peft_model(model, own)  # type: ignore[arg-type]
+    own = PrefixTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=config.prefix_length or 0)
+    return get_peft_model(model, own)
 
 
 def _prompt(model: nn.Module, config: ExperimentConfig) -> nn.Module:
     from peft import PromptTuningConfig, get_peft_model
 
-    own = PromptTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=config.prompt_length)
-    return get_peft_model(model, own)  # type: ignore[arg-type]
+    own = PromptTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=config.prompt_length or 0)
+    return get_peft_model(model, own)
 
 
 class _Adapter(nn.Module):
@@ -159,7 +160,7 @@ def _serial(model: Any, config: ExperimentConfig) -> nn.Module:
         for layer in (block.attn, block.mlp)[0 if both(config) else 1 :]:
             layer.adapter = _Adapter(width, config.bottleneck or 0, _gelu, 1.0)
             layer.register_forward_hook(_behind)
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 def _behind(layer: Any, inputs: Any, output: Any) -> Any:
@@ -172,7 +173,7 @@ def _parallel(model: Any, config: ExperimentConfig) -> nn.Module:
     for block in _adapted_blocks(model, config):
         block.mlp.adapter = _Adapter(model.config.n_embd, config.bottleneck or 0, F.relu, config.adapter_scale or 0.0)
         block.mlp.register_forward_hook(lambda layer, inputs, output: output + layer.adapter(inputs[0]))
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 def _hybrid(model: nn.Module, config: ExperimentConfig) -> nn.Module:
@@ -190,7 +191,7 @@ def _chosen(wanted: str) -> Callable[[Any, ExperimentConfig], nn.Module]:
         for block in _adapted_blocks(model, config):
             for name, parameter in block.named_parameters():
                 parameter.requires_grad_(re.search(wanted, name) is not None)
-        return model  # type: ignore[no-any-return]
+        return model
 
     return choose
 

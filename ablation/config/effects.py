@@ -12,12 +12,13 @@ from ablation.config.shapes import NANO
 
 def _needs_method(option: str) -> Callable[[MethodSettings], str]:
     having = [name for name, method in DECLARATIONS.items() if option in method.options]
+    taking = [name for name in having if name in methods()]
 
     def reason(config: MethodSettings) -> str:
         if config.adaptation in having:
             return ""
         if config.method is not None:
-            return f"with --method {config.method}; it belongs to --method {', '.join(set(having) & set(methods()))}"
+            return f"with --method {config.method}; it belongs to --method {', '.join(taking)}"
         return f"with --trainable_layers {config.trainable_layers}; add --trainable_layers {having[0]}"
 
     return reason

@@ -115,14 +115,19 @@ class ExperimentConfig(OwnDataSettings, CommonSettings):
 
     def _prompt_problems(self) -> list[str]:
         """A prompt and the message behind it have to fit the model; of the longest message only its data tell."""
-        room = self.shape.context_length
-        lengths = {LONGEST_TRAINING_EXAMPLE: 1, MODEL_CONTEXT_LENGTH: room}
-        message = lengths.get(str(self.context_length), self.context_length)
-        if self.prompt_length is None or self.no_padding or self.prompt_length + int(message) <= room:
+        prompt, room = self.prompt_length or 0, self.shape.context_length
+        known = {LONGEST_TRAINING_EXAMPLE: 1, MODEL_CONTEXT_LENGTH: room}
+        message = 1 if self.no_padding else int(known.get(str(self.context_length), self.context_length))
+        if not prompt or prompt + message <= room:
             return []
+        if message == 1:
+            return [
+                f"--prompt_length {prompt}: leaves no room for a message, the model has {room} positions; give fewer"
+            ]
+        shorter = f", or --context_length {room - prompt}" if prompt < room else ""
         return [
-            f"--prompt_length {self.prompt_length}: with --context_length {self.context_length} that is more than the"
-            f" {room} positions of the model; give fewer"
+            f"--prompt_length {prompt}: with --context_length {self.context_length} that makes {prompt + message}"
+            f" positions, the model has {room}; give fewer{shorter}"
         ]
 
 

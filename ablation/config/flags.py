@@ -13,7 +13,7 @@ from typing import Any
 
 from ablation.config.effects import REASONS, why_no_effect
 from ablation.config.experiment import ExperimentConfig
-from ablation.config.methods import DECLARATIONS
+from ablation.config.methods import DECLARATIONS, own_settings
 from ablation.config.parser import Parser
 from ablation.config.rows import ROW_SETS, ROWS
 from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR, CommonSettings, ConfigError, fields_of
@@ -156,6 +156,8 @@ class CommandLine:
             except ValueError as error:
                 problems.append(f"--{name} {shlex.quote(text)}: {error}")
                 values.pop(name, None)  # checked on with the default, so that the other problems are found too
+        if "method" in flags and "method" not in values:  # nobody knows which settings it would have
+            values = {name: value for name, value in values.items() if name not in own_settings()}
         try:
             config = self.config_class(**values)
         except ConfigError as error:

@@ -6,6 +6,23 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 
+from ablation.config.values import letters
+
+# What --method takes -> words that mean it elsewhere.
+METHOD_WORDS: dict[str, str] = {
+    "lora with --lora_scaling alpha_over_sqrt_rank": "rslora use_rslora rank_stabilized rank_stabilised",
+    "dora": "use_dora weight_decomposed",
+    "dylora": "dynamic_lora",
+    "serial_adapter": "adapter adapters houlsby adapter_tuning bottleneck_adapter",
+    "serial_adapter with --adapter_after feed_forward": "pfeiffer",
+    "parallel_adapter": "scaled_parallel_adapter scaled_parallel par_adapter",
+    "hybrid": "mam mam_adapter mix_and_match unipelt",
+    "prefix_tuning": "prefix p_tuning_v2 ptuning_v2 prefix_tune",
+    "soft_prompt": "prompt_tuning prompt prompts soft_prompts soft_prompt_tuning p_tuning ptuning",
+    "ia3": "ia_3 t_few",
+    "bitfit": "bias biases bias_only",
+    "norms": "norm layer_norm layernorm ln ln_tuning",
+}
 # What to type here -> words that mean it elsewhere. Of several that fit, the first that the command has is named.
 MEANINGS: dict[str, str] = {
     "--learning_rate": "lr step_size",
@@ -32,7 +49,16 @@ MEANINGS: dict[str, str] = {
     "--weights random": "random random_weights random_init from_scratch scratch no_pretrained",
     "--weights": "pretrained init initialization",
     "--trainable_layers lora": "lora use_lora",
-    "--trainable_layers": "layers method peft peft_method train_layers trainable freeze unfreeze",
+    "--method": "peft peft_method peft_type adapter_type tuner finetuning_method",
+    **{f"--method {method}": words if " " in method else f"{method} {words}" for method, words in METHOD_WORDS.items()},
+    "--lora_targets": "target_modules lora_target_modules lora_modules lora_target lora_layers targets",
+    "--lora_scaling": "scaling lora_scale",
+    "--lora_init": "init_lora_weights init_lora",
+    "--bottleneck": "bottleneck_size bottleneck_dim adapter_size adapter_dim adapter_width reduction_factor",
+    "--prefix_length": "num_virtual_tokens prefix_len prefix_tokens n_prefix pre_seq_len",
+    "--prompt_length": "prompt_len prompt_tokens n_prompt soft_prompt_length",
+    "--from_block": "from_layer first_block start_block start_layer layers_to_transform first_layer",
+    "--trainable_layers": "layers method train_layers trainable freeze unfreeze",
     "--lora_rank": "rank r lora_r",
     "--lora_alpha": "alpha",
     "--trainable_token_pos": "trainable_token token token_pos position readout",
@@ -93,31 +119,27 @@ def hint(unknown: Sequence[str], known: Sequence[str]) -> str:
     if not typed and unknown and unknown[0].isdecimal():
         flags = [f"{name} {unknown[0]}" for name in ("--row", "--rows") if name in known]
     elif not typed and unknown:  # a flag without its dashes
-        flags = [name for name in known if len(name) > 3 and _letters(name) == _letters(unknown[0])]
+        flags = [name for name in known if len(name) > 3 and letters(name) == letters(unknown[0])]
     question = [f"did you mean {' and '.join(dict.fromkeys(flags))}?"] if flags else []
     return "; ".join([*dict.fromkeys(sayings), *question])
 
 
-def _letters(text: str) -> str:
-    return re.sub(r"[-_]", "", text).lower()
-
-
 def _habits(flag: str, known: Sequence[str]) -> list[str]:
     for words, sayings in HABITS.items():
-        if _letters(flag) in map(_letters, words.split()):
+        if letters(flag) in map(letters, words.split()):
             return [saying for of_command, saying in sayings.items() if of_command in known][:1]
     return []
 
 
 def _nearest(flag: str, known: Sequence[str]) -> list[str]:
     """The known flag of the same letters or meaning, that begins so, or that looks like it; none after a habit."""
-    letters = _letters(flag)
+    own = letters(flag)
     if _habits(flag, known):
         return []
     steps: tuple[Iterable[str], ...] = (
-        (name for name in known if _letters(name) == letters),
-        (what for what, words in MEANINGS.items() if letters in map(_letters, words.split()) and _has(known, what)),
-        _beginning_with(letters, known),
+        (name for name in known if letters(name) == own),
+        (what for what, words in MEANINGS.items() if own in map(letters, words.split()) and _has(known, what)),
+        _beginning_with(own, known),
         difflib.get_close_matches(flag, known, n=1),
     )
     return next(([name] for step in steps for name in step), [])
@@ -127,6 +149,6 @@ def _has(known: Sequence[str], what: str) -> bool:
     return what.partition(" ")[0] in known
 
 
-def _beginning_with(letters: str, known: Sequence[str]) -> list[str]:
-    found = [name for name in known if len(letters) > 2 and _letters(name).startswith(letters)]
+def _beginning_with(own: str, known: Sequence[str]) -> list[str]:
+    found = [name for name in known if len(own) > 2 and letters(name).startswith(own)]
     return found if len(found) == 1 else []

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ablation.config.hints import METHOD_WORDS
 from ablation.config.methods import (
     DECLARATIONS,
     HEAD,
     LINEAR_MAPS,
+    METHOD_OPTIONS,
     Declaration,
     methods,
     own_settings,
@@ -35,7 +37,10 @@ class MethodSettings:
     lora_rank: int = option(8, "rank of the LoRA matrices", integer(1))
     lora_alpha: int = option(8, "factor alpha of the LoRA term, see --lora_scaling; alpha·xAB as published", integer(1))
     method: str | None = option(
-        None, "a method of parameter-efficient fine-tuning, in place of --trainable_layers", choices=METHODS
+        None,
+        "a method of parameter-efficient fine-tuning, in place of --trainable_layers",
+        choices=METHODS,
+        meanings=METHOD_WORDS,
     )
     from_block: int | None = option(
         None, "the method's first block, counted from 1; those below stay frozen and are computed once", integer(1)
@@ -102,22 +107,40 @@ class MethodSettings:
 
     def method_problems(self, n_blocks: int) -> list[str]:
         """What is wrong with these settings together, one line per problem."""
-        problems = []
-        own = self.method_defaults
-        for name in own_settings():
-            value = getattr(self, name)
-            if value is not None and name not in own:
-                takes = [method for method in METHODS if name in (DECLARATIONS[method].defaults or {})]
-                problems.append(f"--{name} {value}: belongs to {_methods(takes)}; add it, or leave --{name} out")
+        problems = self._of_other_methods()
         if self.train_final_norm and self.method is None:
-            problems.append(f"--train_final_norm: belongs to {_methods(METHODS)}; add it, or leave it out")
+            problems.append(
+                f"--train_final_norm: {self._without_method}; add one ({', '.join(METHODS)}), or leave it out"
+            )
         if self.from_block is not None and self.from_block > n_blocks:
             problems.append(f"--from_block {self.from_block}: the model has blocks 1 to {n_blocks}; give one of them")
         if self.lora_head == "frozen" and HEAD not in (self.lora_targets or "").split("+"):
             problems.append("--lora_head frozen: nothing of the new classifier would train; add head to --lora_targets")
         return problems
 
+    def _of_other_methods(self) -> list[str]:
+        """Settings that belong to methods, but not to this one."""
+        problems = []
+        given = {name: value for name in own_settings() if (value := getattr(self, name)) is not None}
+        if self.method is not None:  # without, they are older than methods, and said to have no effect
+            usual = {name: getattr(MethodSettings, name) for name in METHOD_OPTIONS}
+            given |= {name: value for name in METHOD_OPTIONS if (value := getattr(self, name)) != usual[name]}
+        for name, value in given.items():
+            if self.method is not None and self.declaration.takes(name):
+                continue
+            having = [method for method in METHODS if DECLARATIONS[method].takes(name)]
+            lacking = self._without_method if self.method is None else f"--method {self.method} does not take it"
+            problems.append(f"--{name} {value}: {lacking}; give {_one_of(having)}, or leave --{name} out")
+        return problems
 
-def _methods(names: Iterable[str]) -> str:
-    names = tuple(names)
-    return f"--method ({', '.join(names)})" if len(names) > 1 else f"--method {names[0]}"
+    @property
+    def _without_method(self) -> str:
+        return f"belongs to a --method, and this is --trainable_layers {self.trainable_layers}"
+
+
+def _one_of(names: Sequence[str]) -> str:
+    """Methods that a person may choose among; of nearly all of them those that are not."""
+    others = [method for method in METHODS if method not in names]
+    if len(names) > 1 and len(others) < len(names) and others:
+        return f"any --method but {' and '.join(others)}"
+    return f"--method {' or '.join(filter(None, [', '.join(names[:-1]), names[-1]]))}"

@@ -35,6 +35,10 @@ class Declaration:
     layers: bool = True
     cannot_merge: str = ""
 
+    def takes(self, setting: str) -> bool:
+        """Whether a setting is this method's own."""
+        return setting in self.options or setting in (self.defaults or {})
+
 
 def _last(count: int) -> Callable[[int], int]:
     """The first of the last ``count`` blocks."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from typing import Any
 
@@ -25,16 +25,18 @@ def option(
     choices: tuple[str, ...] = (),
     identity: bool = True,
     usual: Any = None,
+    meanings: Mapping[str, str] | None = None,
 ) -> Any:
     """A field with its help text, the reader of its flag (or ``choices`` in its place), and whether it is part of what
     defines the experiment.
 
     Args:
         usual: what the default None of a setting stands for where no method says something else.
+        meanings: choices -> words that people type for them.
     """
     usual = default if usual is None else usual
     metadata = {"help": help_text, "choices": choices, "identity": identity, "usual": usual}
-    return field(default=default, metadata={**metadata, "parse": one_of(choices) if choices else parse})
+    return field(default=default, metadata={**metadata, "parse": one_of(choices, meanings or {}) if choices else parse})
 
 
 def run_option(default: Any, help_text: str, parse: Callable[[str], Any] = str, choices: tuple[str, ...] = ()) -> Any:

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 
 
-def one_of(choices: Iterable[str]) -> Callable[[str], str]:
-    """A reader of one of some names, which may be typed in capitals (LoRA); what is close to one is asked about."""
+def letters(text: str) -> str:
+    """What is compared of names that people write in several ways."""
+    return re.sub(r"[^0-9a-z]", "", text.lower())
+
+
+def one_of(choices: Iterable[str], meanings: Mapping[str, str] = {}) -> Callable[[str], str]:
+    """A reader of one of some names, which may be typed in capitals (LoRA); what means one, or is close to one, is
+    asked about.
+
+    Args:
+        meanings: what to give -> words that mean it elsewhere, with blanks between.
+    """
     names = tuple(choices)
 
     def parse(text: str) -> str:
         lower = text.lower()
         if text in names or lower in names:
             return text if text in names else lower
-        close = difflib.get_close_matches(lower, names, n=1)
+        meant = [what for what, words in meanings.items() if letters(text) in map(letters, words.split())]
+        same = [name for name in names if letters(name) == letters(text)]
+        close = [*same, *meant] or difflib.get_close_matches(lower, names, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         raise ValueError(f"{hint}choose one of {', '.join(names)}")
 

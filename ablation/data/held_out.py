@@ -53,9 +53,8 @@ def load_held_out_text(config: CommonSettings) -> HeldOutText | None:
         test = split_messages(read_demo_messages())["test"]
         return HeldOutText(f"{MESSAGES.name}, the test split", tuple(test["Text"]), most_tokens=None)
     path = Path(config.data_dir) / CAPTIONS
-    return HeldOutText(
-        str(path), read_sentences(path, "--measure_forgetting needs text: put captions there, or give --held_out_text")
-    )
+    remedy = "--measure_forgetting needs text: put sentences there, one a line, or give --held_out_text FILE"
+    return HeldOutText(str(path), read_sentences(path, remedy))
 
 
 def read_sentences(path: Path, remedy: str) -> tuple[str, ...]:

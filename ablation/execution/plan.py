@@ -134,7 +134,8 @@ class ExecutionPlan:
 
 
 def _blocks(first: int, last: int) -> str:
-    return f"block {first}" if first == last else f"blocks {first}–{last}"
+    """For a person, who counts them from 1 as in ``--from_block``."""
+    return f"block {first + 1}" if first == last else f"blocks {first + 1}–{last + 1}"
 
 
 def make_plan(config: ExperimentConfig, n_blocks: int | None = None) -> ExecutionPlan:

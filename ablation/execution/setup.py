@@ -10,12 +10,15 @@ import torch
 from torch import Tensor
 
 from ablation.config.experiment import ConfigError, ExperimentConfig
+from ablation.config.shapes import ModelShape
 from ablation.data.encode import EncodedMessages
 from ablation.execution.plan import ExecutionPlan, Start, Thrift, make_plan
 from ablation.execution.single_query import is_causal, is_known
+from ablation.methods.costs import costs_of
 from ablation.methods.layers import trains
 from ablation.model.classifier import StartingValues, WeightSource, assemble
 from ablation.model.readout import READOUTS
+from ablation.results.costs import Costs
 from previous_chapters import GPTModel
 
 
@@ -59,7 +62,7 @@ class Setup:
         model: the classifier; its trunk's values are still in ``weights``, under the names in ``sources``.
         added: names of the parameters that the method attached.
         messages: per split.
-        parameter_counts: (of the trunk and its head, trainable ones).
+        costs: of the model as it is, whatever of it an execution leaves out.
     """
 
     config: ExperimentConfig
@@ -69,7 +72,7 @@ class Setup:
     model: GPTModel
     sources: Mapping[str, str]
     added: frozenset[str]
-    parameter_counts: tuple[int, int]
+    costs: Costs
     plan: ExecutionPlan
     reach: Reach
 
@@ -92,14 +95,7 @@ def make_setup(
     plan = make_plan(config, n_blocks=weights.shape.n_layers)
     plan = replace(plan, whole_last=not is_known(model.trf_blocks[-1]), thrift=thrift)
     _check_plan(plan, model, config.adaptation)
-    width = model.n_extra + max(split.tokens.shape[1] for split in messages.values())
-    if width > (context := weights.shape.context_length):
-        raise ConfigError(
-            [
-                f"--prompt_length {config.prompt_length}: with messages of {width - model.n_extra} tokens that makes"
-                f" {width} positions, the model has {context}; give a shorter one, or a smaller --context_length"
-            ]
-        )
+    _check_width(config, model.n_extra, max(split.tokens.shape[1] for split in messages.values()), weights.shape)
     return Setup(
         config=config,
         weights=StartingValues(weights, assembly.derived) if assembly.derived else weights,
@@ -108,10 +104,28 @@ def make_setup(
         model=model,
         sources={**assembly.sources, **{name: name for name in assembly.derived}},
         added=assembly.added,
-        parameter_counts=assembly.count_parameters(),
+        costs=costs_of(model, assembly.added, config),
         plan=plan,
         reach=find_reach(config, model, messages),
     )
+
+
+def _check_width(config: ExperimentConfig, prompt: int, message: int, shape: ModelShape) -> None:
+    """Whether the model has positions for a prompt and the longest message behind it.
+
+    Raises:
+        ConfigError: it has not.
+    """
+    if (width := prompt + message) > (room := shape.context_length):
+        fewer = "give fewer"
+        if prompt < room and not config.no_padding:
+            fewer += f", or a --context_length of at most {room - prompt}"
+        raise ConfigError(
+            [
+                f"--prompt_length {prompt}: with messages of {message} tokens that makes {width} positions, the model"
+                f" has {room}; {fewer}"
+            ]
+        )
 
 
 def _check_plan(plan: ExecutionPlan, model: GPTModel, method: str) -> None:

@@ -50,9 +50,11 @@ class LinearWithDoRA(LinearWithLoRA):
             return (row_norms(weight) ** 2 + (change * b.T).sum(1)).sqrt()
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.lora(x, F.linear(x, self.linear.weight))
+        rows = x.reshape(-1, x.shape[-1])
+        y = self.lora(rows, F.linear(rows, self.linear.weight))
         factor, bias = self.magnitude / self._norms(), self.linear.bias
-        return (factor * y if bias is None else torch.addcmul(bias, factor, y)).to(y.dtype)
+        y = (factor * y if bias is None else torch.addcmul(bias, factor, y)).to(y.dtype)
+        return y.view(*x.shape[:-1], -1)
 
 
 def attach(model: nn.Module, config: ExperimentConfig) -> dict[str, Derived]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
+import torch
 from torch import nn
 
 from ablation.config.experiment import ExperimentConfig
@@ -46,7 +47,8 @@ class Method:
     Attributes:
         selects: (name in the plain model, number of blocks) -> whether this parameter trains. What the method itself
             adds always trains.
-        attach: puts the method's modules into a model with its new head, drawing on the CPU in a fixed order.
+        attach: puts the method's modules into a model with its new head, drawing in a fixed order. It is called
+            where the CPU is the default device.
         merge: replaces them by plain layers that compute the same, in place. Of a method that cannot (its declaration
             says why) it is not called.
         updating: (model, configuration, number of the update) -> the context in which the update's gradients are
@@ -105,7 +107,8 @@ def adapt(model: nn.Module, method: Method, config: ExperimentConfig) -> Adapted
     """
     plain = {id(parameter): name for name, parameter in model.named_parameters()}
     n_blocks = len(model.trf_blocks)  # type: ignore[arg-type]
-    derived = method.attach(model, config) or {}
+    with torch.device("cpu"):  # draws happen there, whatever the device of the model
+        derived = method.attach(model, config) or {}
     _check_attached(model, n_blocks)
     origins = {}
     for name, parameter in model.named_parameters():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import matplotlib
@@ -40,10 +41,16 @@ MOST_TICKS = 16
 PERCENT_TICKS = (1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 93, 95, 97, 98, 99, 99.5)
 
 
-
 def new_figure(height: float, columns: int = 1, rows: int = 1, **options: object) -> tuple[Figure, np.ndarray]:
     figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height), squeeze=False, layout="constrained", **options)  # type: ignore[call-overload]
     return figure, axes
+
+
+def say_below(figure: Figure, text: str) -> None:
+    """Write a text below everything, once; before places are measured, for it takes room."""
+    said = figure.get_supxlabel()
+    if text and (filled := textwrap.fill(text, 70)) not in said:
+        figure.supxlabel("\n".join(filter(None, [said, filled])), fontsize=8.5)
 
 
 def metric_scale(axes: Axes, axis: str, metric: Metric, title: str) -> None:

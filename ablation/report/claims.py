@@ -7,7 +7,10 @@ The rules, declared before any result. All differences are the first side minus 
   about configurations, and seeds alone move an accuracy by a point or two.
 * **Shares** (accuracies, and training minus validation accuracy) are compared by seeds and examples crossed. In a
   difference of training and validation accuracy the training examples count as given. The p values of all claims on
-  shares that this program's rows can tell are one family and corrected by Holm's method, whether or not they were run.
+  shares that the published rows can tell are one family and corrected by Holm's method, whether or not they were run;
+  those of claims on rows beside them, the ways to fine-tune, are another.
+* **Several pairs** are compared where a claim is about more than two rows, such as “at any rank”: it is *held* if it is
+  for each pair, and *failed* if it is for one.
 * **A direction** (>, <) is *held* if the corrected test finds it. It *failed* if the corrected test finds the opposite,
   or if the 95 % interval excludes any advantage that matters: one of the margin that the questions have, or of the
   published advantage where that is smaller, so that a claim of “slightly better” is not refuted by an interval that
@@ -38,6 +41,7 @@ from ablation.report.measured import measure
 from ablation.report.paired import Comparison, compare, identical, paired_predictions, paired_runs, unequal_conditions
 from ablation.report.suggestions import Suggestions
 from ablation.results.claims import Claim, EveryShare, Measured, Shares
+from ablation.results.questions import Side, row_and_settings, side_name
 from ablation.results.task import Likeness, PredictionsError, Task
 from ablation.words import plural
 
@@ -93,28 +97,38 @@ def answer_claims(
 ) -> list[ClaimFinding]:
     """Hold the claims against the groups, and correct the p values of their one family."""
     by_key = {group.key: group for group in groups}
-    sides = {claim.id: _sides(task, claim, by_key) for claim in claims}
-    compared = {claim.id: _compared(task, claim, *sides[claim.id], likeness) for claim in claims}
-    family = [claim.id for claim in claims if isinstance(claim.quantity, Shares) and not claim.why_not]
-    p_values = {name: found.p if (found := compared[name]) and _has_enough(found) else None for name in family}
-    holm = significance.holm([1.0 if p is None else p for p in p_values.values()])
-    corrected = {name: p for name, p in zip(family, holm, strict=True) if p_values[name] is not None}
-    findings = []
-    for claim in claims:
-        first, second = sides[claim.id]
+    parts = [part for claim in claims for part in pair_by_pair(claim)]
+    sides = [_sides(task, part, by_key) for part in parts]
+    compared = [_compared(task, part, *pair, likeness) for part, pair in zip(parts, sides, strict=True)]
+    corrected = _corrected(parts, compared)
+    findings: dict[str, list[ClaimFinding]] = {}
+    for number, (claim, (first, second)) in enumerate(zip(parts, sides, strict=True)):
         if first is None or second is None:
-            findings.append(_not_run(claim, first, second, suggest))
-            continue
-        case = _Case(task, claim, first, second, compared[claim.id], corrected.get(claim.id))
-        findings.append(_with_command(TELL[type(claim.quantity)](case), case, suggest))
-    return findings
+            finding = _not_run(claim, first, second, suggest)
+        else:
+            case = _Case(task, claim, first, second, compared[number], corrected.get(number))
+            finding = _with_command(TELL[type(claim.quantity)](case), case, suggest)
+        findings.setdefault(claim.id, []).append(finding)
+    return [together(claim, findings[claim.id]) for claim in claims]
+
+
+def _corrected(claims: Sequence[Claim], compared: Sequence[Comparison | None]) -> dict[int, float]:
+    """Holm's p values by place, each family of claims on shares for itself, run or not."""
+    shares = [i for i, claim in enumerate(claims) if isinstance(claim.quantity, Shares) and not claim.why_not]
+    p_values = {i: found.p if (found := compared[i]) and _has_enough(found) else None for i in shares}
+    corrected: dict[int, float] = {}
+    for family in dict.fromkeys(claims[i].family for i in shares):
+        places = [i for i in shares if claims[i].family == family]
+        holm = significance.holm([1.0 if (p := p_values[i]) is None else p for i in places])
+        corrected |= {i: p for i, p in zip(places, holm, strict=True) if p_values[i] is not None}
+    return corrected
 
 
 def _sides(task: Task, claim: Claim, groups: Mapping[str, Group]) -> tuple[Group | None, Group | None]:
     if claim.why_not:
         return None, None
-    first, second = (groups.get(row_key(task, claim.family, row)) for row in claim.rows)
-    return first, second
+    ((first, second),) = claim.compared
+    return groups.get(row_key(task, claim.family, first)), groups.get(row_key(task, claim.family, second))
 
 
 def _compared(
@@ -134,7 +148,11 @@ def _with_command(finding: ClaimFinding, case: _Case, suggest: Suggestions) -> C
     few = len(paired_runs(case.first, case.second)) < significance.SEEDS_FOR_A_TEST
     if finding.status != UNTOLD or not few:
         return finding
-    return replace(finding, command=suggest.sweep(sorted(case.claim.rows, key=int), case.claim.family))
+    return replace(finding, command=suggest.sweep(_in_order(case.claim.compared[0]), case.claim.family))
+
+
+def _in_order(sides: Iterable[Side]) -> list[Side]:
+    return sorted(sides, key=lambda side: int(row_and_settings(side)[0]))
 
 
 def _finding(claim: Claim, status: Status, how: Iterable[str], **own: str) -> ClaimFinding:
@@ -152,10 +170,44 @@ def _finding(claim: Claim, status: Status, how: Iterable[str], **own: str) -> Cl
 def _not_run(claim: Claim, first: Group | None, second: Group | None, suggest: Suggestions) -> ClaimFinding:
     if claim.why_not:
         return _finding(claim, NOT_RUN, [claim.why_not])
-    sides = zip(claim.rows, (first, second), strict=True)
-    absent = sorted((row for row, group in sides if group is None), key=int)
-    how = f"no results of {' and '.join(f'row {row}' for row in absent)}"
+    sides = zip(claim.compared[0], (first, second), strict=True)
+    absent = _in_order(side for side, group in sides if group is None)
+    how = f"no results of {' and '.join(map(side_name, absent))}"
     return _finding(claim, NOT_RUN, [how], command=suggest.sweep(absent, claim.family))
+
+
+# ---- claims on more than two rows ------------------------------------------------------------------------------------
+
+
+def pair_by_pair(claim: Claim) -> list[Claim]:
+    """The claim for each pair that it compares."""
+    return [
+        replace(claim, first=side_name(pair[0]), second=side_name(pair[1]), pairs=(pair,)) for pair in claim.pairs
+    ] or [claim]
+
+
+def together(claim: Claim, parts: Sequence[ClaimFinding]) -> ClaimFinding:
+    """One finding of what was found of each pair."""
+    if not claim.pairs:
+        return parts[0]
+    statuses = {part.status for part in parts}
+    status = FAILED if FAILED in statuses else next(iter(statuses)) if len(statuses) == 1 else UNTOLD
+
+    def all_of(name: str) -> str:
+        texts = [getattr(part, name) for part in parts]
+        return " / ".join(text or "–" for text in texts) if any(texts) else ""
+
+    return replace(
+        parts[0],
+        first=claim.first,
+        second=claim.second,
+        status=status,
+        how="; ".join(
+            f"{part.first}: {part.status}" + ("" if part.status == NOT_RUN else f", {part.how}") for part in parts
+        ),
+        command="; ".join(dict.fromkeys(one for part in parts for one in part.command.split("; ") if one)),
+        **{name: all_of(name) for name in ("own_first", "own_second", "interval", "p")},
+    )
 
 
 # ---- how each kind of quantity is told -------------------------------------------------------------------------------

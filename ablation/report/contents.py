@@ -134,7 +134,7 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
     chapter = methods_chapter(task, lines)
     asked = [question for question in questions if chapter or not question.family.chapter]
     answers = [with_commands(finding, suggest) for finding in answer_all(task, sound, likeness, asked)]
-    findings = [_with_own_rates(finding, choices) for finding in answers]
+    findings = [with_own_rates(finding, choices) for finding in answers]
     reference_rows: list[TableRow] = []
     if reference_dir is not None:
         reference_rows, remarks = _reference(task, reference_dir, results_dir, likeness, demo=demo)
@@ -147,7 +147,7 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
     )  # fmt: skip
 
 
-def _with_own_rates(finding: Finding, choices: Sequence[Choice]) -> Finding:
+def with_own_rates(finding: Finding, choices: Sequence[Choice]) -> Finding:
     """With what a reader must know where another learning rate than a row's own is chosen."""
     if finding.absent or finding.question.family.overrides:
         return finding

@@ -7,9 +7,12 @@ from functools import partial
 from typing import Any
 
 from ablation.config.experiment import FIELDS
+from ablation.config.flags import EXPERIMENTS, typed
 from ablation.config.methods import DECLARATIONS, methods
+from ablation.config.rows import ROW_SETS
 from ablation.environment import PROJECT
-from ablation.results.published import published_table
+from ablation.results.published import published_figures, published_table
+from ablation.results.row_list import row_flags
 
 RECORDS = PROJECT / "benchmarks" / "records"
 OF_ALL_METHODS = ("learning_rate", "from_block", "decayed")
@@ -42,6 +45,38 @@ def rows_table() -> str:
     for row in published_table().values():
         flags = f"`{row['flags']}`" if row["flags"] else "none: these are the defaults"
         lines.append(f"| {' | '.join([*(row[column] for column in columns), flags])} |")
+    return "\n".join(lines)
+
+
+# Where the learning rate of a method comes from.
+RATES: Mapping[str, str] = {
+    "lora": "Hu et al. 2021, GPT-2",
+    "dora": "Liu et al. 2024, LLaMA 7B",
+    "dylora": "Valipour et al. 2022, RoBERTa",
+    "serial_adapter": "Houlsby et al. 2019, the middle one of three tried",
+    "parallel_adapter": "He et al. 2021, classification",
+    "hybrid": "He et al. 2021, classification",
+    "prefix_tuning": "P-tuning v2 (Liu et al. 2022), which trains keys and values themselves, too",
+    "soft_prompt": "the example of Hugging Face PEFT",
+    "ia3": "Liu et al. 2022",
+    "bitfit": "Ben Zaken et al. 2021, the highest tried",
+    "norms": "none of its own: that of the biases",
+}
+
+
+def method_rows_table() -> str:
+    """The rows beside the table: flags, learning rate and its source, and published accuracies where there are any."""
+    figures = published_figures()
+    lines = [
+        "| row | flags beside `--row N` | learning rate | where the rate comes from | train | val. | test |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in ROW_SETS["methods"]:
+        flags, line = row_flags(EXPERIMENTS, row), figures.get(str(row), {})
+        rate = f"{flags.pop('learning_rate'):g}"
+        source = line["source"].partition(";")[0] if line else RATES[flags["method"]]
+        accuracies = (line.get(f"{split}_acc", "–") for split in ("training", "validation", "test"))
+        lines.append(f"| {' | '.join([str(row), f'`{typed(flags)}`', rate, source, *accuracies])} |")
     return "\n".join(lines)
 
 
@@ -79,7 +114,7 @@ def recorded(record: str) -> str:
 
 # Document -> its blocks, and what makes the content of each. (The README's results are the report's to write.)
 BLOCKS: Mapping[str, Mapping[str, Callable[[], str]]] = {
-    "docs/rows.md": {"rows": rows_table},
+    "docs/rows.md": {"rows": rows_table, "method_rows": method_rows_table},
     "docs/flags.md": {"flags": flags_table},
     "docs/methods.md": {"methods": methods_table, "speed": partial(recorded, "2026-11-25_methods")},
     "docs/speed.md": {

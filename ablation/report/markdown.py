@@ -12,7 +12,7 @@ from ablation.report.claims import ClaimFinding
 from ablation.report.contents import Contents
 from ablation.report.findings import Finding
 from ablation.report.judgement import STATUSES
-from ablation.report.methods_chapter import CHAPTER_PICTURES, TITLE
+from ablation.report.methods_chapter import TITLE
 from ablation.report.signs import signs
 from ablation.report.table import TableRow
 from ablation.results.questions import Family
@@ -149,8 +149,9 @@ def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]]) -> 
     on_table, on_findings = explanations(contents)
     parts = ["# Results", contents.disclaimer, *map(plain, contents.answer)]
     parts.append(f"{plural(contents.runs, 'run')}. {likeness_text(contents)}".strip())
-    own = [picture for picture in pictures if Path(picture[0]).stem in CHAPTER_PICTURES]
-    if others := [picture for picture in pictures if picture not in own]:
+    places = [(contents.chapter.place_of(Path(picture[0]).stem), picture) for picture in pictures]
+    own = [picture for _, picture in sorted(one for one in places if one[0] is not None)]
+    if others := [picture for place, picture in places if place is None]:
         parts += ["## Pictures", *map(_embedded, others)]
     parts += ["## Table", results_table(contents) if contents.rows else "No results yet.", on_table]
     parts += [signs_list(some_signs(contents, TABLE_SIGNS))] if contents.rows else []

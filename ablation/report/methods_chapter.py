@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,12 +18,12 @@ from ablation.report.cells import NOTHING, shown, spread_text
 from ablation.report.groups import DIGESTS, Group, condition
 from ablation.report.point_labels import in_words
 from ablation.report.table import TableRow
-from ablation.results.read import FinishedRun, variant_key
+from ablation.results.read import variant_key
 from ablation.results.task import Task
 
-METHODS = "methods"  # what families of questions call this chapter
 TITLE = "Ways to fine-tune"
 CHAPTER_PICTURES = ("methods_size", "methods_time", "methods_forgetting")  # by file name
+SIZES = "sizes"  # a picture that has its place here, but may be of rows that begin no chapter
 FEWEST = 2  # configurations with a method of their own: one is compared with nothing
 OWN = {setting.name for setting in dataclasses.fields(MethodSettings)} | {"learning_rate", *DIGESTS}
 DEFAULT_LAYERS = str(MethodSettings.trainable_layers).replace("_", " ")
@@ -87,6 +87,11 @@ class Chapter:
     def __bool__(self) -> bool:
         return bool(self.ways)
 
+    def place_of(self, picture: str) -> int | None:
+        """Where among the chapter's pictures this one stands, by its name; None for what stands with the others."""
+        places = {name: place for place, name in enumerate((*CHAPTER_PICTURES, SIZES))} if self else {}
+        return places.get(picture)
+
 
 def methods_chapter(task: Task, lines: Sequence[tuple[Group, TableRow]]) -> Chapter:
     """The chapter, or an empty one where there are too few ways to compare.
@@ -127,7 +132,16 @@ def cost_table(task: Task, ways: Sequence[Way]) -> Table:
     lines = [
         (way.label, spread_text(way.row.figures[headline.name]), *(text(way) for _, text in COSTS)) for way in ways
     ]
-    return Table("What each costs", ("Row", title, *(name for name, _ in COSTS)), lines, COSTS_NOTE)
+    return without_empty_columns(
+        Table("What each costs", ("Row", title, *(name for name, _ in COSTS)), lines, COSTS_NOTE)
+    )
+
+
+def without_empty_columns(table: Table) -> Table:
+    """Those alone in which a line has something to say."""
+    columns = [i for i in range(len(table.header)) if any(line[i] != NOTHING for line in table.lines)]
+    lines = [[line[i] for i in columns] for line in table.lines]
+    return dataclasses.replace(table, header=[table.header[i] for i in columns], lines=lines)
 
 
 def _count(column: str) -> Callable[[Way], str]:
@@ -195,15 +209,10 @@ def ranks_table(task: Task, ways: Sequence[Way]) -> Table:
 def _shares_by_use(way: Way, split: str | None) -> dict[str, list[float]]:
     shares: dict[str, list[float]] = {}
     for run in way.group.runs.values():
-        for use, counts in uses_of(run).items():
-            if split in counts:
+        for use, counts in run.uses().items():
+            if split is not None and split in counts:
                 shares.setdefault(use, []).append(counts[split].accuracy)
     return shares
-
-
-def uses_of(run: FinishedRun) -> Mapping[str, Mapping[str, Any]]:
-    """Right answers per split of each way to use the model; empty where there is one way, or none is recorded."""
-    return getattr(run, "uses", dict)()
 
 
 def _mean_text(shares: Sequence[float], scale: int) -> str:

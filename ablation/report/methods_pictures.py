@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from matplotlib.figure import Figure
 
@@ -31,7 +31,8 @@ def accuracy_against_method_time(contents: Contents) -> tuple[Figure, str] | Non
     ]
     if not dots:
         return None
-    return scatter(dots, metric, TIME), f"Ways to fine-tune: {metric.title} against training time{_means(ways)}."
+    caption = f"Ways to fine-tune: {metric.title} against training time{_means(ways)}."
+    return scatter(dots, metric, TIME, contents.disclaimer), caption
 
 
 def _against(
@@ -49,18 +50,16 @@ def _against(
     if not dots:
         return None
     intervals = ", with 95 % intervals" if any(dot.interval for dot in dots) else ""
-    return scatter(dots, metric, across), f"{capital(metric.title)} against {what}{_means(shown)}{intervals}."
+    caption = f"{capital(metric.title)} against {what}{_means(shown)}{intervals}."
+    return scatter(dots, metric, across, contents.disclaimer), caption
 
 
-def _means(ways: list[Way]) -> str:
+def _means(ways: Sequence[Way]) -> str:
     return ", means over seeds" if any(len(way.row.seeds) > 1 for way in ways) else ""
 
 
 # By file name, in the order of the chapter.
+_DRAWN = (accuracy_against_size, accuracy_against_method_time, accuracy_against_forgetting)
 METHOD_PICTURES: dict[str, Callable[[Contents], tuple[Figure, str] | None]] = dict(
-    zip(
-        CHAPTER_PICTURES,
-        (accuracy_against_size, accuracy_against_method_time, accuracy_against_forgetting),
-        strict=True,
-    )
+    zip(CHAPTER_PICTURES, _DRAWN, strict=True)
 )

@@ -36,7 +36,7 @@ def missing_lines(
     seen: set[str] = set()
     for family, suffix, sides in _wanted(questions, claims, chapter=chapter):
         counts = {side: seeds.get(row_key(task, family, side), 0) for side in sides}
-        new = [side for side in sides if row_key(task, family, side) not in seen]
+        new = [side for side in sides if not family.chapter or row_key(task, family, side) not in seen]
         seen |= {row_key(task, family, side) for side in sides}
         few = [side for side in new if 0 < counts[side] < SEEDS_FOR_A_TEST]
         none = [side for side in new if counts[side] == 0]
@@ -57,7 +57,7 @@ def _wanted(
     """A family, what follows the rows' names, and its sides with the same settings, ascending; those of the published
     table before those of a chapter."""
     found: dict[tuple[str, Conditions], tuple[Family, str, dict[int, Side]]] = {}
-    asked = [(claim.family, claim.sides_run) for claim in claims if not claim.why_not]
+    asked = [(claim.family, pair) for claim in claims if not claim.why_not for pair in claim.compared]
     asked += [(question.family, question.sides) for question in questions]
     for family, sides in sorted(asked, key=lambda one: one[0].chapter):
         for side in sides:

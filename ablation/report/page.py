@@ -33,9 +33,10 @@ from ablation.report.markdown import (
     some_signs,
     unanswered_text,
 )
-from ablation.report.methods_chapter import CHAPTER_PICTURES, TITLE
+from ablation.report.methods_chapter import TITLE, Table, without_empty_columns
 from ablation.report.signs import signs
 from ablation.report.table import TableRow
+from ablation.results.questions import Family
 from ablation.words import plural
 
 TEMPLATES = Environment(
@@ -64,6 +65,7 @@ def report_page(
     """
     on_table, on_findings = explanations(contents)
     drawn = [(name, caption, Markup(svg)) for name, caption, svg in pictures]  # drawn here, its texts escaped
+    places = [(contents.chapter.place_of(picture[0]), picture) for picture in drawn]
     return TEMPLATES.get_template("page.html").render(
         contents=contents,
         summary=f"{plural(contents.runs, 'run')}. {likeness_text(contents)}",
@@ -85,6 +87,7 @@ def report_page(
         percent=percent,
         figures_text=_figures_text,
         how_text=how_text,
+        findings_table=lambda family: findings_table(contents, family),
         unanswered_text=unanswered_text,
         on_table=on_table,
         on_findings=on_findings,
@@ -93,8 +96,8 @@ def report_page(
         status_signs=signs(contents.task),
         tried_title=tried.TITLE,
         tried_rule=tried.RULE,
-        pictures=[picture for picture in drawn if picture[0] not in CHAPTER_PICTURES],
-        chapter_pictures=[picture for picture in drawn if picture[0] in CHAPTER_PICTURES],
+        pictures=[picture for place, picture in places if place is None],
+        chapter_pictures=[picture for _, picture in sorted(one for one in places if one[0] is not None)],
         chapter_title=TITLE,
         chapter_intro=chapter_intro(contents),
     )
@@ -132,6 +135,12 @@ def area(values: Sequence[float]) -> str:
     """Areas under the ROC curve over seeds: ``0.981``, or ``0.981 ± 0.004``."""
     mean = f"{statistics.fmean(values):.3f}"
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.3f}"
+
+
+def findings_table(contents: Contents, family: Family) -> Table:
+    """The answered questions of a family, a line each: for families of more questions than have room as cards."""
+    lines = [[text(finding) for _, text in FINDING_COLUMNS] for finding in contents.answered(family)]
+    return without_empty_columns(Table(family.title, [title for title, _ in FINDING_COLUMNS], lines))
 
 
 def _cell(column: Column, row: TableRow) -> dict[str, Any]:

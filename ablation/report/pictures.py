@@ -17,7 +17,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ablation.report.axes import INK, OURS, PUBLISHED, STYLE, VALIDATION, capital, metric_scale, new_figure
+from ablation.report.axes import INK, OURS, PUBLISHED, STYLE, VALIDATION, capital, metric_scale, new_figure, say_below
 from ablation.report.contents import Contents
 from ablation.report.groups import Group
 from ablation.report.methods_pictures import METHOD_PICTURES
@@ -92,7 +92,7 @@ def accuracy_against_time(contents: Contents) -> tuple[Figure, str] | None:
     several = any(len(row.seeds) > 1 for row in contents.rows)
     signs = "; a sign for each device and way of running" if len({dot.sign for dot in dots}) > 1 else ""
     caption = f"{capital(metric.title)} against training time{', means over seeds' if several else ''}{signs}."
-    return scatter(dots, metric, TIME), caption
+    return scatter(dots, metric, TIME, contents.disclaimer), caption
 
 
 def loss_curves(contents: Contents) -> tuple[Figure, str] | None:
@@ -175,9 +175,7 @@ def draw_pictures(contents: Contents, folder: Path) -> list[tuple[str, str, str]
                     stale.unlink(missing_ok=True)
                 continue
             figure, caption = found
-            if contents.disclaimer:
-                below = [figure.get_supxlabel(), textwrap.fill(contents.disclaimer, 70)]
-                figure.supxlabel("\n".join(filter(None, below)), fontsize=8.5)
+            say_below(figure, contents.disclaimer)
             figure.savefig(folder / f"{name}.png", dpi=150, facecolor="white", metadata={"Software": None})
             buffer = io.StringIO()
             figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

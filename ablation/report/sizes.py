@@ -13,11 +13,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ablation.report.axes import capital, metric_scale, new_figure
+from ablation.report.axes import INK, capital, metric_scale, new_figure
 from ablation.report.chosen import RATE, Choice, rate_of, without
 from ablation.report.contents import Contents
 from ablation.report.groups import Group
 from ablation.report.paired import Comparison, compare
+from ablation.report.scatter import SIZE
 from ablation.report.table import TableRow, predicted_metrics
 from ablation.results.read import variant_key
 from ablation.results.task import Likeness, Task
@@ -35,12 +36,6 @@ class Size:
     group: Group
     row: TableRow
 
-    @property
-    def named(self) -> str:
-        """``bottleneck 64, prefix length 30``."""
-        first = self.group.first
-        return ", ".join(f"{name.replace('_', ' ')} {first[name]}" for name in SIZES if first[name])
-
 
 @dataclass(frozen=True)
 class SizeLine:
@@ -53,6 +48,12 @@ class SizeLine:
     name: str
     rate: float | None
     sizes: Sequence[Size]
+
+    def called(self, size: Size) -> str:
+        """``bottleneck 64, prefix length 30``: what differs among the sizes."""
+        mine = size.group.first
+        differing = [name for name in SIZES if len({one.group.first[name] for one in self.sizes}) > 1]
+        return ", ".join(f"{name.replace('_', ' ')} {mine[name]}" for name in differing)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def size_lines(task: Task, lines: Iterable[tuple[Group, TableRow]], choices: Ite
     families: dict[str, list[Size]] = {}
     for group, row in lines:
         run = group.first
-        if not run.is_baseline and not group.lost and any(name in run.settings for name in SIZES):
+        if not run.is_baseline and not group.lost:
             trained = statistics.median(float(one["trainable_parameters"] or 0) for one in group.runs.values())
             key = variant_key({**without(run.settings, [*SIZES, RATE]), **run.evaluation})
             families.setdefault(key, []).append(Size(trained, group, row))
@@ -119,7 +120,8 @@ def largest_difference(task: Task, line: SizeLine, likeness: Likeness | None) ->
 def difference_text(task: Task, line: SizeLine, likeness: Likeness | None) -> str:
     """The largest difference between sizes of a method, in a sentence."""
     found = largest_difference(task, line, likeness)
-    names = f"{line.name}: {found.larger.named} against {found.smaller.named}, which are farthest apart in validation"
+    larger, smaller = line.called(found.larger), line.called(found.smaller)
+    names = f"{capital(line.name)}: {larger} and {smaller}, which are farthest apart in validation accuracy"
     compared = found.comparison
     if compared.difference is None:
         return f"{names}: {compared.method}."
@@ -127,7 +129,7 @@ def difference_text(task: Task, line: SizeLine, likeness: Likeness | None) -> st
     if compared.interval is None:
         return f"{names}, differ by {points} ({compared.method})."
     low, high = (f"{100 * bound:+.2f}" for bound in compared.interval)
-    return f"{names}, differ by {points} (95 % interval {low} to {high})."
+    return f"{names}, differ by {points}, the first minus the second (95 % interval {low} to {high})."
 
 
 # ---- the picture ----------------------------------------------------------------------------------------------------
@@ -146,15 +148,26 @@ def accuracy_against_sizes(contents: Contents) -> tuple[Figure, str] | None:
             _draw(axes, line, metric.name, metric.scale, f"C{number}", SIGNS[number % len(SIGNS)], dashes)
         rate = "each at its chosen rate" if line.rate is None else f"rate {line.rate:g}"
         axes.plot([], [], SIGNS[number % len(SIGNS)] + "-", color=f"C{number}", ms=5, label=f"{line.name}, {rate}")
-    axes.set_xscale("log")
-    axes.set_xlabel("trainable parameters (logarithmic scale)")
+    for metric, dashes in zip(metrics, DASHES[-len(metrics) :], strict=True):
+        axes.plot([], [], dashes, color=INK, label=metric.title)
     axes.margins(x=0.08)
+    _size_scale(axes)
     metric_scale(axes, "y", metrics[-1], "accuracy")
     axes.grid(alpha=0.25)
     figure.legend(loc="outside upper left", ncols=1)
-    titles = " and ".join(metric.title + (" (dashed)" if metric is not metrics[-1] else "") for metric in metrics)
+    titles = " and ".join(metric.title for metric in metrics)
     told = " ".join(difference_text(task, line, contents.likeness) for line in lines)
     return figure, f"{capital(titles)} against size, with 95 % intervals. {told}"
+
+
+def _size_scale(axes: Axes) -> None:
+    """A logarithmic axis with places that have names."""
+    axes.set_xscale("log")
+    axes.set_xlabel(SIZE.title)
+    low, high = axes.get_xlim()
+    ticks = [(place, name) for place, name in SIZE.ticks if low <= place <= high]
+    if len(ticks) > 1:  # else the ruler's own, which are closer
+        axes.set_xticks([place for place, _ in ticks], [name for _, name in ticks])
 
 
 def _draw(axes: Axes, line: SizeLine, name: str, scale: int, colour: str, sign: str, dashes: str) -> None:

@@ -132,7 +132,7 @@ def _flags(task: Task, row: str, published: Mapping[str, str], *, demo: bool) ->
     """The flags of a row as published, or as they would be typed; empty for what is no row."""
     if not row.isdecimal():
         return ""
-    flags = published["flags"] if "flags" in published else typed(row_flags(task, int(row)))
+    flags = published["flags"] if "flags" in published else typed(row_flags(task.command_line, int(row)))
     return f"--demo {flags}".strip() if demo else flags or "the defaults"
 
 

@@ -68,7 +68,8 @@ def _cells(choice: Choice, one: Tried) -> tuple[str, ...]:
     if one.group.lost:
         figure = "loss not finite"
     loss = f"{one.loss:.4f}" if math.isfinite(one.loss) else NOTHING
-    return f"{one.rate:g}", str(len(one.group.runs)), figure, loss, "chosen" if one is choice.chosen else ""
+    mark = "chosen" if choice.next_rate is None else "chosen, at the edge"
+    return f"{one.rate:g}", str(len(one.group.runs)), figure, loss, mark if one is choice.chosen else ""
 
 
 def _sentences(choice: Choice) -> list[str]:
@@ -94,11 +95,11 @@ def _nearest(choice: Choice) -> tuple[int, dict[str, object], Tried]:
 
 
 def _name(choice: Choice) -> str:
-    """``row 28``, or ``row 28 with --prefix_length 5, data 1a2b3c4d``."""
+    """``Row 28``, or ``Row 28 with --prefix_length 5, data 1a2b3c4d``."""
     row, changes, one = _nearest(choice)
     digests = [f"{what} {str(changes[column])[:8]}" for column, what in DIGESTS.items() if column in changes]
     differences = [typed({**without(changes, DIGESTS), **one.group.first.evaluation}), *digests]
-    return f"row {row}" + (f" with {', '.join(filter(None, differences))}" if any(differences) else "")
+    return f"Row {row}" + (f" with {', '.join(filter(None, differences))}" if any(differences) else "")
 
 
 def _command(choice: Choice, suggest: Suggestions) -> str:

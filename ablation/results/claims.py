@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+import itertools
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -73,6 +74,7 @@ class Claim:
             examples, or of a measured figure.
         family: how the rows are run and evaluated.
         why_not: why no runs of this program tell it; empty where they can.
+        pairs: what is compared, where its sides are not two rows; of several pairs the claim has to hold for each.
     """
 
     id: str
@@ -86,6 +88,7 @@ class Claim:
     margin: float
     family: Family
     why_not: str = ""
+    pairs: tuple[tuple[Side, Side], ...] = ()
 
     @property
     def sides(self) -> tuple[str, str]:
@@ -97,9 +100,9 @@ class Claim:
         return self.first.removeprefix(ROW), self.second.removeprefix(ROW)
 
     @property
-    def sides_run(self) -> tuple[Side, ...]:
-        """What has to be run for it."""
-        return self.rows
+    def compared(self) -> tuple[tuple[Side, Side], ...]:
+        """What has to be run for it, pair by pair."""
+        return self.pairs or (self.rows,)
 
 
 def read_claims(
@@ -108,6 +111,8 @@ def read_claims(
     rows: Collection[int],
     quantities: Mapping[str, Quantity],
     reasons: Mapping[str, str],
+    means: Mapping[str, Sequence[Side]] = {},
+    beyond: Mapping[str, Family] = {},
 ) -> tuple[Claim, ...]:
     """The published claims about one table.
 
@@ -117,6 +122,8 @@ def read_claims(
         rows: those that this program has.
         quantities: by their names in the file.
         reasons: by a side that is none of the rows: why it cannot be run, and what would.
+        means: by a side that is none of the rows: the rows, or variants of such, that it means.
+        beyond: by a claim's id: the family of a claim on rows beside the published ones.
 
     Raises:
         ResultsError: the file is not there, or a line of it makes no claim.
@@ -136,8 +143,9 @@ def read_claims(
             published_first=line["published_first"],
             published_second=line["published_second"],
             margin=_margin(line, quantity),
-            family=family,
-            why_not=_why_not(line, quantity, rows, reasons),
+            family=beyond.get(line["id"], family),
+            why_not=_why_not(line, quantity, rows, reasons, means),
+            pairs=_pairs(line, means),
         )
         claims.append(claim)
     return tuple(claims)
@@ -156,10 +164,22 @@ def _margin(line: Mapping[str, str], quantity: Quantity | None) -> float:
         ) from None
 
 
+def _pairs(line: Mapping[str, str], means: Mapping[str, Sequence[Side]]) -> tuple[tuple[Side, Side], ...]:
+    """Each of the first side's meanings with each of the second's; none where both are rows."""
+    if not {line["first"], line["second"]} & set(means):
+        return ()
+    first, second = (means.get(side, (side.removeprefix(ROW),)) for side in (line["first"], line["second"]))
+    return tuple(itertools.product(first, second))
+
+
 def _why_not(
-    line: Mapping[str, str], quantity: Quantity | None, rows: Collection[int], reasons: Mapping[str, str]
+    line: Mapping[str, str],
+    quantity: Quantity | None,
+    rows: Collection[int],
+    reasons: Mapping[str, str],
+    means: Collection[str],
 ) -> str:
-    known = {f"{ROW}{row}" for row in rows}
+    known = {*(f"{ROW}{row}" for row in rows), *means}
     for side in (line["first"], line["second"]):
         if side not in known:
             return reasons.get(side, f"{side} is none of this program's rows")

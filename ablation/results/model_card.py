@@ -14,10 +14,12 @@ from typing import Any
 
 from ablation.config.effects import why_no_effect
 from ablation.config.experiment import ConfigError
+from ablation.config.methods import DECLARATIONS, Declaration
 from ablation.config.own_data import OWN_DATA_FIELDS
 from ablation.config.settings import RANDOM, fields_of
 from ablation.environment import python_command
 from ablation.files.published import RELEASES
+from ablation.results.costs import merging_in_words
 from ablation.results.interval import LEVEL, wilson_interval
 from ablation.results.log import RUNS_FOLDER
 from ablation.results.table import read_table
@@ -47,10 +49,9 @@ class Use:
 def use_here(run: Mapping[str, Any], results_dir: Path) -> Use:
     """Of the run's own folder: with the commands of this project."""
     python, folder = python_command(), shlex.quote(str(results_dir / RUNS_FOLDER / str(run["run_id"])))
-    commands = (
-        f'{python} classify.py --model {folder} "a message"',
-        f"{python} export.py {folder} --to huggingface FOLDER",
-    )
+    commands = [f'{python} classify.py --model {folder} "a message"']
+    if not cannot_merge(run):
+        commands.append(f"{python} export.py {folder} --to huggingface FOLDER")
     return Use(
         "This folder holds what was trained, `trained.safetensors`; all other parameters are those of the base weights."
         f"\n\n```sh\n{chr(10).join(commands)}\n```"
@@ -106,6 +107,16 @@ def hub_name(run: Mapping[str, Any]) -> str:
     return f"openai-community/{RELEASES[str(run['model_size'])].huggingface_name}"
 
 
+def cannot_merge(run: Mapping[str, Any]) -> str:
+    """Why what was trained cannot be had as plain weights; empty if it can."""
+    return _declaration(run).cannot_merge
+
+
+def _declaration(run: Mapping[str, Any]) -> Declaration:
+    """Of the run's method; of one that only another version knows, what trains everything."""
+    return DECLARATIONS.get(str(run.get("method") or run.get("trainable_layers")), DECLARATIONS["all"])
+
+
 def _own(run: Mapping[str, Any]) -> bool:
     return bool(run.get("data_file") or run.get("train_file"))
 
@@ -129,6 +140,9 @@ def _data(task: Task, run: Mapping[str, Any], labels: list[str]) -> Iterator[str
 
 
 def _method(task: Task, run: Mapping[str, Any]) -> Iterator[str]:
+    if run.get("method"):
+        yield f"Trained by {code(str(run['method']))}, a method of parameter-efficient fine-tuning. Merges into plain"
+        yield f"weights: {merging_in_words(cannot_merge(run))}.\n"
     yield "| setting | value | what it is |"
     yield "| --- | --- | --- |"
     for name, value in _settings(task, run).items():
@@ -138,6 +152,9 @@ def _method(task: Task, run: Mapping[str, Any]) -> Iterator[str]:
     yield f"| | {padded or 'none'} | tokens that every message was padded or cut to |"
     if run.get("trainable_parameters"):
         yield f"| | {run['trainable_parameters']:,} of {run['total_parameters']:,} | parameters that were trained |"
+    if run.get("added_parameters"):
+        yield f"| | {run['added_parameters']:,} | of them added beside the model's own |"
+        yield f"| | {run['added_multiply_adds']:,} | multiply-adds a token more than the base at inference |"
     yield f"\nBase weights: SHA-256 of their tensors `{run.get('weights_digest')}`."
 
 
@@ -225,12 +242,14 @@ def flags_of(task: Task, run: Mapping[str, Any]) -> dict[str, Any]:
     expected = vars(task.config_class(**(task.rows.get(row, {}) if isinstance(row, int) else {})))
     origins = [name for name in ORIGINS if not (name == "labels" and not _own(run))]
     names = [name for name, field in fields_of(task.config_class).items() if field.metadata["identity"]]
+    # With a method, what equals the defaults of all may be another than the method's own.
+    always = _declaration(run).defaults or () if run.get("method") and row is None else ()
     flags = {} if row is None else {"row": row}
     for name in [*names, *origins]:
         value = run.get(name, expected.get(name))
         if isinstance(value, list):
             value = ",".join(value)
-        if value != expected.get(name) and value not in (None, False):
+        if (value != expected.get(name) or name in always) and value not in (None, False):
             flags[name] = value
     return flags
 

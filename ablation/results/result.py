@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablation.config.experiment import ExperimentConfig
 from ablation.listener import Count, StepLosses
+from ablation.results.costs import Costs
 from ablation.results.task import Evaluation
 
 if TYPE_CHECKING:
@@ -36,18 +37,15 @@ class Timings:
     total: float
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What was trained on what; the names are those of columns.
+@dataclass(frozen=True, kw_only=True)
+class Facts(Costs):
+    """What was trained on what, at which costs; the names are those of columns.
 
     Attributes:
         effective_context_length: tokens that every example was padded or cut to; None without padding.
-        trainable_parameters: of the model as it is, whatever of it an execution leaves out.
     """
 
     effective_context_length: int | None
-    total_parameters: int
-    trainable_parameters: int
     weights_digest: str
     data_digest: str
 

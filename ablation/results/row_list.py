@@ -7,8 +7,8 @@ import shutil
 import textwrap
 from typing import Any
 
-from ablation.config.flags import typed
-from ablation.config.settings import CommonSettings
+from ablation.config.flags import CommandLine, typed
+from ablation.config.settings import CommonSettings, fields_of
 from ablation.config.shapes import short_model_size
 from ablation.environment import python_command
 from ablation.results.task import Task
@@ -29,7 +29,7 @@ def row_list(task: Task, config: CommonSettings) -> str:
     metric, published = task.headline, task.published()
     lines = [f"row  {metric.label:>8}  minutes  flags that --row stands for (figures as published)"]
     for row in task.rows:
-        settings = row_flags(task, row)
+        settings = row_flags(task.command_line, row)
         figures = {metric.name: "–", "training_minutes": "–", **published.get(str(row), {})}
         short = {name: short_model_size(value) if name == "model_size" else value for name, value in settings.items()}
         percent = " " if figures[metric.name] == "–" else "%"
@@ -42,11 +42,13 @@ def row_list(task: Task, config: CommonSettings) -> str:
     return "\n".join(_folded(line) for line in lines)
 
 
-def row_flags(task: Task, row: int) -> dict[str, Any]:
-    """What a row stands for, and the learning rate that its method brings along."""
-    settings = dict(task.rows[row])
-    config = task.config_class(**settings)
-    return {**settings, "learning_rate": config.learning_rate} if config.method_defaults else settings
+def row_flags(asked: CommandLine, row: int) -> dict[str, Any]:
+    """What a row stands for, the method first, and the learning rate that it brings along."""
+    settings = asked.rows[row]
+    order = {name: place for place, name in enumerate(fields_of(asked.config_class))}
+    if "method" not in settings:
+        return {name: settings[name] for name in sorted(settings, key=order.__getitem__)}
+    return {**settings, "learning_rate": asked.config_class(**settings).learning_rate}
 
 
 def carried(config: CommonSettings) -> str:

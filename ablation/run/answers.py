@@ -41,30 +41,35 @@ class Reply:
 
 
 def answer_lines(
-    classifier: TrainedClassifier,
+    models: Sequence[tuple[TrainedClassifier, Familiar]],
     lines: Iterator[InputLine],
-    familiar: Familiar,
     is_there: Callable[[], bool] = always,
-) -> Iterator[Reply]:
-    """Each line with its answer, in order.
+) -> Iterator[tuple[Reply, ...]]:
+    """Each line with every model's reply to it, in order; lines are read once, whoever answers.
 
     Args:
+        models: each with what it saw in training.
         is_there: whether the next line can be had at once; where not, those before it are answered.
     """
     for group in groups(lines, AT_A_TIME, is_there=is_there):
-        checked, tokens = [], []
-        for line in group:
-            problem = line.problem
-            try:
-                if not problem:
-                    tokens.append(classifier.tokens_of(line.text))
-            except MessageError as error:
-                problem = str(error)
-            checked.append(InputLine(line.number, line.text, problem, line.label))
-        answers = iter(classifier.answer(tokens))
-        for line in checked:
-            answer = None if line.problem else next(answers)
-            yield Reply(line, answer, "" if answer is None else familiar.warning(line.text, answer.tokens))
+        yield from zip(*(_replies(classifier, familiar, group) for classifier, familiar in models), strict=True)
+
+
+def _replies(classifier: TrainedClassifier, familiar: Familiar, group: Sequence[InputLine]) -> Iterator[Reply]:
+    """One model's reply to each of a few lines, answered together."""
+    checked, tokens = [], []
+    for line in group:
+        problem = line.problem
+        try:
+            if not problem:
+                tokens.append(classifier.tokens_of(line.text))
+        except MessageError as error:
+            problem = str(error)
+        checked.append(InputLine(line.number, line.text, problem, line.label))
+    answers = iter(classifier.answer(tokens))
+    for line in checked:
+        answer = None if line.problem else next(answers)
+        yield Reply(line, answer, "" if answer is None else familiar.warning(line.text, answer.tokens))
 
 
 class Remarks:
@@ -79,19 +84,23 @@ class Remarks:
         self._tell, self._advance = tell, advance
         self.problems = self.warnings = 0
 
-    def on(self, replies: Iterator[Reply]) -> Iterator[Reply]:
-        """The same replies, each remarked on before it is handed on; of many warnings only the first few."""
-        for reply in replies:
-            number, problem = reply.line.number, reply.line.problem
-            if problem:
+    def on(self, answered: Iterator[tuple[Reply, ...]]) -> Iterator[tuple[Reply, ...]]:
+        """The same replies, those to each line remarked on before they are handed on; of many warnings only the first
+        few. What several models have to say alike is said once."""
+        for replies in answered:
+            number = replies[0].line.number
+            problems = dict.fromkeys(reply.line.problem for reply in replies if reply.line.problem)
+            warnings = dict.fromkeys(reply.warning for reply in replies if reply.warning)
+            if problems:
                 self.problems += 1
-                self._tell(f"line {number}: {problem}")
-            elif reply.warning:
+                for problem in problems:
+                    self._tell(f"line {number}: {problem}")
+            elif warnings:
                 self.warnings += 1
-                if self.warnings <= WARNINGS_TOLD:
-                    self._tell(f"warning: line {number}: {reply.warning}")
+                for warning in warnings if self.warnings <= WARNINGS_TOLD else ():
+                    self._tell(f"warning: line {number}: {warning}")
             self._advance()
-            yield reply
+            yield replies
         if (more := self.warnings - WARNINGS_TOLD) > 0:
             self._tell(f"warning: {plural(more, 'more message')} of a kind that the model never saw")
 

@@ -38,15 +38,25 @@ def write_checkpoint(saved: SavedRun, model: GPTModel, target: Path) -> int:
     return len(state)
 
 
+def check_merges(saved: SavedRun) -> None:
+    """Before any weights are loaded, refuse a run whose method stays beside them.
+
+    Raises:
+        ClassifierError: it does, and why.
+    """
+    method = saved.config.adaptation
+    if reason := DECLARATIONS[method].cannot_merge:
+        raise ClassifierError(f"{saved.folder}: {method} does not merge into plain weights ({reason})")
+
+
 def merged_state(saved: SavedRun, model: GPTModel) -> dict[str, Tensor]:
     """The model's tensors under the names of a plain one, the method merged into it.
 
     Raises:
         ClassifierError: the run's method does not merge.
     """
+    check_merges(saved)
     method = saved.config.adaptation
-    if reason := DECLARATIONS[method].cannot_merge:
-        raise ClassifierError(f"{saved.folder}: {method} does not merge into plain weights ({reason})")
     METHODS[method].merge(model)
     state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
     trunk = assemble(saved.config, saved.config.shape).sources.values()

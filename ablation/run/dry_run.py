@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,8 +24,10 @@ from ablation.data.held_out import load_held_out_text
 from ablation.environment import python_command
 from ablation.execution.plan import Thrift, make_plan
 from ablation.files.needed import files_to_fetch
+from ablation.methods.costs import costs_of
 from ablation.model.classifier import assemble
 from ablation.process_state import process_state_kept
+from ablation.results.costs import in_words, merging_in_words
 from ablation.results.read import read_results
 from ablation.results.task import Task
 from ablation.run.estimate import estimate_seconds, has_kept_features
@@ -45,7 +47,8 @@ def describe(task: Task, config: ExperimentConfig) -> str:
     """
     device, config = resolve_device(config), task.settled(config)
     with process_state_kept():  # the new layers are drawn
-        total, trainable = assemble(config, config.shape).count_parameters()
+        assembly = assemble(config, config.shape)
+    costs = asdict(costs_of(assembly.model, assembly.added, config))
     memory, shape, foreign = estimate_memory(config, device), config.shape, foreign_digests(task, config)
     row = find_row(task.rows, config, foreign)
     digests = [f"{name} {digest[:SHORT_HASH]}" for name, digest in foreign.items()]
@@ -57,8 +60,8 @@ def describe(task: Task, config: ExperimentConfig) -> str:
             f"seed                  {config.seed} (order {config.effective_order_seed})",
             f"model                 {config.model_in_use}: {shape.n_layers} blocks of width {shape.emb_dim} with"
             f" {shape.n_heads} heads, {shape.context_length} positions, {shape.vocab_size:,} tokens",
-            f"parameters            {total:,}, of which {trainable:,} train"
-            + (" (LoRA's are extra)" if config.uses_lora else ""),
+            *(f"{title:22}{text}" for title, text in in_words(costs).items()),
+            f"merges                {merging_in_words(config.declaration.cannot_merge)}",
             f"device                {device}, {config.precision}, {config.execution} execution",
             *_plan(config, memory.thrift),
             f"memory                {memory.needed / GIGABYTE:.2f} GB for weights, gradients and moments;"

@@ -20,7 +20,8 @@ from ablation.run.inputs import resolve_device, thread_count
 
 # What changes which values are computed, but not how many; how often steps are made is reckoned with.
 _TAKES_NO_TIME = (
-    "learning_rate", "weight_decay", "ignore_index", "lora_alpha", "num_epochs", "max_steps", WEIGHTS_DIGEST,
+    "learning_rate", "weight_decay", "decayed", "ignore_index", "lora_alpha", "lora_scaling", "lora_init",
+    "adapter_scale", "num_epochs", "max_steps", WEIGHTS_DIGEST,
 )  # fmt: skip
 _REUSED, _COMPUTED = "reused", "computed"
 

@@ -71,27 +71,47 @@ class Scores:
         return self.correct / self.messages
 
 
-def evaluate(replies: Iterable[Reply], labels: Sequence[str]) -> Scores | None:
-    """Compare answers with the labels that their lines have; None if there is no answer."""
-    truth, answered, scores = [], [], []
-    worst: list[tuple[float, int, Mistake]] = []
-    for reply in replies:
-        line, answer = reply.line, reply.answer
+class Tally:
+    """Answers compared with the labels that their lines have, reply by reply; of the messages it keeps only those of
+    the worst mistakes."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._labels = labels
+        self._truth: list[int] = []
+        self._answered: list[int] = []
+        self._scores: list[Sequence[float]] = []
+        self._worst: list[tuple[float, int, Mistake]] = []
+
+    def add(self, reply: Reply) -> None:
+        """Count a reply; one without an answer does not count."""
+        line, answer, labels = reply.line, reply.answer, self._labels
         if answer is None:
-            continue
-        truth.append(labels.index(line.label))
-        answered.append(labels.index(answer.label))
+            return
+        self._truth.append(labels.index(line.label))
+        self._answered.append(labels.index(answer.label))
         # Of two labels the difference of the logits: probabilities near 1 are equal long before it is.
-        scores.append([answer.logits[1] - answer.logits[0]] if len(labels) == 2 else answer.probabilities)
+        self._scores.append([answer.logits[1] - answer.logits[0]] if len(labels) == 2 else answer.probabilities)
         if answer.label != line.label:
             mistake = Mistake(line.number, line.label, answer.label, answer.probability, line.text)
-            (heapq.heappush if len(worst) < WORST else heapq.heappushpop)(
-                worst, (answer.probability, -line.number, mistake)
+            (heapq.heappush if len(self._worst) < WORST else heapq.heappushpop)(
+                self._worst, (answer.probability, -line.number, mistake)
             )
-    if not truth:
-        return None
-    mistakes = [mistake for *_, mistake in sorted(worst, key=lambda one: one[:2], reverse=True)]
-    return _scores(np.array(truth), np.array(answered), np.array(scores), labels, mistakes)
+
+    def scores(self) -> Scores | None:
+        """None if there is no answer."""
+        if not self._truth:
+            return None
+        mistakes = [mistake for *_, mistake in sorted(self._worst, key=lambda one: one[:2], reverse=True)]
+        truth, answered = np.array(self._truth), np.array(self._answered)
+        return _scores(truth, answered, np.array(self._scores), self._labels, mistakes)
+
+
+def evaluate(replies: Iterable[Reply], labels: Sequence[str]) -> Scores | None:
+    """Compare answers with the labels that their lines have; None if there is no answer."""
+    tally = Tally(labels)
+    for reply in replies:
+        tally.add(reply)
+    return tally.scores()
 
 
 def _scores(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -146,10 +146,10 @@ def load_inputs(
     setup = make_setup(config, weights, examples.splits, device, thrift=thrift)
     training = examples.splits["train"]
     facts = Facts(
-        training.tokens.shape[1] if training.padded else None,
-        *setup.parameter_counts,  # before an execution leaves out what never occurs
-        weights.digest(),
-        examples.digest,
+        effective_context_length=training.tokens.shape[1] if training.padded else None,
+        weights_digest=weights.digest(),
+        data_digest=examples.digest,
+        **asdict(setup.costs),
     )
     if config.execution != "naive":
         listener.message(setup.describe())
@@ -200,15 +200,14 @@ def _train_and_evaluate(
     answers = ask()
     uses = counts_by_use(execution, answers.counts, ask)  # behind the published passes, whose draws stay what they were
     trained = execution.trained_parameters(history.updates) if config.save_model or inputs.probe else {}
-    seconds, memory = watch.spent(), peak_memory_mb()
+    timings, memory = _timings(watch, execution), peak_memory_mb()  # what forgetting takes is no part of the run
     forgetting = inputs.probe.measure(trained, device, listener) if inputs.probe else None
-    features = seconds["features"] if execution.features != "none" else 0.0
     return ExperimentResult(
         config=config,
         foreign=inputs.foreign,
         environment={**environment_stamp(str(device)), "peak_memory_mb": memory},
         facts=inputs.facts,
-        timings=Timings(seconds["load"], seconds["training"], features, seconds[TOTAL]),
+        timings=timings,
         history=history,
         answers=answers,
         uses=uses,
@@ -219,6 +218,12 @@ def _train_and_evaluate(
         resumed=0 if checkpoint is None else checkpoint.resumed,
         checkpoint=None if checkpoint is None else checkpoint.folder,
     )
+
+
+def _timings(watch: Stopwatch, execution: Execution) -> Timings:
+    seconds = watch.spent()
+    features = seconds["features"] if execution.features != "none" else 0.0
+    return Timings(seconds["load"], seconds["training"], features, seconds[TOTAL])
 
 
 def majority_label(splits: dict[str, EncodedMessages]) -> int:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from ablation.config.experiment import RANDOM, ConfigError, ExperimentConfig
 from ablation.listener import Listener
+from ablation.model.classifier import WeightSource
 from ablation.results.task import Task
 from ablation.run.inputs import EXPECTED_FAILURES, open_tokenizer, open_weights, resolve_device
 from ablation.run.trained_classifier import SavedRun, TrainedClassifier, join, needs_base
@@ -16,6 +21,7 @@ from previous_chapters import GPTModel
 if TYPE_CHECKING:
     import tiktoken
 
+CPU = torch.device("cpu")
 DATA_OPTIONS = ("data_dir", "trust_new_hash")  # where a run's messages were, which is no part of what it is
 
 
@@ -30,13 +36,73 @@ def config_here(
     )
 
 
-def joined_model(saved: SavedRun, config: ExperimentConfig) -> GPTModel:
-    """The trained parameters joined to the base weights that the configuration names."""
-    return join(saved, open_weights(config, Listener()) if needs_base(saved) else None)
+class HeldWeights:
+    """Base weights whose tensors are read once, whoever asks, and then shared; so is their digest.
+
+    Args:
+        device: where the tensors are wanted.
+    """
+
+    def __init__(self, source: WeightSource, device: torch.device) -> None:
+        self.shape = source.shape
+        self._source, self._device = source, device
+        self._tensors: dict[str, Tensor] = {}
+        self._digest = ""
+
+    def tensor(self, name: str) -> Tensor:
+        return self.tensors([name])[name]
+
+    def tensors(self, names: Iterable[str]) -> dict[str, Tensor]:
+        names = list(names)
+        missing = [name for name in names if name not in self._tensors]
+        read = self._source.tensors(missing) if missing else {}
+        self._tensors |= {name: tensor.to(self._device) for name, tensor in read.items()}
+        return {name: self._tensors[name] for name in names}
+
+    def digest(self) -> str:
+        self._digest = self._digest or self._source.digest()
+        return self._digest
 
 
-def open_classifier(saved: SavedRun, config: ExperimentConfig, threshold: float | None = None) -> TrainedClassifier:
+class Bases:
+    """The base weights of some trained models: each is opened once, however many models stand on it, and what is
+    frozen is in the memory once."""
+
+    def __init__(self) -> None:
+        self._held: dict[Hashable, HeldWeights] = {}
+
+    def of(self, config: ExperimentConfig, device: torch.device) -> HeldWeights:
+        """Those that a configuration names.
+
+        Raises:
+            WeightsError, DownloadError: they cannot be had.
+        """
+        drawn = config.seed if config.weights == RANDOM else None
+        key = (config.model_in_use, config.shape, config.weights_path, config.models_dir, drawn, device)
+        if key not in self._held:
+            self._held[key] = HeldWeights(open_weights(config, Listener()), device)
+        return self._held[key]
+
+
+def joined_model(
+    saved: SavedRun, config: ExperimentConfig, bases: Bases | None = None, device: torch.device = CPU
+) -> GPTModel:
+    """The trained parameters joined to the base weights that the configuration names.
+
+    Args:
+        bases: shared with other models.
+        device: where the base weights are wanted.
+    """
+    return join(saved, (bases or Bases()).of(config, device) if needs_base(saved) else None)
+
+
+def open_classifier(
+    saved: SavedRun, config: ExperimentConfig, threshold: float | None = None, bases: Bases | None = None
+) -> TrainedClassifier:
     """The classifier of a run, on the configuration's device.
+
+    Args:
+        bases: shared with other classifiers.
 
     Raises:
         ConfigError: the device is not there, or a threshold was given and the labels are not two.
@@ -44,7 +110,8 @@ def open_classifier(saved: SavedRun, config: ExperimentConfig, threshold: float 
     """
     if threshold is not None and len(saved.labels) != 2:
         raise ConfigError([f"--threshold {threshold}: decides between two labels, this model has {len(saved.labels)}"])
-    device, model, tokenizer = resolve_device(config), joined_model(saved, config), open_tokenizer(config)
+    device = resolve_device(config)
+    model, tokenizer = joined_model(saved, config, bases, device), open_tokenizer(config)
     return TrainedClassifier(saved, model, tokenizer, device, saved.labels, threshold)
 
 

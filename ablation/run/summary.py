@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from ablation.config.experiment import ExperimentConfig, variant_settings
 from ablation.config.flags import typed
 from ablation.data.demo import disclaimer
 from ablation.listener import Count
+from ablation.results.costs import Costs, in_words
 from ablation.results.log import RUN_JSON, RUNS_FOLDER
 from ablation.results.read import DATA_DIGEST, FinishedRun, as_row, read_results
 from ablation.results.task import Metric, Task
@@ -87,6 +88,7 @@ class Summary:
             [
                 *lines,
                 *([beside.note] if beside.note else []),
+                *self._costs(),
                 *([disclaimer(self.config.own_data).long] if self.config.demo else []),
                 f"{appended} appended to {csv}",
                 f"full record: {self.folder / RUN_JSON}",
@@ -101,6 +103,13 @@ class Summary:
             seed += f" (order {self.config.order_seed})"
         name = f"row {row}" if row else f"variant {typed(settings) or 'by its weights or messages'}"
         return f"{'demo, ' if self.config.demo else ''}{name}, {seed}"
+
+    def _costs(self) -> list[str]:
+        """What it trained and takes; of a row that does not say so, nothing."""
+        row = self.rows[0]
+        if any(row.get(field.name) is None for field in fields(Costs)):
+            return []
+        return [f"{title}: {text}" for title, text in in_words(row).items()]
 
     # ---- what it is compared with ------------------------------------------------------------------------------------
 

@@ -13,7 +13,8 @@ from ablation.listener import Listener
 from ablation.results.task import Task
 from ablation.run.inputs import EXPECTED_FAILURES, open_tokenizer, open_weights, resolve_device
 from ablation.run.memory import check_memory
-from ablation.sweep.plan import PlannedRun, write_rows
+from ablation.sweep.lists import write_rows
+from ablation.sweep.plan import PlannedRun
 
 
 def check_inputs(task: Task, runs: Sequence[PlannedRun], *, forced: bool) -> list[str]:

@@ -121,7 +121,7 @@ class Screen:
     def _describe(self, run: UnderWay) -> str:
         left = left_of(run, self._estimates.get(run.run.hash))
         time_left = "time left unknown" if left is None else f"about {duration(left)} left"
-        return f"{run.run.name}: {describe_progress(run.progress)}, {time_left}"
+        return f"{run.run.short_name}: {describe_progress(run.progress)}, {time_left}"
 
     def _with_log(self, text: str, log: Path, width: int) -> str:
         """With the place of the log, where the line has room for it."""

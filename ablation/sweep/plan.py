@@ -3,8 +3,7 @@ what it is made from, and what becomes of its runs."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import product
@@ -14,11 +13,10 @@ from ablation.config.experiment import ConfigError, ExperimentConfig, config_has
 from ablation.config.flags import CommandLine
 from ablation.execution.plan import make_plan
 from ablation.run.progress_file import RunProgress
+from ablation.sweep.lists import write_numbers, write_rows
 from ablation.sweep.several import Values, as_flags, combinations, in_words
 
 LOCAL, RAY = "local", "ray"  # the engines by name
-
-MOST_NUMBERS = 10_000  # of a range; more seeds than anybody runs, and more runs than a plan can show
 
 ForeignDigests = Callable[[ExperimentConfig], Mapping[str, str]]
 
@@ -77,6 +75,11 @@ class PlannedRun:
         return f"row {self.row}{in_words(self.values)}, seed {self.seed}"
 
     @property
+    def short_name(self) -> str:
+        """As :attr:`name`, with the values alone: for lines that say how far it is, too."""
+        return ", ".join([f"row {self.row}", *(value for _, value in self.values), f"seed {self.seed}"])
+
+    @property
     def variant(self) -> tuple[int, Values]:
         """What it is, whichever seed it has."""
         return self.row, self.values
@@ -128,63 +131,6 @@ class UnderWay:
 Watcher = Callable[[Sequence[UnderWay]], None]  # is shown what is under way, again and again
 
 
-# ---- reading the flags ----------------------------------------------------------------------------------------------
-
-
-def parse_numbers(text: str, allowed: range | None = None) -> list[int]:
-    """The numbers in ``1,3,16-19``, each once, in the order given.
-
-    Raises:
-        ValueError: a part is no number or range, runs backwards, is far too long, or leaves ``allowed``.
-    """
-    numbers: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
-        if match is None:
-            raise ValueError(f"{part.strip()!r} is no number or range; write 1,3,16-19")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise ValueError(f"{part.strip()} runs backwards; write {last}-{first}")
-        if allowed is not None and not (first in allowed and last in allowed):
-            wrong = first if first not in allowed else last
-            raise ValueError(f"there is no {wrong}; give {allowed[0]} to {allowed[-1]}")
-        if last - first >= MOST_NUMBERS:
-            raise ValueError(f"{part.strip()} is {last - first + 1:,} numbers; give at most {MOST_NUMBERS:,}")
-        numbers += range(first, last + 1)
-    return list(dict.fromkeys(numbers))
-
-
-def parse_rows(text: str, rows: Sequence[int], sets: Mapping[str, Sequence[int]]) -> list[int]:
-    """:func:`parse_numbers` of the rows that there are, or of sets of them that have a name; ``all`` is each row
-    if no set is called so.
-
-    Raises:
-        ValueError: as there.
-    """
-    named = {"all": rows, **sets}
-    allowed = range(min(rows), max(rows) + 1)
-    parts = [named.get(part.strip()) or _row_numbers(part, allowed, named) for part in text.split(",")]
-    return list(dict.fromkeys(row for part in parts for row in part))
-
-
-def _row_numbers(text: str, allowed: range, named: Iterable[str]) -> list[int]:
-    try:
-        return parse_numbers(text, allowed)
-    except ValueError as error:
-        raise ValueError(f"{error}, or {', '.join(named)}") from None
-
-
-def write_numbers(numbers: Iterable[int]) -> str:
-    """Numbers in ascending order as :func:`parse_numbers` reads them: ``1,3,16-19``."""
-    spans: list[list[int]] = []
-    for number in sorted(numbers):
-        if spans and number == spans[-1][-1] + 1:
-            spans[-1][1:] = [number]
-        else:
-            spans.append([number])
-    return ",".join("-".join(map(str, span)) for span in spans)
-
-
 def write_runs(runs: Sequence[PlannedRun]) -> str:
     """Which runs they are, in few words: ``row 1, seeds 123-125; row 3, learning_rate 1e-3, seed 123``."""
     seeds: dict[tuple[int, Values], list[int]] = {}
@@ -194,27 +140,6 @@ def write_runs(runs: Sequence[PlannedRun]) -> str:
     for (row, values), own in seeds.items():
         rows.setdefault(f"{in_words(values)}, seed{'s' * (len(own) > 1)} {write_numbers(own)}", []).append(row)
     return "; ".join(f"{write_rows(some)}{own}" for own, some in rows.items())
-
-
-def write_rows(rows: Iterable[int]) -> str:
-    """``row 1``; ``rows 1,3,16-19``."""
-    rows = set(rows)
-    return f"row{'s' * (len(rows) > 1)} {write_numbers(rows)}"
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """``2/5`` as (2, 5).
-
-    Raises:
-        ValueError: it is none, or out of range.
-    """
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    if match is None:
-        raise ValueError("write which part of how many, as 2/5")
-    part, parts = int(match[1]), int(match[2])
-    if not 1 <= part <= parts:
-        raise ValueError(f"there are parts 1 to {parts}; give one of them")
-    return part, parts
 
 
 # ---- the plan -------------------------------------------------------------------------------------------------------

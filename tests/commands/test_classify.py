@@ -337,7 +337,9 @@ def test_a_spreadsheet_shows_what_it_would_run(
         (["--file", "."], "is a folder"),
         (["--file", "nowhere.txt"], "no such file"),
         (["--merge_lora", "model.txt"], "ends in .pth"),
-        (["--merge_lora", "nowhere/model.pth"], "a folder that is there"),
+        (["--merge", "nowhere/model.pth"], "a folder that is there"),
+        (["--merge", "m.pth", "--model", "another"], "--merge with 2 models: it writes one; give one --model"),
+        (["--show_positions", "--model", "another", "hello"], "--show_positions with 2 models: it shows one"),
         (["--threads", "0", "hello"], "at least 1"),
         (["--weights_path", "nowhere", "hello"], "no such file"),
         (["--threshold", "1.5", "hello"], "--threshold 1.5: is a probability; give 0 to 1"),
@@ -366,14 +368,25 @@ def test_a_folder_that_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "run.json" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["row 1", "lora", "all", "no mask"])
+MERGING: dict[str, dict[str, Any]] = {
+    **{name: VARIANTS[name] for name in ("row 1", "lora", "all", "no mask")},
+    **{name: {"method": name, "learning_rate": 0.01} for name in ("dora", "dylora", "ia3", "bitfit", "norms")},
+    "lora of its own": {"method": "lora", "lora_targets": "query+ff_out+head", "lora_head": "frozen"},
+    "lora_alternative": {"trainable_layers": "lora_alternative"},
+    "last_two_blocks": {"trainable_layers": "last_two_blocks"},
+    "last_layer": {"trainable_layers": "last_layer"},
+}
+OFTEN = ("row 1", "lora", "all", "no mask", "ia3")
+
+
+@pytest.mark.parametrize("name", [n if n in OFTEN else pytest.param(n, marks=pytest.mark.slow) for n in MERGING])
 def test_the_merged_checkpoint_is_the_books_model(name: str, tmp_path: Path, test_texts: list[str]) -> None:
     """Loaded by its names into a plain model, it gives the run's logits; its only extra entries are the masks."""
     from previous_chapters import GPTModel
 
-    folder = train(tmp_path, **VARIANTS[name])
+    folder = train(tmp_path, **MERGING[name])
     target = tmp_path / "checkpoint.pth"
-    assert classify.main(["--model", str(folder), "--merge_lora", str(target)]) == 0
+    assert classify.main(["--model", str(folder), "--merge" if name != "lora" else "--merge_lora", str(target)]) == 0
     state = torch.load(target, weights_only=True)
     saved = read_saved_run(folder)
     model = GPTModel(saved.config.shape, causal=name != "no mask")

@@ -452,7 +452,7 @@ def test_a_dry_run_loads_and_writes_nothing(
     assert [name for name in wanted if name in output] == list(expected)
     assert ("to download           nothing" in output) == (not expected)
     assert (DISCLAIMER in output) == (arguments == ["--demo"])
-    plan = r"^plan {18}blocks 0–1?\d frozen, computed once over each message; block 1?\d at 1 position$"
+    plan = r"^plan {18}blocks 1–1?\d frozen, computed once over each message; block 1?\d at 1 position$"
     assert re.search(plan, output, re.MULTILINE)
 
 

@@ -164,7 +164,7 @@ def test_what_transformers_cannot_read_is_refused(target: str, settings: dict[st
 
 @pytest.mark.parametrize("method", DECLARATIONS)
 def test_what_a_method_can_be_exported_to(method: str) -> None:
-    adapted = {"method": method} if method in METHODS else {"trainable_layers": method}
+    adapted: dict[str, Any] = {"method": method} if method in METHODS else {"trainable_layers": method}
     config = ExperimentConfig(demo=True, **adapted)
     trained = Trained(SavedRun(Path("runs/x"), config, {}, "", 32, None), config, SPAM)
     merges = not DECLARATIONS[method].cannot_merge

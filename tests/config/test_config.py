@@ -14,6 +14,7 @@ from ablation.config import methods as declared
 from ablation.config.effects import REASONS
 from ablation.config.experiment import FIELDS, TOKEN_POSITIONS, ConfigError, ExperimentConfig, config_hash
 from ablation.config.flags import EXPERIMENTS
+from ablation.config.hints import METHOD_WORDS, hint
 from ablation.config.method_settings import LORA_INITS, LORA_SCALINGS
 from ablation.config.rows import ROW_SETS, ROWS, find_row, row_config
 from ablation.config.settings import METHODS, TRAINABLE_LAYERS, CommonSettings, fields_of, option
@@ -22,6 +23,7 @@ from ablation.config.values import number
 from ablation.methods import low_rank, registry
 from ablation.model.readout import READOUTS
 from ablation.results.published import published_table
+from additional_experiments import main
 
 
 def test_every_published_command_line_is_its_row() -> None:
@@ -57,6 +59,7 @@ def test_given_flags_override_the_row() -> None:
 def test_names_offered_are_the_registries_keys() -> None:
     assert list(declared.DECLARATIONS) == list(registry.METHODS)
     assert {*TRAINABLE_LAYERS, *METHODS} == set(registry.METHODS)
+    assert {words.partition(" ")[0] for words in METHOD_WORDS} <= set(METHODS)
     assert set(LORA_SCALINGS) == set(low_rank.SCALINGS)
     assert set(LORA_INITS) == set(lora.INITS)
     assert tuple(low_rank.PLACES) == declared.LINEAR_MAPS
@@ -102,6 +105,43 @@ REFUSED: list[tuple[dict[str, str | bool], str]] = [
     ({"weights_path": "/nowhere/at/all"}, "--weights_path /nowhere/at/all: no such file"),
     ({"results_dir": f"{__file__}/below"}, "--results_dir .*: .* is a file"),
     ({"precision": "fp8"}, "--precision fp8: choose one of"),
+    ({"method": "houlsby"}, "--method houlsby: did you mean serial_adapter. choose one of lora, "),
+    ({"method": "(IA)^3"}, r"--method '\(IA\)\^3': did you mean ia3. "),
+    ({"method": "prompt_tuning"}, "--method prompt_tuning: did you mean soft_prompt. "),
+    ({"method": "rsLoRA"}, "--method rsLoRA: did you mean lora with --lora_scaling alpha_over_sqrt_rank. "),
+    ({"method": "prefix", "prefix_length": "5"}, "--method prefix: did you mean prefix_tuning. "),
+    ({"method": "lora", "lora_targets": "query+vlaue"}, "--lora_targets query.vlaue: did you mean value. .* ff_out"),
+    ({"method": "lora", "lora_rank": "0"}, "--lora_rank 0: .*at least 1"),
+    ({"method": "serial_adapter", "bottleneck": "0"}, "--bottleneck 0: .*at least 1"),
+    ({"method": "prefix_tuning", "prefix_length": "0"}, "--prefix_length 0: .*at least 1"),
+    ({"method": "ia3", "from_block": "13"}, "--from_block 13: the model has blocks 1 to 12; give one of them"),
+    ({"method": "ia3", "from_block": "0"}, "--from_block 0: .*at least 1"),
+    (
+        {"method": "soft_prompt", "prompt_length": "1000", "context_length": "25"},
+        "--prompt_length 1000: with --context_length 25 that makes 1025 positions, the model has 1024; give fewer,"
+        " or --context_length 24",
+    ),
+    ({"method": "soft_prompt", "prompt_length": "1024"}, "--prompt_length 1024: leaves no room .* 1024 .*; give fewer"),
+    (
+        {"method": "soft_prompt", "prompt_length": "1024", "no_padding": True, "batch_size": "1"},
+        "--prompt_length 1024: leaves no room for a message",
+    ),
+    (
+        {"method": "soft_prompt", "context_length": "model_context_length"},
+        "--prompt_length 20: with --context_length model_context_length .* or --context_length 1004",
+    ),
+    ({"method": "soft_prompt", "from_block": "3"}, "--from_block 3: --method soft_prompt does not .* but soft_prompt,"),
+    (
+        {"method": "bitfit", "bottleneck": "64"},
+        "--bottleneck 64: --method bitfit does not take it; give --method serial_adapter, parallel_adapter or hybrid,"
+        " or leave --bottleneck out",
+    ),
+    ({"method": "bitfit", "lora_rank": "4"}, "--lora_rank 4: --method bitfit does not take it; give --method lora, "),
+    ({"bottleneck": "64"}, "--bottleneck 64: belongs to a --method, and this is --trainable_layers last_block; give "),
+    ({"trainable_layers": "lora", "lora_targets": "query"}, "--lora_targets query: .* --trainable_layers lora; give "),
+    ({"train_final_norm": True}, "--train_final_norm: belongs to a --method, .* add one .*lora, .*, or leave it out"),
+    ({"method": "lora", "trainable_layers": "all"}, "--method lora with --trainable_layers all: both say what trains"),
+    ({"method": "lora", "lora_head": "frozen"}, "--lora_head frozen: nothing of the new classifier .* --lora_targets"),
 ]
 
 
@@ -121,17 +161,55 @@ def test_a_checkpoint_is_found_by_its_prefix(tmp_path: Path) -> None:
     assert config.weights_path == str(prefix)
 
 
-@pytest.mark.parametrize("row", ["0", "20", "-1", "one"])
+@pytest.mark.parametrize("row", ["0", "34", "-1", "one"])
 def test_rows_outside_the_table_are_refused(row: str) -> None:
-    with pytest.raises(ConfigError, match=f"--row {row}: .*1 to 19"):
+    with pytest.raises(ConfigError, match=f"--row {row}: .*1 to 33"):
         EXPERIMENTS.configure({}, row)
 
 
 def test_all_problems_of_one_command_together() -> None:
     flags: dict[str, str | bool] = {"lora_rank": "0", "no_padding": True, "seed": "-1", "n_layers": "3"}
     with pytest.raises(ConfigError) as caught:
-        EXPERIMENTS.configure(flags, "20")
+        EXPERIMENTS.configure(flags, "34")
     assert len(caught.value.problems) == 5
+
+
+def test_all_problems_of_a_method_typed_together(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Before anything is loaded, and nothing is written."""
+    typed = "--method bitfit --from_block 14 --bottleneck 8 --lora_targets head,querry --prompt_length 0 --seed x"
+    assert main([*typed.split(), "--results_dir", str(tmp_path)]) == 2
+    said = capsys.readouterr().err.splitlines()
+    named = sorted(line.split()[1] for line in said)
+    assert named == ["--bottleneck", "--from_block", "--lora_targets", "--prompt_length", "--seed"]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("typed", "row"),
+    [("--row 20 --trainable_layers all", 5), ("--row 24 --method ia3", 30), ("--row 23 --method bitfit", 31)],
+)
+def test_another_method_than_the_rows_leaves_the_rows_settings_of_its_own(typed: str, row: int) -> None:
+    config, warnings, _ = EXPERIMENTS.read(typed.split())
+    assert config == row_config(row) and warnings == []
+
+
+def test_a_row_keeps_its_own_method_where_it_is_named_again() -> None:
+    config, _, _ = EXPERIMENTS.read(["--row", "20", "--method", "lora", "--lora_rank", "4"])
+    assert config == row_config(20, lora_rank=4)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("--adapter", "--method serial_adapter"), ("--prefix_tuning", "--method prefix_tuning"),
+        ("--use_dora", "--method dora"), ("--peft_method", "--method"), ("--target_modules", "--lora_targets"),
+        ("--use_rslora", "--method lora with --lora_scaling alpha_over_sqrt_rank"), ("--ia3", "--method ia3"),
+        ("--num_virtual_tokens", "--prefix_length"), ("--adapter_size", "--bottleneck"),
+    ],
+)  # fmt: skip
+def test_flags_of_other_programs_are_told_the_one_that_means_it(typed: str, meant: str) -> None:
+    known = [f"--{name}" for name in FIELDS]
+    assert hint([typed], known) == f"did you mean {meant}?"
 
 
 def test_a_configuration_made_in_code_is_checked_too() -> None:

@@ -22,6 +22,7 @@ from ablation.report.documents import replace_block
 from ablation.report.judgement import STATUSES
 from ablation.report.markdown import markdown_table
 from ablation.results.claims import Claim, Measured, Shares
+from ablation.results.questions import side_name
 from ablation.tasks.spam import SPAM
 from tests.support.made_up_results import made_up_messages, make_run, publish
 
@@ -51,6 +52,8 @@ def _line(claim: Claim) -> tuple[str, ...]:
     units = {Shares: f"{100 * claim.margin:g} points", Measured: f"{100 * claim.margin:g} %"}
     of = claim.quantity.title if claim.quantity and not claim.why_not else f"not run: {claim.why_not}"
     compared = f"{claim.first} {claim.relation} {claim.second}"
+    if claim.pairs:
+        of += f": {', '.join(side_name(first) for first, _ in claim.pairs)}; each beside {side_name(claim.pairs[0][1])}"
     return claim.id, compared, of, published, units.get(type(claim.quantity), "–"), claim.text
 
 

@@ -42,7 +42,7 @@ def test_each_method_is_explained_with_its_rows() -> None:
 
 
 def test_each_rate_is_the_declared_one() -> None:
-    told = {}
+    told: dict[str, float] = {}
     for methods, rate, _ in cells("Where the learning rates come from"):
         told |= {name: float(rate) for name in names(methods) if "row" not in methods}
     assert told == {name: (DECLARATIONS[name].defaults or {})["learning_rate"] for name in METHODS}

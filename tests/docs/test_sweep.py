@@ -11,7 +11,9 @@ import pytest
 import baselines
 import sweep
 from ablation.sweep.live import describe_progress
+from ablation.sweep.plan import plan_runs
 from ablation.sweep.progress import time_of
+from ablation.sweep.several import combinations
 from ablation.tasks.spam import SPAM
 from tests.sweep.test_live import FREEZES, TRAINS
 
@@ -26,9 +28,12 @@ def test_a_sweep_of_the_page_can_be_planned(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     arguments = shlex.split(line)[1:]
-    assert sweep.main([*arguments, "--dry_run"]) == 0
-    options = sweep.read_options(SPAM, sweep.make_parser().parse_args(arguments), [])
-    assert f"{len(options.rows) * len(options.seeds)} planned, 0 done" in capsys.readouterr().out
+    assert sweep.main(["--dry_run", *arguments]) == 0
+    own, _, flags = line.removeprefix("sweep.py").partition(" -- ")
+    options = sweep.read_options(SPAM, sweep.make_parser().parse_args(shlex.split(own)), shlex.split(flags))
+    variants, _ = combinations(SPAM.command_line, options.flags)
+    runs = len(options.rows) * len(options.seeds) * len(variants)
+    assert f"{runs} planned, 0 done" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
 
@@ -55,3 +60,16 @@ def test_the_page_shows_lines_as_they_are() -> None:
     assert f"seed 123: {describe_progress(FREEZES)}, about 90 s left" in PAGE
     assert f"seed 123: {describe_progress(TRAINS)}, about 12 min left" in PAGE
     assert f"time left: {time_of([9000.0, None, None], 1)}" in PAGE
+
+
+def test_what_the_page_says_of_values_is_so() -> None:
+    counts = {"nine": 9, "twelve": 12, "six": 6}
+    told = re.findall(r"^python sweep.py (.*?) +# (nine|twelve|six)(?: runs)?$", PAGE, flags=re.MULTILINE)
+    assert [word for _, word in told] == list(counts)
+    for line, word in told:
+        options = sweep.read_options(SPAM, sweep.make_parser().parse_args(shlex.split(line)), [])
+        runs, remarks = plan_runs(SPAM.command_line, options.rows, options.seeds, options.flags)
+        assert (len(runs), remarks) == (counts[word], [])
+        if word == "twelve":
+            (name,) = re.findall(r"^(row 24, .*?): to run", PAGE, flags=re.MULTILINE)
+            assert name in {run.name for run in runs}

@@ -124,6 +124,8 @@ SHARING: dict[str, dict[str, Any]] = {
     "row 19": {"average_embeddings": True},
     "another seed": {"seed": 7},
     "other batches": {"batch_size": 3, "eval_iter": 1, "learning_rate": 0.1},
+    "a prefix in the last block": {"method": "prefix_tuning", "from_block": 3},
+    "hybrid in the last block": {"method": "hybrid", "bottleneck": 3, "from_block": 3, "train_final_norm": True},
 }
 
 
@@ -153,6 +155,17 @@ def test_keeping_features_changes_nothing(case: dict[str, Any], tmp_path: Path) 
         features, _, logits = run(config, tmp_path / str(memory), memory=memory)
         assert features == "computed"
         assert torch.equal(logits, fresh_logits(config, memory=memory))
+
+
+@pytest.mark.parametrize(("block", "layers"), [(3, "last_block"), (2, "last_two_blocks")])
+def test_methods_keep_them_for_all_that_train_from_the_same_block_on(block: int, layers: str, tmp_path: Path) -> None:
+    methods = [{"method": name, "from_block": block} for name in ("prefix_tuning", "bitfit", "ia3")]
+    for number, settings in enumerate([*methods, {"trainable_layers": layers}]):
+        config = tiny_config(**settings)
+        features, _, logits = run(config, tmp_path)
+        assert features == ("reused" if number else "computed"), settings
+        assert (logits - fresh_logits(config)).abs().max() < 1e-6
+    only_entry(tmp_path)
 
 
 def test_pads_that_nobody_sees_do_not_count(tmp_path: Path) -> None:

@@ -5,29 +5,32 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from ablation.config import methods as declared
-from ablation.config.experiment import TOKEN_POSITIONS, ExperimentConfig
+from ablation.config.experiment import TOKEN_POSITIONS, ConfigError, ExperimentConfig
 from ablation.config.settings import METHODS as METHOD_NAMES
 from ablation.data.encode import EncodedMessages
 from ablation.data.spam import LABELS
 from ablation.execution.base import Execution
 from ablation.execution.feature_cache import FeatureCache
 from ablation.execution.features import FeatureOptions
+from ablation.execution.plan import make_plan
 from ablation.execution.planned import PlannedExecution
 from ablation.execution.setup import make_setup
 from ablation.listener import Listener
 from ablation.methods import registry
+from ablation.methods.dylora import DynamicTerm
 from ablation.methods.layers import last_block
 from ablation.model.classifier import RandomWeights
 from ablation.run.experiment import feature_stages
 from ablation.run.trained_classifier import SavedRun, TrainedClassifier, join
 from previous_chapters import GPTModel
 from tests.support.cases import SMALL
-from tests.support.parity import assert_same_logits_and_gradients, make_pair
+from tests.support.parity import assert_same_logits_and_gradients, gradients, make_pair, move_what_is_added
 from tests.support.tiny import CPU, SHAPE, DoubleWeights, make_execution, make_messages, tiny_config
 from tests.support.toy_methods import REFUSED, TOY_METHODS, other_heads
 
@@ -35,6 +38,7 @@ PUBLISHED = ", published"  # form of LoRA
 METHODS = [*registry.METHODS, f"lora{PUBLISHED}", *TOY_METHODS]
 READS = [(position, pooled) for position in TOKEN_POSITIONS for pooled in (False, True)]
 READS.remove(("first", True))  # refused
+FROM_A_BLOCK = [name for name in METHOD_NAMES if "from_block" in (declared.DECLARATIONS[name].defaults or {})]
 LAYOUTS = list(itertools.product((False, True), (False, True)))  # without the mask, without padding
 
 
@@ -45,12 +49,14 @@ def toy_methods(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(registry.METHODS, name, method)
 
 
-def config_of(method: str, position: str, pooled: bool, unmasked: bool, unpadded: bool) -> ExperimentConfig:
+def config_of(
+    method: str, position: str, pooled: bool, unmasked: bool, unpadded: bool, **settings: Any
+) -> ExperimentConfig:
     adapted = {"method": method} if method in METHOD_NAMES else {"trainable_layers": method.removesuffix(PUBLISHED)}
     defaults = declared.DECLARATIONS[adapted.get("method", "")].defaults or {} if "method" in adapted else {}
     small = {name: value for name, value in SMALL.items() if name in defaults}
     return tiny_config(
-        **adapted, **small, trainable_token_pos=position, average_embeddings=pooled, save_model=True,
+        **adapted, **small, **settings, trainable_token_pos=position, average_embeddings=pooled, save_model=True,
         disable_causal_mask=unmasked, no_padding=unpadded, batch_size=1 if unpadded else 4, context_length=12,
         n_layers=SHAPE.n_layers, emb_dim=SHAPE.emb_dim, n_heads=SHAPE.n_heads,
     )  # fmt: skip
@@ -74,20 +80,72 @@ class _InShape:
         return getattr(self._config, name)
 
 
+def assert_all_three_agree(config: ExperimentConfig) -> None:
+    naive, planned = make_pair(config)
+    for execution in (naive, planned):
+        move_what_is_added(execution)
+    assert_same_logits_and_gradients(naive, planned)
+    messages = make_messages(config)["test"]
+    one_by_one = [torch.tensor([i]) for i in range(len(messages))]
+    with torch.no_grad():
+        expected = torch.cat(naive.logits("test", one_by_one))
+    spread = float(expected.std())
+    assert spread > 0.01
+    assert (classified(config, naive, messages) - expected).abs().max() < 1e-9 * max(1, spread)
+
+
 @pytest.mark.parametrize(("position", "pooled"), READS, ids=lambda value: str(value))
 @pytest.mark.parametrize("method", METHODS)
 def test_naive_planned_and_classify_agree(method: str, position: str, pooled: bool) -> None:
     for unmasked, unpadded in LAYOUTS:
-        config = config_of(method, position, pooled, unmasked, unpadded)
-        naive, planned = make_pair(config)
-        assert_same_logits_and_gradients(naive, planned)
-        messages = make_messages(config)["test"]
-        one_by_one = [torch.tensor([i]) for i in range(len(messages))]
-        with torch.no_grad():
-            expected = torch.cat(naive.logits("test", one_by_one))
-        spread = float(expected.std())
-        assert spread > 0.01
-        assert (classified(config, naive, messages) - expected).abs().max() < 1e-9 * max(1, spread)
+        assert_all_three_agree(config_of(method, position, pooled, unmasked, unpadded))
+
+
+# Each of these reads, and each layout, once: the slow test has all of them together.
+SOME_READS = [("first", False, *LAYOUTS[0]), ("last", False, *LAYOUTS[2]), ("flexible", True, *LAYOUTS[1])]
+
+
+@pytest.mark.parametrize("method", FROM_A_BLOCK)
+def test_from_the_last_block_on_they_agree_too(method: str) -> None:
+    """Its blocks below are computed once; the last one is read at one position, or its mean."""
+    for number, case in enumerate(SOME_READS):
+        config = config_of(method, *case, from_block=SHAPE.n_layers, train_final_norm=number == 1)
+        assert make_plan(config).prefix_blocks == SHAPE.n_layers - 1
+        assert_all_three_agree(config)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("position", "pooled"), READS, ids=lambda value: str(value))
+@pytest.mark.parametrize("method", METHOD_NAMES)
+def test_from_whichever_block_they_agree(method: str, position: str, pooled: bool) -> None:
+    blocks = range(1, SHAPE.n_layers + 1) if method in FROM_A_BLOCK else [None]
+    for (unmasked, unpadded), block, norm in itertools.product(LAYOUTS, blocks, (False, True)):
+        where = {} if block is None else {"from_block": block}
+        config = config_of(method, position, pooled, unmasked, unpadded, train_final_norm=norm, **where)
+        assert_all_three_agree(config)
+
+
+def test_a_soft_prompt_with_the_final_norm_agrees_too() -> None:
+    assert_all_three_agree(config_of("soft_prompt", "flexible", False, False, False, train_final_norm=True))
+
+
+@pytest.mark.parametrize("block", [1, SHAPE.n_layers])
+def test_within_an_update_they_agree_at_its_rank(block: int) -> None:
+    config = config_of("dylora", "last", False, False, False, from_block=block)
+    pair = make_pair(config)
+    ranks = {}
+    for number in range(6):
+        for execution in pair:
+            move_what_is_added(execution)
+        with pair[0].updating(number), pair[1].updating(number):
+            terms = {name: term for name, term in pair[0].model.named_modules() if isinstance(term, DynamicTerm)}
+            ranks[number] = {term.rank for term in terms.values()}
+            assert_same_logits_and_gradients(*pair)
+            own = gradients(pair[1], [torch.arange(8)])
+        (rank,) = ranks[number]
+        for name in terms:  # what is behind the rank is left alone
+            assert own[f"{name}.A"][:, :rank].any() and not own[f"{name}.A"][:, rank:].any()  # type: ignore[index]
+    assert len(set(map(tuple, ranks.values()))) > 2 and min(min(rank) for rank in ranks.values()) < config.lora_rank
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -130,9 +188,7 @@ def test_features_kept_at_other_positions_are_others(monkeypatch: pytest.MonkeyP
     assert (planned - naive).abs().max() < 1e-9
 
 
-def test_of_blocks_that_a_method_changed_no_features_are_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_blocks_that_a_method_changed_no_features_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their key could not say what they compute."""
     cases = {"last_block": True, "unknown last block": True, "unknown frozen block": False, "other heads": False}
     monkeypatch.setitem(declared.DECLARATIONS, "other heads", declared.DECLARATIONS["last_block"])
@@ -145,3 +201,31 @@ def test_of_blocks_that_a_method_changed_no_features_are_kept(
             for stage in (0, 1):
                 execution.prepare(stage, Listener())
         assert bool(list((tmp_path / method).glob("*.features"))) == kept, method
+
+
+@pytest.mark.parametrize("kind", ["naive", "planned"])
+@pytest.mark.parametrize("method", METHOD_NAMES)
+def test_half_precision_trains(method: str, kind: str) -> None:
+    """What a method adds is float32, whatever the arithmetic around it; so are logits and gradients."""
+    for block in {1, SHAPE.n_layers} if method in FROM_A_BLOCK else [None]:
+        where = {} if block is None else {"from_block": block}
+        config = config_of(method, "last", False, False, False, precision="bf16", **where)
+        execution = make_execution(config, make_messages(config), kind, torch.float32)
+        optimizer = torch.optim.AdamW(execution.trainable_parameters(), lr=1e-2)
+        losses = []
+        for number in range(6):
+            with execution.updating(number):
+                (logits,) = execution.logits("train", [torch.arange(8)])
+                loss = torch.nn.functional.cross_entropy(logits, execution.labels("train", torch.arange(8)))
+                loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(float(loss.detach()))
+        assert logits.dtype == torch.float32 and min(losses[1:]) < losses[0]
+
+
+def test_a_soft_prompt_that_leaves_no_room_is_refused_before_anything_is_computed() -> None:
+    config = config_of("soft_prompt", "last", False, False, False)
+    longer = dataclasses.replace(config, prompt_length=SHAPE.context_length - 11)
+    with pytest.raises(ConfigError, match="--prompt_length 13: .* 12 tokens that makes 25 positions, the model has 24"):
+        make_execution(longer, make_messages(longer), "planned")

@@ -99,6 +99,8 @@ def test_norms_from_thin_products_are_the_whole_matrixs(dtype: torch.dtype) -> N
     expected = layer.linear.weight.double() + SCALE * (layer.lora.A.double() @ layer.lora.B.double()).T
     with torch.autocast("cpu", torch.bfloat16):  # whatever the products around it are computed in
         found = layer._norms()
+        x = torch.randn(2, 7, dtype=dtype)
+        assert layer(x).dtype == layer.linear(x).dtype  # as the layer without it, whatever a magnitude is held in
     assert found.dtype == dtype
     relative = (found.double() / expected.norm(dim=1) - 1).abs().max()
     assert relative < (1e-6 if dtype == torch.float32 else 1e-14)

@@ -48,6 +48,7 @@ def test_the_formula_written_out_and_its_gradients() -> None:
                 assert (found - (layer.linear(x) + 6 / rank * x @ a @ b)).abs().max() < 1e-12
             layer.zero_grad()
             layer(x).square().sum().backward()
+        assert layer.lora.A.grad is not None and layer.lora.B.grad is not None
         gradients = layer.lora.A.grad, layer.lora.B.grad.T
         assert all(g[:, :rank].all() and not g[:, rank:].any() for g in gradients)
     assert layer.lora.rank == 4  # as before
@@ -75,7 +76,9 @@ def test_an_updates_rank_follows_from_seed_and_number() -> None:
 class Noting(Updater):
     """Notes which messages an update is made of."""
 
-    seen: list[list[int]]
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.seen: list[list[int]] = []
 
     def __call__(self, batches: list[Tensor]) -> list[Tensor]:
         self.seen.append(torch.cat(batches).tolist())
@@ -86,13 +89,18 @@ def test_batches_are_loras() -> None:
     """Ranks are not drawn from the generator that decides the order of the messages."""
     seen = {}
     for method in ("lora", "dylora"):
-        config = tiny_config(method=method, context_length=12, batch_size=4, num_epochs=2, lora_rank=4)
+        config = tiny_config(method=method, lora_targets="query", context_length=12, batch_size=4, num_epochs=1)
         messages = make_messages(config)
         execution = make_execution(config, messages, "planned", dtype=torch.float32)
-        updater = type("Updater", (Noting,), {"seen": []})
-        train(SPAM, execution, make_loaders(messages, 4), config, Listener(), new_updater=updater)
-        seen[method] = updater.seen
-    assert seen["lora"] == seen["dylora"] and len(seen["lora"]) == 20
+        updaters: list[Noting] = []
+
+        def noting(*arguments: Any, kept: list[Noting] = updaters) -> Noting:
+            kept.append(Noting(*arguments))
+            return kept[0]
+
+        train(SPAM, execution, make_loaders(messages, 4), config, Listener(), new_updater=noting)
+        seen[method] = updaters[0].seen
+    assert seen["lora"] == seen["dylora"] and len(seen["lora"]) == 10
 
 
 def test_every_rank_is_evaluated_after_one_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,3 +55,6 @@ def test_the_formula_written_out(kind: type[ScaledOutputs] | type[ScaledInputs])
     expected = scales * (x @ weight.T + bias) if kind is ScaledOutputs else (scales * x) @ weight.T + bias
     for found in (layer(x), torch.nn.functional.linear(x, *layer.effective())):
         assert (found - expected).abs().max() < 1e-13
+    half = layer.float()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert half(x.float()).dtype == half.linear(x.float()).dtype == torch.bfloat16

@@ -73,7 +73,8 @@ def logits(kind: str, ranks: tuple[int, ...] = (), **settings: Any) -> list[Tens
 def test_it_starts_as_the_base_model(kind: str) -> None:
     """To the bit; DoRA, which divides lengths by lengths, to rounding."""
     (base,) = logits(kind, trainable_layers="all")
-    for settings in ({"method": "lora"}, {"method": "lora", "lora_targets": "head"}, {"method": "ia3"}):
+    forms: list[dict[str, Any]] = [{"method": "lora"}, {"method": "lora", "lora_targets": "head"}, {"method": "ia3"}]
+    for settings in forms:
         assert torch.equal(logits(kind, **settings)[0], base), settings
     for at in logits(kind, ranks=(1, 2, 3, 4), method="dylora", lora_rank=4):
         assert torch.equal(at, base)
@@ -121,7 +122,7 @@ def test_a_drawn_head_that_stays_is_kept_with_what_was_trained() -> None:
     kept = execution.trained_parameters(0)
     assert {name for name in kept if ".lora." not in name} == {"out_head.linear.weight", "out_head.linear.bias"}
     with torch.no_grad():
-        execution.model.out_head.linear.weight.mul_(-2.0)
+        execution.model.get_parameter("out_head.linear.weight").mul_(-2.0)
         expected = torch.cat(execution.logits("test", [torch.arange(14)]))
     assert (classified(config, execution, messages["test"]) - expected).abs().max() < 1e-9
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -10,8 +11,10 @@ import pytest
 
 import report
 from ablation.config.rows import row_config
+from ablation.listener import Count
 from ablation.report.chosen import choose, shown_groups
-from ablation.report.contents import Contents, gather
+from ablation.report.contents import Contents, gather, with_own_rates
+from ablation.report.findings import Finding
 from ablation.report.groups import Group, group_runs
 from ablation.report.markdown import report_markdown
 from ablation.report.page import report_page
@@ -19,6 +22,7 @@ from ablation.report.sizes import accuracy_against_sizes, difference_text, large
 from ablation.report.suggestions import Suggestions
 from ablation.report.table import make_table
 from ablation.report.tried import tried_tables
+from ablation.results.questions import Family, Question
 from ablation.results.read import FinishedRun, row_settings
 from ablation.tasks.spam import SPAM
 from tests.support.made_up_results import made_up_messages, make_run, publish
@@ -52,7 +56,7 @@ def test_validation_chooses_and_never_the_test(tmp_path: Path) -> None:
     (table,) = tried_tables([choice], Suggestions())
     assert table.rows[1] == ("0.01", "2", "95.00", "0.1000", "chosen")
     assert not any("99" in cell or "97" in cell for line in table.rows for cell in line)
-    assert table.command == "" and table.name == "row 28"
+    assert table.command == "" and table.name == "Row 28"
 
 
 def test_among_equals_the_lowest_last_validation_loss_chooses(tmp_path: Path) -> None:
@@ -90,6 +94,7 @@ def test_a_rate_whose_loss_is_not_finite_is_never_chosen(tmp_path: Path) -> None
 def test_a_best_one_at_the_edge_is_marked_with_what_to_try(tmp_path: Path, best: float, word: str, then: str) -> None:
     runs = [run(tmp_path, rate, 7, 0.9 + 0.05 * (rate == best), 0.5, 0.1) for rate in (1e-3, 1e-2, 1e-1)]
     (table,) = tried_tables(choose(SPAM, groups_of(*runs)), Suggestions())
+    assert [line[0] for line in table.rows if line[-1] == "chosen, at the edge"] == [f"{best:g}"]
     assert f"is the {word}" in " ".join(table.sentences)
     assert table.command == f"python sweep.py --rows 28 --seeds 7 --learning_rate {then}"
     assert "questions about row 28" in " ".join(table.sentences).lower()  # whose own rate is 1e-2
@@ -105,6 +110,14 @@ def test_other_settings_and_published_rows_stay_apart(tmp_path: Path) -> None:
     assert len(shown_groups(SPAM, groups, [choice])) == 2  # published figures stand beside row 1, whatever is chosen
 
 
+def test_a_question_about_a_row_says_that_another_rate_is_chosen(tmp_path: Path) -> None:
+    (choice,) = choose(SPAM, groups_of(*[run(tmp_path, rate, 1, 1 - rate, 0.5, 0.1) for rate in (1e-3, 1e-2)]))
+    asked = Question("1", "28", "Better?", Family("Some", 0.01))
+    (note,) = with_own_rates(Finding(asked, seeds=1), [choice]).notes
+    assert note.startswith("questions about row 28 are answered from its own learning rate, 0.01")
+    assert with_own_rates(Finding(replace(asked, second="30"), seeds=1), [choice]).notes == ()
+
+
 # ---- the report -----------------------------------------------------------------------------------------------------
 
 ACCURACY = {1e-4: 0.80, 1e-3: 0.99, 1e-2: 0.89}
@@ -115,7 +128,7 @@ TRAINED = {4: 9_000, 16: 36_000, 64: 140_000}
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Results of row 30 at three rates and of row 24 in three sizes; with the folder of the messages."""
     folder = tmp_path_factory.mktemp("chosen")
-    data, results = made_up_messages(folder / "data", 120), folder / "results"
+    data, results = made_up_messages(folder / "data"), folder / "results"
     for seed in (1, 2):
         for rate, accuracy in ACCURACY.items():
             make_run(results, data, row_config(30, seed=seed, learning_rate=rate), accuracy)
@@ -157,14 +170,12 @@ def test_sizes_at_one_rate_or_each_at_its_chosen_one_are_a_line(contents: Conten
     assert (line.name, line.rate) == ("serial adapter (row 24)", 3e-4)
     found = largest_difference(SPAM, line, contents.likeness)
     figures = [size.row.figures["validation_acc"].mean for size in line.sizes]
-    assert {found.smaller.parameters, found.larger.parameters} == {
-        line.sizes[figures.index(max(figures))].parameters,
-        line.sizes[figures.index(min(figures))].parameters,
-    }
+    compared = {size.row.figures["validation_acc"].mean for size in (found.smaller, found.larger)}
+    assert compared == {min(figures), max(figures)} and found.smaller.parameters < found.larger.parameters
     assert found.comparison.interval is not None
     low, high = (f"{100 * bound:+.2f}" for bound in found.comparison.interval)
     assert f"(95 % interval {low} to {high})" in difference_text(SPAM, line, contents.likeness)
-    assert "bottleneck" in difference_text(SPAM, line, contents.likeness)
+    assert difference_text(SPAM, line, contents.likeness).startswith("Serial adapter (row 24): bottleneck ")
 
 
 def test_sizes_at_rates_of_their_own_are_compared_only_where_each_was_chosen(made: tuple[Path, Path]) -> None:
@@ -181,6 +192,26 @@ def test_sizes_at_rates_of_their_own_are_compared_only_where_each_was_chosen(mad
     (line,) = size_lines(SPAM, pairs, choices)
     assert line.rate is None and len(line.sizes) == 2
     assert size_lines(SPAM, pairs, choices[:1]) == []  # one of the two rates was not chosen among several
+
+
+def test_ranks_of_published_lora_are_sizes_too(tmp_path: Path) -> None:
+    """Though its default rank is in no settings."""
+    runs = [run(tmp_path, 5e-5, 1, 0.9, 0.9, 0.1, row=11)]
+    for rank in (8, 4):
+        settings = row_settings(SPAM, 11, lora_rank=rank)
+        fields = {**runs[0].fields, "trainable_parameters": str(rank), "lora_rank": str(rank)}
+        runs.append(replace(runs[0], settings=settings, fields=fields))
+    groups = groups_of(*runs[1:])
+    rows = make_table(SPAM, [replace_counts(group) for group in groups], None)
+    (line,) = size_lines(SPAM, zip(groups, rows, strict=True))
+    assert [line.called(size) for size in line.sizes] == ["lora rank 4", "lora rank 8"]
+
+
+def replace_counts(group: Group) -> Group:
+    """With counts, which the table needs."""
+    counts = dict.fromkeys(("train", "validation", "test"), Count(9, 10))
+    runs = {seeds: replace(run, counts=counts) for seeds, run in group.runs.items()}
+    return Group(group.key, group.name, runs)
 
 
 def test_a_rate_that_is_not_shown_is_not_compared_either(

@@ -41,8 +41,13 @@ METHOD_SETTINGS = (
     "method", "from_block", "train_final_norm", "decayed", "lora_targets", "lora_scaling", "lora_init", "lora_head",
     "bottleneck", "adapter_after", "adapter_scale", "prefix_length", "prompt_length",
 )  # fmt: skip
+COSTS = (
+    "added_parameters", "optimizer_bytes", "added_multiply_adds", "unmerged_multiply_adds", "added_positions", "merges",
+)  # fmt: skip
 FORGETTING = ("measure_forgetting", "held_out_text", "perplexity_before", "perplexity_after")
-NEWER = (*OWN_DATA, "checkpoint_every", "checkpoint_dir", "restart", "resumed", *METHOD_SETTINGS, *FORGETTING)
+NEWER = (
+    *OWN_DATA, "checkpoint_every", "checkpoint_dir", "restart", "resumed", *METHOD_SETTINGS, *FORGETTING, *COSTS,
+)  # fmt: skip
 
 
 def make_row(name: str, **fields: Any) -> dict[str, Any]:

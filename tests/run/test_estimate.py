@@ -42,6 +42,20 @@ def test_only_runs_of_the_same_work_under_the_same_conditions_tell(tmp_path: Pat
     assert seconds(tmp_path, 4) is None
 
 
+def test_a_method_is_told_by_runs_of_the_same_one_alone(tmp_path: Path, data: Path) -> None:
+    changes: dict[str, Any] = {"total_minutes": 4.0, "features": "none", "feature_seconds": 0}
+    for row in (11, 20, 26):
+        make_run(tmp_path, data, row_config(row, seed=1), 0.9, **changes)
+    assert (seconds(tmp_path, 20), seconds(tmp_path, 26)) == (240, 240)
+    assert seconds(tmp_path, 20, lora_scaling="alpha", learning_rate=1.0) == 240
+    assert seconds(tmp_path, 20, lora_init="normal_rank", lora_alpha=1) == 240
+    assert seconds(tmp_path, 26, adapter_scale=1.0, decayed="everything") == 240
+    assert seconds(tmp_path, 20, lora_rank=16) is seconds(tmp_path, 20, from_block=6) is None
+    assert seconds(tmp_path, 26, bottleneck=8) is seconds(tmp_path, 26, train_final_norm=True) is None
+    for row in (5, 21, 22, 25, 27, 28, 33):
+        assert seconds(tmp_path, row) is None
+
+
 def test_features_are_reckoned_by_themselves(tmp_path: Path, data: Path) -> None:
     """Made-up features take 100 s; rows 1 and 3 share theirs, row 4 has others."""
     make_run(tmp_path, data, row_config(1, seed=1), 0.9, total_minutes=3.0)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import additional_experiments
+import sweep
 from ablation.config.experiment import ConfigError, ExperimentConfig, config_hash
 from ablation.config.flags import EXPERIMENTS
 from ablation.config.rows import ROWS, row_config
@@ -205,8 +206,9 @@ def test_what_cannot_be_measured_is_refused() -> None:
 def test_a_missing_text_is_refused_before_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--demo", "--results_dir", str(tmp_path), "--held_out_text", str(tmp_path / "none.txt")]
     assert EXPERIMENTS.read(flags)[1] == ["--held_out_text has no effect without --measure_forgetting"]
-    for more in ([], ["--dry_run"]):
-        assert additional_experiments.main([*flags, "--measure_forgetting", *more]) == 1
+    commands = [[], ["--dry_run"], ["--rows", "1", "--seeds", "123"]]
+    for command, more in zip((additional_experiments, additional_experiments, sweep), commands, strict=True):
+        assert command.main([*flags, "--measure_forgetting", *more]) == 1
         error = capsys.readouterr().err
         assert f"{tmp_path}/none.txt: No such file or directory; give another file" in error
         assert error.count("\n") == 1

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ablation.config.experiment import ExperimentConfig
+from ablation.config.experiment import ExperimentConfig, identity
 from ablation.config.rows import row_config
 from ablation.data.demo import DISCLAIMER
 from ablation.listener import Count
@@ -115,6 +117,22 @@ def test_where_it_stands_among_the_configurations(tmp_path: Path) -> None:
     )
 
 
+def test_it_says_what_was_trained_and_what_that_takes(tmp_path: Path) -> None:
+    config = row_config(24, results_dir=str(tmp_path))
+    costs = {
+        "total_parameters": 124_441_346, "trainable_parameters": 2_380_802, "added_parameters": 2_379_264,
+        "optimizer_bytes": 19_046_416, "added_multiply_adds": 2_359_296, "unmerged_multiply_adds": 2_359_296,
+        "added_positions": 0, "merges": False,
+    }  # fmt: skip
+    lines = describe(config, keep(config, 279, **costs)).splitlines()
+    assert [line for line in lines if line.startswith(("parameters", "optimizer", "inference"))] == [
+        "parameters: 124,441,346 and 2,379,264 added; 2,380,802 train (1.91%)",
+        "optimizer: 19.0 MB for two moments of each parameter that trains",
+        "inference: 2,359,296 multiply-adds a token more; it does not merge",
+    ]
+    assert "parameters" not in describe(config, keep(config, 279))  # of an older version
+
+
 # ---- what next -------------------------------------------------------------------------------------------------------
 
 
@@ -139,6 +157,18 @@ def test_what_to_do_next_carries_the_folder_and_the_task(monkeypatch: pytest.Mon
         "with GPT-2 (550 MB)": "additional_experiments.py --row 5 --models_dir nowhere --data_dir d",
         "what to beat": "baselines.py --demo",
     }
+
+
+@pytest.mark.parametrize("overrides", [{}, {"prefix_length": 5, "learning_rate": 0.1}], ids=str)
+def test_what_to_do_next_carries_the_method(overrides: dict[str, Any]) -> None:
+    config = row_config(28, demo=True, **overrides)
+    row = {"run_id": "28-1", "row": None, "demo": True, "data_digest": "d" * 64}
+    (command,) = [
+        step.command for step in next_steps(Summary(SPAM, config, [row], MAJORITY, [])) if "with GPT-2" in step.what
+    ]
+    assert ("--row 28" in command) == (not overrides)
+    again, *_ = SPAM.command_line.read(shlex.split(command)[2:])
+    assert identity(again) == identity(replace(config, demo=False))
 
 
 def test_a_command_too_long_for_its_line_has_one_of_its_own() -> None:

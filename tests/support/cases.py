@@ -8,8 +8,12 @@ from ablation.config.experiment import ExperimentConfig
 from ablation.config.rows import ROWS
 from tests.support.tiny import SHAPE, tiny_config
 
+# Methods as large as in the rows would not fit the tiny model, or take their time.
+SMALL = {"bottleneck": 3, "prefix_length": 4, "prompt_length": 3}
 ROW_SETTINGS: dict[str, dict[str, Any]] = {
-    f"row {row}": {name: value for name, value in overrides.items() if name not in ("model_size", "weights")}
+    f"row {row}": {
+        name: SMALL.get(name, value) for name, value in overrides.items() if name not in ("model_size", "weights")
+    }
     for row, overrides in ROWS.items()
 }
 COMBINATIONS: dict[str, dict[str, Any]] = {
@@ -46,12 +50,7 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
 CASES = {**ROW_SETTINGS, **COMBINATIONS}
 
 
-# Methods as large as in the rows would not fit the tiny model, or take their time.
-SMALL = {"bottleneck": 3, "prefix_length": 4, "prompt_length": 3}
-
-
 def config_of(case: dict[str, Any]) -> ExperimentConfig:
-    case = {name: SMALL.get(name, value) for name, value in case.items()}
     width = SHAPE.context_length if case.get("context_length") == "model_context_length" else 12
     return tiny_config(**{"batch_size": 4, **case, "context_length": case.get("context_length", width)
                           if isinstance(case.get("context_length"), int) else width})  # fmt: skip

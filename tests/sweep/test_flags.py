@@ -11,7 +11,7 @@ from ablation.config.experiment import ExperimentConfig
 from ablation.config.flags import EXPERIMENTS
 from ablation.config.rows import row_config
 from ablation.config.settings import fields_of
-from ablation.sweep import machine, plan
+from ablation.sweep import lists, machine, plan
 from ablation.sweep.plan import SweepOptions
 from ablation.tasks.spam import SPAM
 
@@ -77,4 +77,4 @@ def test_automatic_jobs_have_threads_of_their_own(monkeypatch: pytest.MonkeyPatc
 def test_runs_are_named_in_few_words() -> None:
     runs = [plan.PlannedRun(row, seed, row_config(row), ()) for row, seed in ((1, 1), (1, 2), (3, 1), (3, 2), (5, 9))]
     assert plan.write_runs(runs) == "rows 1,3, seeds 1-2; row 5, seed 9"
-    assert plan.parse_numbers(plan.write_numbers([19, 1, 3, 16, 18, 17])) == [1, 3, 16, 17, 18, 19]
+    assert lists.parse_numbers(lists.write_numbers([19, 1, 3, 16, 18, 17])) == [1, 3, 16, 17, 18, 19]

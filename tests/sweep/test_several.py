@@ -118,3 +118,5 @@ def test_runs_with_values_are_named_in_few_words() -> None:
         "rows 20,30, learning_rate 1e-4, seeds 1-3; rows 20,30, learning_rate 1e-3, seeds 1-3"
     )
     assert runs[0].config == row_config(20, seed=1, learning_rate=1e-4)
+    line = f"{runs[0].short_name}: step 120 of 650, loss 0.512, about 12 min left"
+    assert line.startswith("row 20, 1e-4, seed 1: ") and len(line) < 80

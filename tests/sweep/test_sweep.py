@@ -28,7 +28,7 @@ from ablation.results.read import read_results
 from ablation.results.task import Metric
 from ablation.run import estimate, inputs, memory
 from ablation.run.inputs import open_weights
-from ablation.sweep import child, failures, machine, plan, progress, state
+from ablation.sweep import child, failures, lists, machine, plan, progress, state
 from ablation.sweep.engines import ENGINES
 from ablation.sweep.plan import Outcome, Status
 from ablation.tasks.spam import SPAM
@@ -53,7 +53,7 @@ def seeds_in(results: Path) -> list[int]:
 
 
 def test_numbers_are_lists_and_ranges() -> None:
-    assert plan.parse_numbers("1,3,16-19, 3") == [1, 3, 16, 17, 18, 19]
+    assert lists.parse_numbers("1,3,16-19, 3") == [1, 3, 16, 17, 18, 19]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_bad_numbers_are_refused(text: str, words: str) -> None:
 
 def test_a_range_that_would_fill_the_memory_is_refused() -> None:
     with pytest.raises(ValueError, match=r"1-3000000 is 3,000,000 numbers; give at most 10,000"):
-        plan.parse_numbers("1-3000000")
+        lists.parse_numbers("1-3000000")
 
 
 @pytest.mark.parametrize("text", ["0/5", "6/5", "1/0", "2", "1/2/3", "a/b", "-1/2"])
