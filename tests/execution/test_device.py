@@ -21,7 +21,7 @@ from ablation.listener import Listener
 from ablation.model.classifier import RandomWeights
 from ablation.run.experiment import feature_stages
 from ablation.tasks.spam import SPAM
-from tests.support.cases import CASES
+from tests.support.cases import CASES, as_parameters
 from tests.support.parity import tensors
 from tests.support.tiny import SHAPE, make_messages, tiny_config
 
@@ -29,7 +29,7 @@ META = torch.device("meta")
 
 
 @pytest.mark.parametrize("kind", ["planned", "naive"])
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize("case", as_parameters(CASES))
 def test_a_step_reads_nothing_back(case: dict[str, Any], kind: str) -> None:
     config = tiny_config(**case)
     messages = make_messages(config)
@@ -60,7 +60,7 @@ class DeviceAlone(TorchDispatchMode):
         return out
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize("case", as_parameters(CASES))
 def test_loss_and_gradients_are_computed_on_the_device_alone(case: dict[str, Any]) -> None:
     config = tiny_config(**case)
     messages = make_messages(config)

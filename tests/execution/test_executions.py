@@ -14,17 +14,17 @@ from ablation.data.encode import make_loaders
 from ablation.listener import Listener
 from ablation.run.training import train
 from ablation.tasks.spam import SPAM
-from tests.support.cases import CASES, config_of
+from tests.support.cases import CASES, as_parameters, config_of
 from tests.support.parity import assert_same_logits_and_gradients, make_pair
 from tests.support.tiny import SHAPE, make_execution, make_messages, tiny_config
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize("case", as_parameters(CASES))
 def test_same_logits_and_gradients(case: dict[str, Any]) -> None:
     assert_same_logits_and_gradients(*make_pair(config_of(case)))
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize("case", as_parameters(CASES))
 def test_same_parameters_after_forty_steps(case: dict[str, Any]) -> None:
     config = config_of({**case, "num_epochs": 20, "max_steps": 40, "learning_rate": 1e-3, "save_model": True})
     messages = make_messages(config)

@@ -124,6 +124,7 @@ def own_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "PICTURES", METHOD_PICTURES)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_pictures")
 def test_the_page_has_its_pictures_tables_and_questions(tmp_path: Path, gathered: Contents) -> None:
     own_pictures = draw_pictures(gathered, tmp_path)
@@ -191,6 +192,7 @@ def test_each_rank_of_one_training_and_what_was_forgotten(gathered: Contents, mo
     assert (line[0], *line[2:]) == ("20 LoRA, query+value", "20", "50", "2.5")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_pictures")
 def test_what_was_forgotten_is_drawn(tmp_path: Path, gathered: Contents) -> None:
     ways = [with_columns(way, perplexity_before="20.0", perplexity_after="50.0") for way in gathered.chapter.ways[:2]]
@@ -276,6 +278,7 @@ def test_what_is_missing_is_listed_once(gathered: Contents) -> None:
 # ---- claims, rows ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_claim_on_any_rank_holds_for_each_rank_or_not_at_all(gathered: Contents, tmp_path: Path, data: Path) -> None:
     (found,) = (found for found in gathered.claims if found.id == "S33")
     assert RANKS == (1, 4, 64) and found.status == FAILED  # rank 64 is far off here
@@ -291,6 +294,7 @@ def test_a_claim_on_any_rank_holds_for_each_rank_or_not_at_all(gathered: Content
     assert statuses == [UNTOLD, UNTOLD, HELD]
 
 
+@pytest.mark.slow
 def test_row_33_is_told_beside_its_published_figures(gathered: Contents, tmp_path: Path, data: Path) -> None:
     assert next(found.status for found in gathered.claims if found.id == "S31") == NOT_RUN
     add(tmp_path, data, {1: 0.75, 33: 0.98})

@@ -35,7 +35,7 @@ from ablation.run.recorded import (
 )
 from ablation.run.training import Updater, make_optimizer, train
 from ablation.tasks.spam import SPAM
-from tests.support.cases import CASES, config_of
+from tests.support.cases import CASES, as_parameters, config_of
 from tests.support.tape import Tape
 from tests.support.tiny import SHAPE, make_execution, make_messages, tiny_config
 
@@ -140,7 +140,7 @@ def test_messages_of_different_lengths_are_computed_at_every_step(settings: dict
     assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
-@pytest.mark.parametrize("case", RECORDED.values(), ids=RECORDED.keys())
+@pytest.mark.parametrize("case", as_parameters(RECORDED))
 def test_a_flag_that_records_nothing_is_warned_of(case: dict[str, Any]) -> None:
     config = config_of({**case, "execution": "recorded"})
     execution = make_execution(config, make_messages(config), "planned")

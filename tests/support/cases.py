@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from ablation.config.experiment import ExperimentConfig
 from ablation.config.rows import ROWS
 from tests.support.tiny import SHAPE, tiny_config
@@ -48,6 +50,16 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
     "cut to 5": {"context_length": 5, "trainable_token_pos": "flexible"},
 }  # fmt: skip
 CASES = {**ROW_SETTINGS, **COMBINATIONS}
+QUICK_METHODS = (20, 22, 28, 29)  # one of each kind of part; the other methods' rows are for the slow tests
+
+
+def as_parameters(cases: dict[str, dict[str, Any]]) -> list[Any]:
+    """For ``parametrize``."""
+    quick = {f"row {row}" for row in QUICK_METHODS}
+    slow = {name for name, case in cases.items() if "method" in case and name not in quick}
+    return [
+        pytest.param(case, id=name, marks=[pytest.mark.slow] if name in slow else []) for name, case in cases.items()
+    ]
 
 
 def config_of(case: dict[str, Any]) -> ExperimentConfig:
