@@ -85,7 +85,8 @@ def flags_table() -> str:
     lines = ["| flag | default | what it does |", "| --- | --- | --- |"]
     for name, field in FIELDS.items():
         unset: dict[Any, str] = {None: "", False: "off"}
-        default = unset.get(field.default, f"`{field.default}`")
+        usual = field.metadata["usual"]
+        default = unset.get(usual, f"`{usual}`")
         choices = field.metadata["choices"]
         among = f" ({', '.join(f'`{choice}`' for choice in choices)})" if choices else ""
         lines.append(f"| `--{name}` | {default} | {field.metadata['help']}{among} |")
