@@ -117,7 +117,7 @@ def recorded(record: str) -> str:
 BLOCKS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "docs/rows.md": {"rows": rows_table, "method_rows": method_rows_table},
     "docs/flags.md": {"flags": flags_table},
-    "docs/methods.md": {"methods": methods_table},
+    "docs/methods.md": {"methods": methods_table, "speed": partial(recorded, "2026-11-25_methods")},
     "docs/speed.md": {
         "speed": partial(recorded, "2026-11-21_rows"),
         "classifying": partial(recorded, "2026-11-21_classify"),
