@@ -41,6 +41,10 @@ _naive = _if(lambda config: config.execution == "naive", "with --execution naive
 REASONS: dict[str, Callable[[Any], str]] = {
     **{option: _needs_method(option) for option in METHOD_OPTIONS},
     "trainable_layers": _if(lambda config: config.method is not None, "with --method, which says what trains"),
+    "weight_decay": _if(
+        lambda config: config.lora_head == "frozen" and config.decayed == "classifier",
+        "where it acts on the classifier alone, whose own weights are frozen; add --decayed everything",
+    ),
     "context_length": _if(lambda config: config.no_padding, "with --no_padding, which pads and cuts nothing"),
     "order_seed": _if(lambda config: config.order_seed == config.seed, "where it is that of --seed"),
     "feature_cache": _naive,

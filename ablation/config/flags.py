@@ -13,7 +13,7 @@ from typing import Any
 
 from ablation.config.effects import REASONS, why_no_effect
 from ablation.config.experiment import ExperimentConfig
-from ablation.config.methods import DECLARATIONS, own_settings
+from ablation.config.methods import DECLARATIONS, METHOD_OPTIONS, own_settings
 from ablation.config.parser import Parser
 from ablation.config.rows import ROW_SETS, ROWS
 from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR, CommonSettings, ConfigError, fields_of
@@ -183,11 +183,15 @@ EXPERIMENTS = CommandLine(
 
 def _without_replaced(row: Mapping[str, Any], flags: Mapping[str, str | bool]) -> dict[str, Any]:
     """What remains of a row's settings where flags name another method: none of the settings of its own one."""
-    own = DECLARATIONS.get(row.get("method", ""))
-    replaced = "trainable_layers" in flags or flags.get("method", row.get("method")) != row.get("method")
-    if own is None or not replaced:
-        return dict(row)
-    return {name: value for name, value in row.items() if name not in {"method", *own.options, *(own.defaults or ())}}
+    method, named = row.get("method"), str(flags["method"]).lower() if "method" in flags else None
+    gone: set[str] = set()
+    if method is None and named is not None:  # a published row, whose options the method may have, too
+        new = DECLARATIONS.get(named)
+        gone = {"trainable_layers", *(name for name in METHOD_OPTIONS if new is None or not new.takes(name))}
+    elif method is not None and ("trainable_layers" in flags or named not in (None, method)):
+        own = DECLARATIONS[method]
+        gone = {"method", *own.options, *(own.defaults or ())}
+    return {name: value for name, value in row.items() if name not in gone}
 
 
 def typed(settings: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ METHOD_WORDS: dict[str, str] = {
     "serial_adapter": "adapter adapters houlsby adapter_tuning bottleneck_adapter",
     "serial_adapter with --adapter_after feed_forward": "pfeiffer",
     "parallel_adapter": "scaled_parallel_adapter scaled_parallel par_adapter",
-    "hybrid": "mam mam_adapter mix_and_match unipelt",
+    "hybrid": "mam mam_adapter mix_and_match",
     "prefix_tuning": "prefix p_tuning_v2 ptuning_v2 prefix_tune",
     "soft_prompt": "prompt_tuning prompt prompts soft_prompts soft_prompt_tuning p_tuning ptuning",
     "ia3": "ia_3 t_few",

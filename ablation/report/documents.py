@@ -51,15 +51,15 @@ def rows_table() -> str:
 # Where the learning rate of a method comes from.
 RATES: Mapping[str, str] = {
     "lora": "Hu et al. 2021, GPT-2",
-    "dora": "Liu et al. 2024, LLaMA 7B",
-    "dylora": "Valipour et al. 2022, RoBERTa",
+    "dora": "that of LoRA, which it is at first",
+    "dylora": "usual in practice for LoRA on classification",
     "serial_adapter": "Houlsby et al. 2019, the middle one of three tried",
     "parallel_adapter": "He et al. 2021, classification",
     "hybrid": "He et al. 2021, classification",
-    "prefix_tuning": "P-tuning v2 (Liu et al. 2022), which trains keys and values themselves, too",
+    "prefix_tuning": "usual in practice where the prefix is trained directly",
     "soft_prompt": "the example of Hugging Face PEFT",
     "ia3": "Liu et al. 2022",
-    "bitfit": "Ben Zaken et al. 2021, the highest tried",
+    "bitfit": "of the size that Ben Zaken et al. 2021 try",
     "norms": "none of its own: that of the biases",
 }
 
@@ -85,7 +85,8 @@ def flags_table() -> str:
     lines = ["| flag | default | what it does |", "| --- | --- | --- |"]
     for name, field in FIELDS.items():
         unset: dict[Any, str] = {None: "", False: "off"}
-        default = unset.get(field.default, f"`{field.default}`")
+        usual = field.metadata["usual"]
+        default = unset.get(usual, f"`{usual}`")
         choices = field.metadata["choices"]
         among = f" ({', '.join(f'`{choice}`' for choice in choices)})" if choices else ""
         lines.append(f"| `--{name}` | {default} | {field.metadata['help']}{among} |")

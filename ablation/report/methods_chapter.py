@@ -235,7 +235,11 @@ def forgetting_table(task: Task, ways: Sequence[Way]) -> Table:
         if way.forgetting is not None
     ]  # fmt: skip
     header = ("Row", f"{headline.label.capitalize()} %", "Perplexity before", "After", "Times")
-    return Table("What each forgets", header, lines, "Of held-out text, under the base's own vocabulary head.")
+    note = "Of held-out text, under the base's own vocabulary head."
+    found = {_number(run[BEFORE]) for way in ways for run in way.group.runs.values()}
+    if len({f"{before:.4g}" for before in found if before is not None}) > 1:  # of one base, one text has one
+        note += " The figures before differ: these runs were asked on different texts, and cannot be compared."
+    return Table("What each forgets", header, lines, note)
 
 
 # What the chapter shows below its pictures; a table without lines is left out.

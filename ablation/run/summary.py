@@ -120,6 +120,8 @@ class Summary:
         published = self.task.published().get(str(row)) if row and not self.config.demo else None
         if published is not None:
             cells = {metric.name: f"{published[metric.name]} %" for metric in self.task.metrics if metric.split}
+            if "training_minutes" not in published:  # of a row that stands in no table
+                return Beside("published", cells, note=f"published: {published['source']}")
             return Beside("published", cells, f"{published['training_minutes']} min ({published['device']})")
         if self.baselines:
             return self._best_baseline()

@@ -57,12 +57,12 @@ _NAMES = {
     "26": "the parallel adapter", "27": "the hybrid of prefix and adapter", "28": "prefix tuning",
     "29": "the soft prompt", "30": "IA3", "31": "training the biases", "32": "training the norms",
 }  # fmt: skip
-_HALF_THE_RANK = "(They have half the rank of row 21, too.)"
+_OTHER_TERM = "(Row 21 has twice their rank, and its term another factor, too.)"
 _METHOD_PAIRS: tuple[tuple[Side, Side, str], ...] = (
     *(("5", row, f"Is {name} as good as training all layers?") for row, name in _NAMES.items()),
     *(("21", row, f"Is {name} as good as LoRA?") for row, name in _NAMES.items() if row not in ("20", "21")),
-    ("21", "20", f"Does LoRA on query and value alone suffice? {_HALF_THE_RANK}"),
-    ("21", _QUERY_AND_KEY, f"Does LoRA on query and key alone suffice? {_HALF_THE_RANK}"),
+    ("21", "20", f"Does LoRA on query and value alone suffice? {_OTHER_TERM}"),
+    ("21", _QUERY_AND_KEY, f"Does LoRA on query and key alone suffice? {_OTHER_TERM}"),
     (_OVER_RANK, "22", "Does DoRA beat LoRA on the same maps, with the same rank, alpha and scaling?"),
     (_OVER_RANK, "21", "Which scaling of LoRA is better: alpha over rank, or over its root?"),
     (_PUBLISHED_SCALE, "21", "Which scaling of LoRA is better: alpha undivided, or over the rank's root?"),

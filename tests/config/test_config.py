@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -193,9 +193,23 @@ def test_another_method_than_the_rows_leaves_the_rows_settings_of_its_own(typed:
     assert config == row_config(row) and warnings == []
 
 
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("--row 11 --method IA3", {"method": "ia3"}),
+        ("--row 11 --method dora", {"method": "dora", "lora_rank": 16, "lora_alpha": 16}),
+        ("--row 5 --method bitfit", {"method": "bitfit"}),
+    ],
+)
+def test_a_method_takes_over_of_a_published_row_what_it_has_itself(typed: str, expected: dict[str, Any]) -> None:
+    config, warnings, _ = EXPERIMENTS.read(typed.split())
+    assert config == ExperimentConfig(**expected) and warnings == []
+
+
 def test_a_row_keeps_its_own_method_where_it_is_named_again() -> None:
-    config, _, _ = EXPERIMENTS.read(["--row", "20", "--method", "lora", "--lora_rank", "4"])
-    assert config == row_config(20, lora_rank=4)
+    for name in ("lora", "LoRA"):
+        config, _, _ = EXPERIMENTS.read(["--row", "20", "--method", name, "--lora_rank", "4"])
+        assert config == row_config(20, lora_rank=4)
 
 
 @pytest.mark.parametrize(
@@ -222,6 +236,10 @@ def test_a_configuration_made_in_code_is_checked_too() -> None:
     [
         ({"lora_rank": "16"}, "--lora_rank has no effect"),
         ({"lora_alpha": "16"}, "--lora_alpha has no effect"),
+        (
+            {"method": "lora", "lora_targets": "head", "lora_head": "frozen", "weight_decay": "0.3"},
+            "--weight_decay has no effect where it acts on the classifier alone",
+        ),
         ({"no_padding": True, "batch_size": "1", "context_length": "7"}, "--context_length has no effect"),
         ({"feature_cache": "somewhere", "execution": "naive"}, "--feature_cache has no effect with --execution naive"),
         ({"feature_cache_limit": "3"}, "--feature_cache_limit has no effect without --feature_cache"),

@@ -189,6 +189,10 @@ def test_each_rank_of_one_training_and_what_was_forgotten(gathered: Contents, mo
     ]
     forgot = with_columns(ways[0], perplexity_before="20.0", perplexity_after="50.0")
     (line,) = forgetting_table(SPAM, [forgot, ways[1]]).lines
+    alike = with_columns(ways[1], perplexity_before="20.000001", perplexity_after="30.0")
+    other = with_columns(ways[1], perplexity_before="21.0", perplexity_after="30.0")
+    notes = [forgetting_table(SPAM, [forgot, way]).note for way in (ways[1], alike, other)]
+    assert ["different texts" in note for note in notes] == [False, False, True]
     assert (line[0], *line[2:]) == ("20 LoRA, query+value", "20", "50", "2.5")
 
 

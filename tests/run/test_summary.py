@@ -68,6 +68,17 @@ def test_the_result_comes_first_and_the_published_row_beside_it(tmp_path: Path) 
     assert "=" not in text and DISCLAIMER not in text
 
 
+def test_beside_a_row_that_is_published_elsewhere_stand_its_figures_without_a_time(tmp_path: Path) -> None:
+    config = row_config(33, results_dir=str(tmp_path))
+    text = describe(config, keep(config, 279))
+    assert text.startswith("result: row 33, seed 123\n")
+    found = cells(text)
+    assert [found[name][-1] for name in ("this run", "validation accuracy", "test accuracy", "training time")] == [
+        "published", "96.64 %", "98.00 %", "30 s",
+    ]  # fmt: skip
+    assert "\npublished: another edition's own run; its row 1 is 91.44 / 93.29 / 90.33\n" in text
+
+
 @pytest.mark.parametrize("overrides", [{"demo": True}, {"max_steps": 9}], ids=str)
 def test_beside_what_was_not_published_stands_the_best_baseline_on_validation(
     overrides: dict[str, Any], tmp_path: Path
