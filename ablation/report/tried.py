@@ -11,7 +11,7 @@ from ablation.report.chosen import RATE, Choice, Tried, without
 from ablation.report.groups import DIGESTS, nearest_row
 from ablation.report.suggestions import Suggestions
 from ablation.results.questions import Family
-from ablation.words import in_ranges
+from ablation.words import in_ranges, plural
 
 NOTHING = "–"
 TITLE = "Learning rates tried"
@@ -78,6 +78,9 @@ def _sentences(choice: Choice) -> list[str]:
         return [f"Tried: {rates}. None is chosen: no seed is common to all; run each with the same seeds."]
     seeds = f"{len(choice.seeds)} common seed{'s' * (len(choice.seeds) > 1)}"
     sentences = [f"Tried: {rates}, compared over {seeds}. Chosen: {choice.chosen.rate:g}."]
+    if missing := {own for one in choice.tried for own in one.group.runs} - choice.chosen.group.runs.keys():
+        lacking = f"Not run at it, or failed: {plural(len(missing), 'seed')} of other rates"
+        sentences.append(f"{lacking}; a run that fails leaves no results, so a rate can look better than it is.")
     if choice.next_rate is not None:
         which = "largest" if choice.is_largest else "smallest"
         beyond = f"The best of those tried is the {which}: a better one may lie beyond; try {choice.next_rate:g}."

@@ -74,6 +74,8 @@ def test_only_common_seeds_are_compared_and_without_one_nothing_is_chosen(tmp_pa
     runs.append(run(tmp_path / "a", 1e-2, 2, 1.0, 0.9, 0.1))  # a seed that the other has not run
     (choice,) = choose(SPAM, groups_of(*runs))
     assert choice.chosen is not None and choice.chosen.rate == 1e-3
+    (table,) = tried_tables([choice], Suggestions())
+    assert "Not run at it, or failed: 1 seed of other rates;" in " ".join(table.sentences)
     groups = groups_of(runs[0], runs[2])
     (choice,) = choose(SPAM, groups)
     assert choice.chosen is None and shown_groups(SPAM, groups, [choice]) == []
