@@ -216,7 +216,14 @@ def test_an_offline_run_names_all_it_lacks_at_once(
 # ---- runs that are stopped ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=["SIGTERM", "Ctrl-C", "SIGHUP"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow, id="SIGTERM"),
+        pytest.param(signal.SIGINT, id="Ctrl-C"),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow, id="SIGHUP"),
+    ],
+)
 def test_an_interrupted_run_appends_nothing(sent: signal.Signals, tmp_path: Path, environment: dict[str, str]) -> None:
     command = [sys.executable, SCRIPT, "--demo", "--num_epochs", "1000", "--results_dir", str(tmp_path / "results")]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
@@ -272,7 +279,7 @@ NARROW = {
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names there are Unicode")
-@pytest.mark.parametrize("name", NARROW)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name == "C" else pytest.mark.slow) for name in NARROW])
 def test_characters_that_cannot_be_written_are_replaced(
     name: str, tmp_path: Path, environment: dict[str, str]
 ) -> None:
@@ -291,7 +298,9 @@ def test_characters_that_cannot_be_written_are_replaced(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-@pytest.mark.parametrize("where", ["closed pipe", "full disk", "closed"])
+@pytest.mark.parametrize(
+    "where", ["closed pipe", *(pytest.param(where, marks=pytest.mark.slow) for where in ("full disk", "closed"))]
+)
 @pytest.mark.parametrize("script", ["additional_experiments.py", "baselines.py"])
 def test_a_run_that_nobody_listens_to_appends_its_row(
     script: str, where: str, tmp_path: Path, environment: dict[str, str]

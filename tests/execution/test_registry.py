@@ -204,7 +204,9 @@ def test_of_blocks_that_a_method_changed_no_features_are_kept(tmp_path: Path, mo
 
 
 @pytest.mark.parametrize("kind", ["naive", "planned"])
-@pytest.mark.parametrize("method", METHOD_NAMES)
+@pytest.mark.parametrize(
+    "method", [pytest.param(name, marks=[] if name in ("dora", "hybrid") else pytest.mark.slow) for name in METHOD_NAMES]
+)
 def test_half_precision_trains(method: str, kind: str) -> None:
     """What a method adds is float32, whatever the arithmetic around it; so are logits and gradients."""
     for block in {1, SHAPE.n_layers} if method in FROM_A_BLOCK else [None]:

@@ -17,7 +17,7 @@ import additional_experiments
 import sweep
 from ablation.config.experiment import ConfigError, ExperimentConfig, config_hash
 from ablation.config.flags import EXPERIMENTS
-from ablation.config.rows import ROWS, row_config
+from ablation.config.rows import row_config
 from ablation.data import demo
 from ablation.data.held_out import HeldOutText
 from ablation.execution.perplexity import Trunk, token_losses
@@ -32,14 +32,14 @@ from ablation.run.forgetting import Probe, base_trunk, trained_trunk
 from ablation.run.summary import Summary
 from ablation.run.trained_classifier import join, read_saved_run
 from ablation.tasks.spam import SPAM
-from tests.support.cases import config_of
+from tests.support.cases import ROW_SETTINGS, config_of
 from tests.support.tiny import CPU, SHAPE, DoubleWeights, few_demo_messages, make_execution, make_messages
 
 DRAW = random.Random(5)
 SEQUENCES = [[DRAW.randrange(61) for _ in range(DRAW.randint(2, 20))] for _ in range(9)]
 HEAD = torch.randn(61, 16, generator=torch.Generator().manual_seed(0)).double()
 # Rows, and what they are at a bottleneck, prefix and prompt that fit the tiny model.
-TRAINED = {f"row {row}": ROWS[row] for row in (1, 3, 5, 11, 16, 19, 21, 22, 23, 24, 26, 27, 28, 29, 30, 31, 32, 33)}
+TRAINED = {f"row {row}": ROW_SETTINGS[f"row {row}"] for row in (1, 3, 5, 11, 16, 19, 21, 22, 23, 24, 26, 27, 28, 29, 30, 31, 32, 33)}
 TRAINED["prefixes from block 3"] = {"method": "prefix_tuning", "prefix_length": 4, "from_block": 3}
 QUICK = ("row 3", "row 5", "row 21", "row 29", "prefixes from block 3")
 CASES = [pytest.param(case, id=name, marks=[] if name in QUICK else pytest.mark.slow) for name, case in TRAINED.items()]
@@ -86,7 +86,7 @@ def test_what_is_measured_is_the_whole_model_as_trained(settings: dict[str, Any]
         found = losses_of(trained_trunk(config, weights, trained, torch.float64))
         assert (found - expected).abs().max() < 1e-8 * expected.abs().max()
     before = losses_of(base_trunk(weights, torch.float64))
-    if settings == ROWS[3]:  # the classifier alone
+    if settings == ROW_SETTINGS["row 3"]:  # the classifier alone
         assert torch.equal(before, found)
     else:
         assert (before - found).abs().max() > 1e-3
@@ -94,7 +94,7 @@ def test_what_is_measured_is_the_whole_model_as_trained(settings: dict[str, Any]
 
 @pytest.mark.parametrize("row", [3, 11, 21, 22, 23, 24, 26, 30, 31])
 def test_what_changes_nothing_forgets_nothing(row: int) -> None:
-    config = config_of(ROWS[row])
+    config = config_of(ROW_SETTINGS[f"row {row}"])
     weights = RandomWeights(SHAPE, config.seed)
     execution = make_execution(config, make_messages(config), "naive", torch.float32)
     before = losses_of(base_trunk(weights))
@@ -223,7 +223,7 @@ def test_the_folder_of_captions_counts_for_messages_of_ones_own() -> None:
 
 def test_derived_values_have_none_before_training() -> None:
     """So a trunk as trained needs every trained parameter; else it says which it lacks."""
-    config = config_of(ROWS[22])
+    config = config_of(ROW_SETTINGS["row 22"])
     assembly = assemble(config, SHAPE)
     assert assembly.derived
     with pytest.raises(KeyError, match="magnitude"):
