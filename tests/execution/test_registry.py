@@ -205,7 +205,8 @@ def test_of_blocks_that_a_method_changed_no_features_are_kept(tmp_path: Path, mo
 
 @pytest.mark.parametrize("kind", ["naive", "planned"])
 @pytest.mark.parametrize(
-    "method", [pytest.param(name, marks=[] if name in ("dora", "hybrid") else pytest.mark.slow) for name in METHOD_NAMES]
+    "method",
+    [pytest.param(name, marks=[] if name in ("dora", "hybrid") else pytest.mark.slow) for name in METHOD_NAMES],
 )
 def test_half_precision_trains(method: str, kind: str) -> None:
     """What a method adds is float32, whatever the arithmetic around it; so are logits and gradients."""
