@@ -123,13 +123,15 @@ def last_validation_loss(run: FinishedRun) -> float:
 
 
 def shown_groups(task: Task, groups: Iterable[Group], choices: Iterable[Choice]) -> list[Group]:
-    """The groups whose test figures are shown: of several rates the chosen one alone, and a row that published figures
-    stand beside, whatever is chosen."""
+    """The groups whose test figures are shown: of several rates the chosen one alone (where no seed is common to them,
+    and so none is chosen, the row's own, which was declared before any result), and a row that published figures stand
+    beside, whatever is chosen."""
     published = task.published()
     hidden = {
         one.group.key
         for choice in choices
         for one in choice.tried
         if one is not choice.chosen and one.group.first.row not in published
+        and not (choice.chosen is None and one.group.first.row)
     }
     return [group for group in groups if group.key not in hidden]
