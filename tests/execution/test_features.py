@@ -111,6 +111,7 @@ def growths() -> tuple[int, int, int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+@pytest.mark.slow
 def test_memory_is_bounded() -> None:
     """65 MB of features take that with memory for all of them, and a fraction with a twentieth of it."""
     # In a process of its own: one that ran an experiment before would find room in what it keeps of freed memory.

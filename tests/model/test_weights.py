@@ -182,6 +182,7 @@ def test_tensors_are_views_and_are_let_go(
     assert mapped_ranges(weights.path) == []
 
 
+@pytest.mark.slow
 def test_models_are_built_without_draws() -> None:
     """No numbers are drawn, and what PyTorch imports to draw none on the meta device is not imported either."""
     code = """
