@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,16 @@ def leave_global_generator_alone() -> Any:
     state = torch.get_rng_state()
     yield
     torch.set_rng_state(state)
+
+
+@pytest.fixture(scope="module")
+def few_messages() -> Iterator[None]:
+    """The demo with as many of its messages as a quick run needs."""
+    from tests.support.tiny import few_demo_messages
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ablation.data.spam.read_demo_messages", few_demo_messages)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +29,12 @@ from ablation.run.saved_models import NoModelError
 from ablation.run.trained_classifier import ClassifierError
 from tests.support.tiny import few_demo_messages
 
+pytestmark = pytest.mark.usefixtures("few_messages")
+
 QUICK: dict[str, Any] = {
     "demo": True, "context_length": 16, "max_steps": 3, "eval_freq": 1, "eval_iter": 1, "save_model": True,
 }  # fmt: skip
 OF_THE_MOMENT = re.compile(r"run_id|timestamp_utc|results_dir|.*_minutes|.*_seconds|peak_memory_mb|trained_sha256")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_messages() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ablation.data.spam.read_demo_messages", few_demo_messages)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -101,10 +101,6 @@ class MethodSettings:
         """Settings that the method has a default of its own for."""
         return {} if self.method is None else dict(self.declaration.defaults or {})
 
-    @property
-    def uses_lora(self) -> bool:
-        return "lora_rank" in self.declaration.options
-
     def method_problems(self, n_blocks: int) -> list[str]:
         """What is wrong with these settings together, one line per problem."""
         problems = self._of_other_methods()

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-import torch
 from torch import nn
 
 from ablation.config.experiment import ExperimentConfig
@@ -52,7 +51,7 @@ def around_layers(config: ExperimentConfig, kind: Callable[..., LinearMap]) -> C
 
 def wrap_targets(model: nn.Module, config: ExperimentConfig, make: Callable[[nn.Linear], LinearMap]) -> list[str]:
     """Put a linear map around each of the layers that ``--lora_targets`` names, from ``--from_block`` on, in the order
-    of ``named_modules``; the classifier comes last. Draws happen on the CPU.
+    of ``named_modules``; the classifier comes last.
 
     Returns:
         The paths of the layers.
@@ -64,6 +63,5 @@ def wrap_targets(model: nn.Module, config: ExperimentConfig, make: Callable[[nn.
     layers = [(path, module) for path, module in model.named_modules() if path in wanted]
     for path, module in layers:
         parent, _, name = path.rpartition(".")
-        with torch.device("cpu"):
-            setattr(model.get_submodule(parent), name, make(module))
+        setattr(model.get_submodule(parent), name, make(module))
     return [path for path, _ in layers]

@@ -8,15 +8,9 @@ from ablation.files.storage import replace_file
 from ablation.results.model_card import CARD, Use, code
 from ablation.run.book_checkpoint import write_checkpoint
 from ablation.run.export_folder import Trained, check_merges
+from ablation.run.request_problems import checkpoint_problem
 
-CHECKPOINTS = (".pth", ".pt", ".safetensors")
-
-
-def problem(target: Path) -> str:
-    """Why nothing can be written there; empty if it can."""
-    if target.suffix not in CHECKPOINTS:
-        return f"give a file whose name ends in {', '.join(CHECKPOINTS)}"
-    return "give a file in a folder that is there" if target.is_dir() or not target.absolute().parent.is_dir() else ""
+problem = checkpoint_problem
 
 
 def check(trained: Trained) -> None:

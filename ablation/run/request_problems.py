@@ -13,6 +13,13 @@ WORK = ("message", "file", "evaluate", "merge")  # a command asks for one of the
 CHECKPOINTS = (".pth", ".pt", ".safetensors")
 
 
+def checkpoint_problem(target: Path) -> str:
+    """Why no whole model can be written there; empty if it can."""
+    if target.suffix not in CHECKPOINTS:
+        return f"give a file whose name ends in {', '.join(CHECKPOINTS)}"
+    return "give a file in a folder that is there" if target.is_dir() or not target.absolute().parent.is_dir() else ""
+
+
 def command_problems(options: Namespace) -> list[str]:
     """One line per problem."""
     given = [name for name in WORK if getattr(options, name)]
@@ -27,12 +34,8 @@ def command_problems(options: Namespace) -> list[str]:
         elif path not in (None, STANDARD_INPUT) and not Path(path).is_file():
             what = "is a folder" if Path(path).is_dir() else "no such file"
             problems.append(f"--{name} {path}: {what}; give a file of messages, or -")
-    if options.merge is not None:
-        target = Path(options.merge)
-        if target.suffix not in CHECKPOINTS:
-            problems.append(f"--merge {target}: give a name that ends in {', '.join(CHECKPOINTS)}")
-        if target.is_dir() or not target.absolute().parent.is_dir():
-            problems.append(f"--merge {target}: give a file in a folder that is there")
+    if options.merge is not None and (problem := checkpoint_problem(Path(options.merge))):
+        problems.append(f"--merge {options.merge}: {problem}")
     problems.extend(weights_path_problems(options.weights_path))
     if options.threads is not None and options.threads < 1:
         problems.append(f"--threads {options.threads}: give a whole number of at least 1")

@@ -10,7 +10,7 @@ import os
 import shlex
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ from ablation.run.trained_classifier import (
 )
 from ablation.tasks.spam import SPAM
 from tests.support.tiny import few_demo_messages
+
+pytestmark = pytest.mark.usefixtures("few_messages")
 
 CPU = torch.device("cpu")
 
@@ -85,13 +87,6 @@ def open_classifier(folder: Path) -> TrainedClassifier:
 def predicted(folder: Path, split: str = "test") -> np.ndarray:
     table = pd.read_csv(folder / PREDICTIONS_CSV)
     return table[table["split"] == split][["logit_ham", "logit_spam"]].to_numpy()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_messages() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ablation.data.spam.read_demo_messages", few_demo_messages)
-        yield
 
 
 @pytest.fixture(scope="module")

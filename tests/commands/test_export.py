@@ -6,7 +6,7 @@ import csv
 import json
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +41,14 @@ from lora import LinearWithLoRA
 from previous_chapters import GPTModel
 from tests.support.tiny import SHAPE, few_demo_messages
 
+pytestmark = pytest.mark.usefixtures("few_messages")
+
 TEXTS = (  # of every kind that tokenizers tell apart
     "<|endoftext|> hi", "😀👨‍👩‍👧 we're  here\n\n x\t", "Ⅷ Ⓐ ² ½ ١٢٣ _a_b__ ‿x‿ naïve e\u0301", "  a  b   ",
     "\u00a0x\u3000y", "don't DON'T 'S 's's", "a\u200db \u200c", "我在酒吧 ok до встречи", "x\x00y\x7f\u0085z", "a" * 70,
 )  # fmt: skip
 SIX_MAPS = "+".join(LINEAR_MAPS)
 PADDED = {"padding": "max_length", "truncation": True, "max_length": 32}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_messages() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ablation.data.spam.read_demo_messages", few_demo_messages)
-        yield
 
 
 def train(folder: Path, **overrides: Any) -> Path:

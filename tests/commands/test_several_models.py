@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from ablation.run.trained_classifier import SavedRun, read_saved_run
 from ablation.tasks.spam import SPAM
 from tests.support.tiny import CPU, few_demo_messages
 
+pytestmark = pytest.mark.usefixtures("few_messages")
+
 HERE: dict[str, Any] = {"device": "cpu", "models_dir": "models", "offline": True, "weights_path": None}
 MESSAGES = ("see you at the pub", "claim your free prize now")
 METHODS: dict[str, dict[str, Any]] = {
@@ -38,13 +40,6 @@ def train(folder: Path, **overrides: Any) -> Path:
     config = ExperimentConfig(**{"demo": True, "save_model": True, **quick, **overrides}, results_dir=str(folder))
     (row,) = save_result(SPAM, run_experiment(SPAM, config))
     return folder / "runs" / row["run_id"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_messages() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ablation.data.spam.read_demo_messages", few_demo_messages)
-        yield
 
 
 @pytest.fixture(scope="module")

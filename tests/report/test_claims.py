@@ -35,7 +35,9 @@ from ablation.results.read import FinishedRun, read_results
 from ablation.tasks.spam import SPAM
 from ablation.tasks.spam_claims import CLAIMS, METHOD_CLAIMS, QUANTITIES, REASONS, RUN_TO_RUN
 from ablation.tasks.spam_questions import RANDOM_TWINS
-from tests.support.made_up_results import made_up_messages, make_run, publish
+from tests.support.made_up_results import make_run, publish
+
+pytestmark = pytest.mark.usefixtures("published")
 
 # What is true of the made-up rows: accuracy, and columns that say something else than usual.
 TRUTH: Mapping[int, tuple[float, Mapping[str, Any]]] = {
@@ -55,16 +57,6 @@ TRUTH: Mapping[int, tuple[float, Mapping[str, Any]]] = {
 }
 SEEDS = range(123, 129)
 MINUTES = Measured("training time, minutes", "training_minutes", 2, RUN_TO_RUN)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_up_messages(tmp_path_factory.mktemp("messages"), 747)
-
-
-@pytest.fixture(autouse=True)
-def known(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    publish(monkeypatch, data)
 
 
 @pytest.fixture(scope="module")

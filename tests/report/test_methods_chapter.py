@@ -35,23 +35,15 @@ from ablation.results.read import FinishedRun, row_settings
 from ablation.tasks.spam import SPAM
 from ablation.tasks.spam_claims import RANKS
 from ablation.tasks.spam_questions import DEMO_QUESTIONS, METHOD_QUESTIONS, METHODS, QUESTIONS
-from tests.support.made_up_results import made_up_messages, make_run, publish
+from tests.support.made_up_results import make_run, publish
+
+pytestmark = pytest.mark.usefixtures("published")
 
 SEEDS = range(123, 129)
 PUBLISHED: Mapping[int, float] = {1: 0.95, 5: 0.975, 11: 0.97}
 OWN: Mapping[int, float] = {20: 0.96, 21: 0.975, 22: 0.9, 31: 0.7}
 TRAINED = {1: 7_090_946, 5: 124_441_346, 11: 2_666_528, 20: 296_450, 21: 2_360_834, 22: 2_445_314, 31: 102_914}
 OVER_RANK = {"lora_scaling": "alpha_over_rank"}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_up_messages(tmp_path_factory.mktemp("messages"), 747)
-
-
-@pytest.fixture(autouse=True)
-def known(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    publish(monkeypatch, data)
 
 
 def add(results: Path, data: Path, rows: Mapping[int, float], **settings: Any) -> None:

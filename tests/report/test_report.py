@@ -34,20 +34,12 @@ from ablation.tasks import __main__ as tasks_command
 from ablation.tasks.spam import SPAM
 from ablation.tasks.spam_likeness import letters, likeness_of, load_likeness
 from ablation.tasks.spam_questions import BEYOND_CLAIMS, DEMO, DEMO_QUESTIONS, MAIN, QUESTIONS, RANDOM_TWINS
-from tests.support.made_up_results import made_up_messages, make_results, make_run, publish
+from tests.support.made_up_results import made_up_messages, make_results, make_run
+
+pytestmark = pytest.mark.usefixtures("published")
 
 PROJECT = Path(report.__file__).parent
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-
-
-@pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_up_messages(tmp_path_factory.mktemp("messages"), 747)
-
-
-@pytest.fixture(autouse=True)
-def published(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    publish(monkeypatch, data)
 
 
 def contents(results: Path, data: Path) -> Contents:

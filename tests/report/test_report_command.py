@@ -13,7 +13,9 @@ import report
 from ablation.config.rows import row_config
 from ablation.data.spam import load_splits
 from ablation.environment import PROJECT
-from tests.support.made_up_results import made_up_messages, make_run, publish
+from tests.support.made_up_results import made_up_messages, make_run
+
+pytestmark = pytest.mark.usefixtures("published")
 
 Capture = pytest.CaptureFixture[str]
 
@@ -21,11 +23,6 @@ Capture = pytest.CaptureFixture[str]
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_up_messages(tmp_path_factory.mktemp("messages"))
-
-
-@pytest.fixture(autouse=True)
-def published(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    publish(monkeypatch, data)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from ablation.run.dry_run import describe
 from ablation.run.memory import KEPT_OF_A_BLOCK, check_memory, estimate_memory
 from ablation.run.training import Updater, make_optimizer, stepping_in_backward, train
 from ablation.tasks.spam import SPAM
+from tests.support.cases import ROW_SETTINGS
 from tests.support.tiny import CPU, SHAPE, make_execution, make_messages, tiny_config
 
 THRIFTY = [Thrift.GRADIENTS, Thrift.ACTIVATIONS]
@@ -34,6 +35,11 @@ CASES: dict[str, dict[str, Any]] = {
     "two blocks, zero gradients": {"trainable_layers": "last_two_blocks", "trainable_token_pos": "first"},
     "LoRA": {"trainable_layers": "lora"},
 }  # fmt: skip
+METHOD_ROWS = {name: {**case, "accumulation_steps": 2} for name, case in ROW_SETTINGS.items() if "method" in case}
+PARAMETERS = [
+    *(pytest.param(case, id=name) for name, case in CASES.items()),
+    *(pytest.param(case, id=name, marks=pytest.mark.slow) for name, case in METHOD_ROWS.items()),
+]
 
 
 def trained(
@@ -46,7 +52,7 @@ def trained(
 
 
 @pytest.mark.parametrize("kind", ["naive", "planned"])
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize("case", PARAMETERS)
 def test_the_numbers_are_those_of_the_plain_step_to_the_bit(case: dict[str, Any], kind: str) -> None:
     config = tiny_config(**{"batch_size": 4, "num_epochs": 2, "max_steps": 13, "learning_rate": 1e-3, **case})
     plain, plain_history = trained(config, kind, torch.float32, Thrift.NONE)
