@@ -62,12 +62,14 @@ class MultiHeadAttention(nn.Module):
 
     Attributes:
         extra: keys and values (L, D) that stand before a message's own and are never hidden; usually none.
+        dropout: probability with which training drops an attention weight.
     """
 
-    def __init__(self, emb_dim: int, n_heads: int, causal: bool = True) -> None:
+    def __init__(self, emb_dim: int, n_heads: int, causal: bool = True, dropout: float = 0.0) -> None:
         super().__init__()
         self.n_heads = n_heads
         self.causal = causal
+        self.dropout = dropout
         self.W_query = nn.Linear(emb_dim, emb_dim)
         self.W_key = nn.Linear(emb_dim, emb_dim)
         self.W_value = nn.Linear(emb_dim, emb_dim)
@@ -94,7 +96,8 @@ class MultiHeadAttention(nn.Module):
                 mask = torch.ones(length, key.shape[2], dtype=torch.bool, device=query.device)
                 mask = mask.tril(key.shape[2] - length)
         is_causal = self.causal and self.extra is None
-        context = F.scaled_dot_product_attention(query, key, value, mask, is_causal=is_causal)  # (B, H, T, D/H)
+        dropped = self.dropout if self.training else 0.0
+        context = F.scaled_dot_product_attention(query, key, value, mask, dropped, is_causal)  # (B, H, T, D/H)
         return context.transpose(1, 2).flatten(2)  # (B, T, D)
 
     def forward(self, x: Tensor, runs: Runs | None = None) -> Tensor:
@@ -107,23 +110,32 @@ class MultiHeadAttention(nn.Module):
         return self.out_proj(torch.cat(context))
 
 
+def drop(x: Tensor, module: TransformerBlock | GPTModel) -> Tensor:
+    """Dropout with the module's probability while it is trained; else, and with 0, what was given."""
+    return F.dropout(x, module.dropout, module.training) if module.dropout else x
+
+
 class TransformerBlock(nn.Module):
     """Attention, then feed-forward, each on a normalised input and added to it.
 
     (B, T, D) -> (B, T, D), or packed (N, D) -> (N, D) with the ``runs`` that its N rows are.
+
+    Attributes:
+        dropout: probability with which training drops an entry of what a sublayer adds.
     """
 
-    def __init__(self, shape: ModelShape, causal: bool = True) -> None:
+    def __init__(self, shape: ModelShape, causal: bool = True, dropout: float = 0.0) -> None:
         super().__init__()
-        self.att = MultiHeadAttention(shape.emb_dim, shape.n_heads, causal)
+        self.dropout = dropout
+        self.att = MultiHeadAttention(shape.emb_dim, shape.n_heads, causal, dropout)
         self.ff = FeedForward(shape.emb_dim)
         self.norm1 = LayerNorm(shape.emb_dim)
         self.norm2 = LayerNorm(shape.emb_dim)
 
     def forward(self, x: Tensor, runs: Runs | None = None) -> Tensor:
         packing = () if runs is None else (runs,)  # an attention of one's own need not know of packed messages
-        x = x + self.att(self.norm1(x), *packing)
-        return x + self.ff(self.norm2(x))
+        x = x + drop(self.att(self.norm1(x), *packing), self)
+        return x + drop(self.ff(self.norm2(x)), self)
 
 
 class GPTModel(nn.Module):
@@ -132,16 +144,19 @@ class GPTModel(nn.Module):
     Args:
         shape: dimensions of the model.
         causal: whether a position is kept from attending to later ones.
+        dropout: probability with which training drops entries of embeddings, attention weights and what sublayers add;
+            0 for the classifier, whose frozen blocks are computed once.
 
     Attributes:
         extra: embeddings (L, D) that stand before a message's tokens; usually none.
     """
 
-    def __init__(self, shape: ModelShape, causal: bool = True) -> None:
+    def __init__(self, shape: ModelShape, causal: bool = True, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = dropout
         self.tok_emb = nn.Embedding(shape.vocab_size, shape.emb_dim)
         self.pos_emb = nn.Embedding(shape.context_length, shape.emb_dim)
-        self.trf_blocks = nn.Sequential(*(TransformerBlock(shape, causal) for _ in range(shape.n_layers)))
+        self.trf_blocks = nn.Sequential(*(TransformerBlock(shape, causal, dropout) for _ in range(shape.n_layers)))
         self.final_norm = LayerNorm(shape.emb_dim)
         self.out_head: nn.Module = nn.Linear(shape.emb_dim, shape.vocab_size, bias=False)
 
@@ -160,7 +175,7 @@ class GPTModel(nn.Module):
         x = self.tok_emb(token_ids)  # (B, T) -> (B, T, D)
         if self.extra is not None:
             x = torch.cat([self.extra.embeddings.expand(len(x), -1, -1), x], dim=1)  # (B, L + T, D)
-        return x + self.pos_emb(self.positions(x.shape[1], x.device))
+        return drop(x + self.pos_emb(self.positions(x.shape[1], x.device)), self)
 
     def forward(self, token_ids: Tensor) -> Tensor:
         """Token ids (B, T) -> the output head's values at every token (B, T, V), or (B, T, 2) for a classifier."""

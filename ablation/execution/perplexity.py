@@ -11,16 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ablation.data.encode import send
 from ablation.execution.blocks import advance
 from ablation.execution.layout import Batch, lay_out
+from ablation.execution.vocabulary_loss import weighted_loss
 from ablation.model.classifier import WeightSource, materialise
 from previous_chapters import GPTModel
-
-ROWS_OF_LOGITS = 256  # 51 MB with GPT-2's vocabulary
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,8 @@ def token_losses(
     for batch in batches:
         messages = torch.cat([run.messages for run in batch.runs]).tolist()
         hidden = norm(torch.cat([run.view(states)[:, n_extra:].flatten(0, 1) for run in batch.runs]))  # (R, D)
-        own = _losses(hidden, head, send(torch.cat([texts[message][1:] for message in messages]), device))
+        targets = send(torch.cat([texts[message][1:] for message in messages]), device)
+        _, own = weighted_loss(hidden, head, targets, torch.ones_like(hidden[:, 0]))
         for message, part in zip(messages, own.cpu().double().split(lengths[messages].tolist()), strict=True):
             losses[message] = part
     return losses
@@ -102,12 +101,6 @@ def _embedded(trunk: Trunk, texts: list[Tensor], batches: list[Batch], device: t
         tokens = torch.stack([texts[message][:-1] for message in run.messages.tolist()])
         run.view(states).copy_(model.embed(send(tokens, device)))
     return states
-
-
-def _losses(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
-    """(R, D) and the tokens (R,) that come next -> (R,)"""
-    parts = zip(hidden.split(ROWS_OF_LOGITS), targets.split(ROWS_OF_LOGITS), strict=True)
-    return torch.cat([F.cross_entropy(F.linear(x, head), aims, reduction="none") for x, aims in parts])
 
 
 def perplexity(losses: Sequence[Tensor]) -> float | None:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ablation.execution import perplexity as module
+from ablation.execution import vocabulary_loss as module
 from ablation.execution.perplexity import perplexity, token_losses
 from ablation.model.weights import Weights, open_weights
 from ablation.run.forgetting import base_trunk

@@ -1,0 +1,179 @@
+"""GPT-2's loss on sentences: packed as padded as transformers' own, and the published experiment's first steps."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ablation.config.shapes import ModelShape
+from ablation.data.encode import load_tokenizer
+from ablation.execution import vocabulary_loss
+from ablation.execution.sentence_losses import packed_losses, padded_losses, predicted
+from ablation.execution.vocabulary_loss import weighted_loss
+from ablation.model.normal_weights import normal_weights
+from previous_chapters import GPTModel
+
+END, LONGEST = 90, 9
+SHAPE = ModelShape(vocab_size=91, context_length=12, emb_dim=16, n_layers=2, n_heads=4)
+SENTENCES: tuple[list[int], ...] = (
+    [5, 6, 7],
+    [],
+    [1] * LONGEST,
+    [8, 9, 10],
+    list(range(20, 20 + LONGEST + 4)),
+    [END, 3],
+)
+REFERENCE: dict[str, Any] = json.loads((Path(__file__).parents[1] / "fixtures" / "lm_runs.json").read_text())
+RUNS = [name for name in REFERENCE if not name.startswith("_")]
+
+
+def make_model(shape: ModelShape = SHAPE, dtype: torch.dtype = torch.float64, dropout: float = 0.0) -> GPTModel:
+    model = GPTModel(shape, dropout=dropout)
+    model.load_state_dict(normal_weights(shape, 5))
+    with torch.no_grad():
+        for parameter in model.parameters():  # larger than they begin, so that attention is not all alike
+            parameter.mul_(12) if parameter.dim() > 1 else parameter.add_(0.1 * torch.randn_like(parameter))
+    return model.to(dtype)
+
+
+def gradients(model: GPTModel) -> dict[str, Tensor]:
+    found = {name: parameter.grad for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    return {name: gradient for name, gradient in found.items() if gradient is not None}
+
+
+def test_what_is_predicted_ends_with_the_end_where_there_is_room() -> None:
+    assert predicted([5, 6], 3, END) == ([END, 5, 6], [5, 6, END])
+    assert predicted([5, 6, 7], 3, END) == ([END, 5, 6], [5, 6, 7])
+    assert predicted([5, 6, 7, 8], 3, END) == ([END, 5, 6], [5, 6, 7])
+    assert predicted([], 3, END) == ([END], [END])
+
+
+def test_packed_is_padded_in_loss_and_all_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vocabulary_loss, "ROWS_OF_LOGITS", 7)  # several chunks, and a rest
+    model, found = make_model(), []
+    for losses in (padded_losses, packed_losses):
+        own = losses(model, SENTENCES, LONGEST, END)
+        (3 * own.mean).backward()
+        found.append((own, gradients(model)))
+    (padded, expected), (packed, own_gradients) = found
+    assert float(packed.mean.detach()) == pytest.approx(float(padded.mean.detach()), rel=1e-12)
+    torch.testing.assert_close(packed.sums, padded.sums, rtol=1e-12, atol=1e-12)
+    assert packed.counts.tolist() == padded.counts.tolist() == [4, 1, 9, 4, 9, 3]
+    assert own_gradients.keys() == expected.keys()
+    largest = max(float(gradient.abs().max()) for gradient in expected.values())
+    for name, gradient in expected.items():
+        assert float((own_gradients[name] - gradient).abs().max()) < 1e-9 * largest, name
+
+
+def test_the_loss_is_that_of_transformers_where_every_sentence_counts_alike() -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.GPT2Config(
+        vocab_size=91, n_positions=12, n_embd=16, n_layer=2, n_head=4, tie_word_embeddings=False
+    )
+    twin = transformers.GPT2LMHeadModel(config).eval().double()
+    model: Any = make_model()
+    state = model.state_dict()
+    body = twin.transformer
+    with torch.no_grad():
+        body.wte.weight.copy_(state["tok_emb.weight"])
+        body.wpe.weight.copy_(state["pos_emb.weight"])
+        twin.lm_head.weight.copy_(state["out_head.weight"])
+        body.ln_f.weight.copy_(state["final_norm.scale"])
+        body.ln_f.bias.copy_(state["final_norm.shift"])
+        for index, block in enumerate(body.h):
+            own = model.trf_blocks[index]
+            projections = (own.att.W_query, own.att.W_key, own.att.W_value)
+            block.attn.c_attn.weight.copy_(torch.cat([one.weight for one in projections]).T)
+            block.attn.c_attn.bias.copy_(torch.cat([one.bias for one in projections]))
+            for theirs, ours in (
+                (block.attn.c_proj, own.att.out_proj),
+                (block.mlp.c_fc, own.ff.layers[0]),
+                (block.mlp.c_proj, own.ff.layers[2]),
+            ):
+                theirs.weight.copy_(ours.weight.T)
+                theirs.bias.copy_(ours.bias)
+            for norm, ours in ((block.ln_1, own.norm1), (block.ln_2, own.norm2)):
+                norm.weight.copy_(ours.scale)
+                norm.bias.copy_(ours.shift)
+    sentences = [[5, 6, 7], [8, 9, 10], [3, 3, 4]]
+    tokens = torch.tensor([[END, *sentence, END] for sentence in sentences])
+    with torch.no_grad():  # its own loss is computed in float32 whatever the model is in
+        expected = F.cross_entropy(twin(tokens).logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
+        found = packed_losses(model, sentences, LONGEST, END).mean
+    assert float(found) == pytest.approx(float(expected), rel=1e-9)
+
+
+def test_a_frozen_head_or_frozen_states_get_no_gradient() -> None:
+    hidden, head = torch.randn(5, 4, dtype=torch.float64), torch.randn(7, 4, dtype=torch.float64)
+    targets, weights = torch.tensor([0, 6, 3, 3, 2]), torch.rand(5, dtype=torch.float64)
+    expected = F.cross_entropy(F.linear(hidden, head), targets, reduction="none")
+    for trained, frozen in ((hidden, head), (head, hidden)):
+        trained.requires_grad_()
+        total, losses = weighted_loss(hidden, head, targets, weights)
+        total.backward()
+        (gradient,) = torch.autograd.grad(
+            F.cross_entropy(F.linear(hidden, head), targets, reduction="none") @ weights, trained
+        )
+        torch.testing.assert_close(losses, expected, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(trained.grad, gradient, rtol=1e-12, atol=1e-12)
+        assert frozen.grad is None
+        trained.requires_grad_(False).grad = None
+
+
+def test_dropout_is_drawn_in_training_alone_and_leaves_the_mean_loss_where_it_is() -> None:
+    model = make_model(dtype=torch.float32, dropout=0.1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(0.2)  # nearly linear: what dropout adds on average is then small
+    model.eval()
+    with torch.no_grad():
+        once, again = (float(packed_losses(model, SENTENCES, LONGEST, END).mean) for _ in range(2))
+    assert once == again
+    model.train()
+    means = []
+    for losses in (packed_losses, padded_losses):
+        torch.manual_seed(3)
+        with torch.no_grad():
+            drawn = torch.tensor([float(losses(model, SENTENCES, LONGEST, END).mean) for _ in range(200)])
+        assert drawn.std() > 1e-4
+        means.append((float(drawn.mean()), float(drawn.std() / 200**0.5)))
+    (packed, packed_error), (padded, padded_error) = means
+    assert abs(packed - padded) < 4 * (packed_error**2 + padded_error**2) ** 0.5
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "cut sentences" else pytest.mark.slow) for name in RUNS]
+)
+def test_first_losses_of_the_reference_runs(name: str, real_data_dir: Path, real_vocabulary: Path) -> None:
+    """The first epoch's batches, as an independent program trained on them."""
+    reference, sizes = REFERENCE[name], REFERENCE[name]["config"]
+    captions = real_data_dir / "captions" / "train.txt"
+    if not captions.is_file():
+        pytest.skip("needs the captions in the folder captions of SMS_SPAM_DATA_DIR")
+    tokenizer = load_tokenizer(real_vocabulary)
+    lines = captions.read_text(encoding="utf-8").splitlines()[: sizes["n_train"]]
+    sentences = tokenizer.encode_ordinary_batch([line.strip() for line in lines])
+    shape = ModelShape(50257, 1024, sizes["emb_dim"], sizes["n_layers"], sizes["n_heads"])
+    model = GPTModel(shape)
+    model.load_state_dict(normal_weights(shape, sizes["seed"]))
+    assert sum(parameter.numel() for parameter in model.parameters()) == reference["trainable_parameters"]
+    optimizer = torch.optim.Adam(model.parameters(), lr=sizes["learning_rate"], fused=True)
+    order = torch.arange(len(sentences))
+    if sizes["shuffle"] == "per_epoch":
+        order = torch.randperm(len(sentences), generator=torch.Generator().manual_seed(sizes["seed"] + 1))
+    ask, found = partial(packed_losses, max_len=sizes["max_len"], end_token=tokenizer.eot_token), []
+    for batch in order.split(sizes["batch_size"])[: len(reference["first_losses"])]:
+        losses = ask(model, [sentences[index] for index in batch.tolist()])
+        losses.mean.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        found.append(float(losses.mean.detach()))
+    assert found == pytest.approx(reference["first_losses"], abs=1e-4)
