@@ -1,8 +1,8 @@
 """Many sentences drawn from a language model, with kept keys and values.
 
-Sentence n is drawn with random numbers of its own: they depend on the seed, n and the place of the token alone, whatever
-the way of decoding, the batch and its order. In float64 no batch size changes a sentence; in float32 the last digits of
-the logits differ, which now and then chooses another token.
+Sentence n is drawn with random numbers of its own: they depend on the seed, n and the place of the token alone,
+whatever the way of decoding, the batch and its order. In float64 no batch size changes a sentence; in float32 the last
+digits of the logits differ, which now and then chooses another token.
 """
 
 from __future__ import annotations

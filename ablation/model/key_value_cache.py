@@ -113,7 +113,8 @@ class KeyValueCache:
         sublayer, wrappers = unwrapped(block.att)
         attention = cast(MultiHeadAttention, sublayer)
         h = block.norm1(x)
-        query, key, value = (project(h).unflatten(-1, (attention.n_heads, -1)) for project in attention.projections()[:3])
+        heads = (attention.n_heads, -1)
+        query, key, value = (project(h).unflatten(-1, heads) for project in attention.projections()[:3])
         keys[:, :, self.length - 1], values[:, :, self.length - 1] = key, value
         seen = keys[:, :, : self.length], values[:, :, : self.length]
         context = F.scaled_dot_product_attention(query.unsqueeze(2), *seen)  # (B, H, 1, D/H): the last sees all
