@@ -30,12 +30,13 @@ WAYS = [
 ]  # fmt: skip
 
 
-def made(scale: float = 0.3) -> GPTModel:
+def made() -> GPTModel:
+    """A model whose likeliest token changes from position to position."""
     torch.manual_seed(3)
     model = GPTModel(SHAPE).double().eval()
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(0, scale)
+        for name, parameter in model.named_parameters():
+            parameter.normal_(float(name.endswith("scale")), 0.3 if parameter.ndim == 2 else 0.1)
     return model
 
 
@@ -77,6 +78,7 @@ class TestGreedy:
     @pytest.mark.parametrize("token", range(0, 52, 5))
     def test_equals_the_plain_loop(self, model: GPTModel, token: int) -> None:
         expected = generate(model, [END, token], 11, end_token=END)[1:]
+        assert len(set(expected)) > 1
         assert sampled(model, GREEDY, 1, [token]) == [expected]
 
 
@@ -104,8 +106,15 @@ class TestKeyValueCache:
             nn.init.normal_(block.att.W_value.lora.B)
             block.att, block.ff = Doubled(block.att), Doubled(block.ff)
         model.double().eval()
+        tokens = torch.tensor([[4, 8, 15, 16]])
+        with torch.no_grad():
+            expected = model(tokens)[:, -1]
+            assert (expected - made()(tokens)[:, -1]).abs().max() > 0.1
+        cache = KeyValueCache(model, [4, 8], 1, limit=4)
+        for position in (2, 3):
+            cache.step(tokens[:, position])
+        torch.testing.assert_close(cache.logits, expected, rtol=0, atol=1e-9)
         assert sampled(model, GREEDY, 1, [4]) == [generate(model, [END, 4], 11, end_token=END)[1:]]
-        assert sampled(model, GREEDY, 1, [4]) != sampled(made(), GREEDY, 1, [4])
 
 
 class Doubled(SublayerWrapper):
@@ -151,7 +160,7 @@ class TestWhereSentencesEnd:
 
         monkeypatch.setattr(decoding_module, "KeyValueCache", Watched)
         ended: list[int] = []
-        sentences = sampled(model, RANDOM, 200, advanced=ended.append)
+        sentences = sampled(model, Decoding("random", 3.0), 200, advanced=ended.append)
         assert read == [sum(len(sentence) > length for sentence in sentences) for length in range(11)]
         assert read[-1] < 190 and sum(ended) == 200
 
