@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from ablation.model.decoding import sample_sentences
 
 from ablation.config.decoding import GREEDY, Decoding
 from ablation.config.generation import SentenceTraining
 from ablation.config.shapes import ModelShape
 from ablation.data.encode import load_tokenizer
 from ablation.execution.sentence_losses import packed_losses, padded_losses
+from ablation.model.decoding import sample_sentences
 from ablation.model.normal_weights import normal_weights
 from ablation.run.sentence_training import fit_to, order_of_epoch, train_on_sentences
 from previous_chapters import GPTModel
