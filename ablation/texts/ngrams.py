@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -44,38 +44,43 @@ def flatten(sentences: Sequence[Sequence[int]]) -> Flat:
 class NgramTable:
     """The n-grams of some sentences, orders 1 to 4, numbered from 0 within each order.
 
-    An n-gram's key is the number of its first n - 1 tokens and the number of its last token in one integer. So keys stay
-    small whatever the vocabulary, and an n-gram is unknown as soon as its beginning is.
+    An n-gram's key is the number of its first n - 1 tokens and the number of its last token in one integer. So keys
+    stay small whatever the vocabulary, and an n-gram is unknown as soon as its beginning is.
     """
 
     def __init__(self, sentences: Flat) -> None:
-        self.keys: list[Integers] = []
-        self.counts: list[Counts] = []
+        self.keys: list[Integers] = []  # per order, ascending: the place of a key is the number of its n-gram
+        self.counts = list(self._walk(sentences, self._learn))
+
+    def lookup(self, sentences: Flat) -> Iterator[Counts]:
+        """For each order, the counts of the table's n-grams in other sentences; those not in the table are left out."""
+        return self._walk(sentences, self._find)
+
+    def _walk(self, sentences: Flat, number: Callable[[int, Integers], Integers]) -> Iterator[Counts]:
+        """Count order after order; ``number(order, keys)`` gives the n-gram of each key, -1 if it is unknown."""
         numbers = np.zeros_like(sentences.tokens)
         last = sentences.tokens
         for order in ORDERS:
             keys, starts = self._keys(numbers, last, sentences.owners, order)
-            known, found = np.unique(keys, return_inverse=True)
-            self.keys.append(known)
-            self.counts.append(_count(found, sentences.owners[starts], len(sentences.lengths)))
-            numbers = np.full_like(sentences.tokens, -1)
-            numbers[starts] = found
-            last = numbers if order == 1 else last
-
-    def lookup(self, sentences: Flat) -> Iterator[Counts]:
-        """For each order, the counts of the table's n-grams in other sentences; n-grams not in the table are left out."""
-        numbers = np.zeros_like(sentences.tokens)
-        last = sentences.tokens
-        for order, known in zip(ORDERS, self.keys, strict=True):
-            keys, starts = self._keys(numbers, last, sentences.owners, order)
-            places = np.searchsorted(known, keys)
-            hits = places < len(known)
-            hits[hits] = known[places[hits]] == keys[hits]
-            starts, found = starts[hits], places[hits]
+            found = number(order, keys)
+            starts, found = starts[found >= 0], found[found >= 0]
             yield _count(found, sentences.owners[starts], len(sentences.lengths))
             numbers = np.full_like(sentences.tokens, -1)
             numbers[starts] = found
-            last = numbers if order == 1 else last
+            if order == 1:
+                last = numbers
+
+    def _learn(self, order: int, keys: Integers) -> Integers:
+        known, found = np.unique(keys, return_inverse=True)
+        self.keys.append(known)
+        return found
+
+    def _find(self, order: int, keys: Integers) -> Integers:
+        known = self.keys[order - 1]
+        places = np.searchsorted(known, keys)
+        hits = places < len(known)
+        hits[hits] = known[places[hits]] == keys[hits]
+        return np.where(hits, places, -1)
 
     def _keys(self, numbers: Integers, last: Integers, owners: Integers, order: int) -> tuple[Integers, Integers]:
         """Keys of the n-grams that lie in one sentence and have no unknown part, and where each starts."""

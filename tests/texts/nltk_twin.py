@@ -18,7 +18,7 @@ def nltk_bleu(references: Sequence[Sentence], hypothesis: Sentence) -> float:
 
 
 def random_corpus(seed: int) -> tuple[list[Sentence], list[Sentence]]:
-    """Hypotheses and references: from 0 tokens on, of few kinds (n-grams repeat), with tokens that only one side has."""
+    """Hypotheses and references: from 0 tokens on, of few kinds (n-grams repeat), some on one side only."""
     draw = random.Random(seed)
     kinds, longest = draw.choice((2, 5, 20, 60_000)), draw.choice((3, 8, 15))
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.texts.nltk_twin import nltk_bleu, random_corpus
 
 from ablation.texts.bleu import References, forward_backward, harmonic_mean
+from tests.texts.nltk_twin import nltk_bleu, random_corpus
 
 QUICK = 60
 
