@@ -58,7 +58,7 @@ def test_without_sentences() -> None:
 
 
 @pytest.fixture(scope="module")
-def captions() -> dict[str, list[list[int]]]:
+def captions(real_vocabulary: Path) -> dict[str, list[list[int]]]:
     """The published splits as GPT-2's token ids, cut to 35."""
     folder = Path(os.environ.get("SMS_SPAM_DATA_DIR", "")) / "captions"
     if not (folder / "train.txt").exists():
