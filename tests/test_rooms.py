@@ -16,8 +16,8 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[1]
 # A room may import itself and those behind it. The leaves stand at the end, open to all.
 FLOORS = (
-    "commands", "sweep", "baselines", "tasks", "run", "execution", "report", "model", "methods", "results", "data",
-    "files", "config", "leaves",
+    "commands", "sweep", "baselines", "tasks", "run", "execution", "report", "model", "methods", "results", "texts",
+    "data", "files", "config", "leaves",
 )  # fmt: skip
 LEAVES = ("listener", "environment", "allocator", "words", "commands", "process_state")
 ROOT_MODULES = {"previous_chapters": "model", "lora": "methods"}  # what a notebook imports; the others are commands
