@@ -128,7 +128,7 @@ class TestRandomNumbers:
         whole = sampled(model, decoding)
         assert sampled(model, decoding, batch_size=7) == whole
         assert sampled(model, decoding, 15, first=25) == whole[25:]
-        assert decoding is GREEDY or len({tuple(sentence) for sentence in whole}) > 30
+        assert decoding is GREEDY or len({tuple(sentence) for sentence in whole}) > 20
 
     def test_the_seed_changes_them(self, model: GPTModel) -> None:
         assert sampled(model, RANDOM, seed=124) != sampled(model, RANDOM)
