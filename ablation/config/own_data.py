@@ -68,11 +68,6 @@ class OwnDataSettings:
         :meth:`ablation.results.task.Task.settled`."""
         return PUBLISHED_LABELS if self.labels is None else split_labels(self.labels)
 
-    @property
-    def needed_data(self) -> str | None:
-        """Which published data a run needs; None for the demo's and for own."""
-        return None if self.demo or self.own_data else MESSAGES
-
     def own_data_settings(self) -> dict[str, Any]:
         """What was given of these settings, by name."""
         given = ((name, getattr(self, name)) for name in OWN_DATA_FIELDS)

@@ -178,6 +178,11 @@ class CommonSettings(RunOptions, TrainingSettings, MethodSettings, ModelSettings
         """Whether the examples are the user's own; they are where a task takes such."""
         return False
 
+    @property
+    def needed_data(self) -> str | None:
+        """Which published data a run needs; None where the demo's or own ones take their place."""
+        return None if self.demo or self.own_data else MESSAGES
+
     def problems(self) -> list[str]:
         """What is wrong with values that are each fine by themselves, one line per problem."""
         problems: list[str] = []

@@ -12,13 +12,14 @@ from ablation.config.settings import CommonSettings
 from ablation.data.demo import MESSAGES, read_demo_messages
 from ablation.data.sentence_lines import read_sentences
 from ablation.data.spam import SPLITS, split_messages
+from ablation.files import published
 from ablation.files.fetch import how_to_fetch_captions
-from ablation.files.published import CAPTIONS, captions_folder
 from ablation.words import plural
 
 if TYPE_CHECKING:
     import tiktoken
 
+CAPTIONS = published.captions_folder(Path()) / published.CAPTIONS[SPLITS.index("test")].name  # below --data_dir
 MOST_TOKENS = 5_000  # that are predicted of a file; with GPT-2 small well under a minute on two cores, both times
 
 
@@ -52,7 +53,7 @@ def load_held_out_text(config: CommonSettings) -> HeldOutText | None:
         test = split_messages(read_demo_messages())["test"]
         return HeldOutText(f"{MESSAGES.name}, the test split", tuple(test["Text"]), most_tokens=None)
     data_dir = Path(config.data_dir)
-    path = captions_folder(data_dir) / CAPTIONS[SPLITS.index("test")].name
+    path = data_dir / CAPTIONS
     remedy = f"--measure_forgetting needs text: {how_to_fetch_captions(data_dir)}, or give --held_out_text FILE"
     return HeldOutText(str(path), read_sentences(path, remedy))
 

@@ -34,7 +34,7 @@ class NeedingFiles(Protocol):
 
 
 def files_to_fetch(config: NeedingFiles) -> dict[str, list[tuple[Path, WantedFile]]]:
-    """What a run lacks of weights, messages or captions, and vocabulary: where each file belongs, and its manifest entry.
+    """What a run lacks of weights, data and vocabulary: where each file belongs, and its manifest entry.
 
     Opens no file and no connection.
     """

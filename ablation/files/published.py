@@ -1,4 +1,4 @@
-"""What is published where: addresses, sizes and hashes of GPT-2's weights, its vocabulary, the messages and the captions.
+"""What is published where: addresses, sizes and hashes of GPT-2's weights, its vocabulary, messages and captions.
 
 Hashes and sizes were collected from public projects that use the same files.
 """

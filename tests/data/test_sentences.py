@@ -62,7 +62,7 @@ def test_own_files_line_by_line(tmp_path: Path, tokenizer: tiktoken.Encoding) ->
     assert texts(corpus)[0] == ("A cat .", "<|endoftext|> again", "A dog .")
     assert texts(corpus)[2] == ("A dog .", "A cow .", "A dog .")
     ids = corpus.splits["train"].token_ids
-    assert tokenizer.eot_token not in sum(ids, [])
+    assert all(tokenizer.eot_token not in one for one in ids)
     assert [tokenizer.decode(one) for one in ids] == list(texts(corpus)[0])
     assert not corpus.published
     assert corpus.tests_in_training == 2
@@ -177,6 +177,6 @@ def test_other_captions_need_trust(tmp_path: Path, tokenizer: tiktoken.Encoding)
 
 
 def test_offline_without_captions(tmp_path: Path, tokenizer: tiktoken.Encoding) -> None:
-    with pytest.raises(DownloadError, match="train.txt.*python gpt_download.py --captions --data_dir"):
+    with pytest.raises(DownloadError, match=r"train.txt.*python gpt_download.py --captions --data_dir"):
         load_sentences(Settings(data_dir=str(tmp_path)), tokenizer)
     assert not list(tmp_path.iterdir())

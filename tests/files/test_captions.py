@@ -94,7 +94,7 @@ def test_other_bytes_are_refused_and_the_next_address_asked(
     assert any("SHA-256" in line for line in lines)
     server.always["/a/test.txt"] = server.always["/b/test.txt"] = Behaviour(content=b"<html>")
     (tmp_path / "captions" / "test.txt").unlink()
-    with pytest.raises(NoAddressError, match="test.txt.*python gpt_download.py --captions --data_dir"):
+    with pytest.raises(NoAddressError, match=r"test.txt.*python gpt_download.py --captions --data_dir"):
         fetch_captions(tmp_path, **options)
     assert not (tmp_path / "captions" / "test.txt").exists()
 
