@@ -1,7 +1,8 @@
-"""Fetches GPT-2's weights, the SMS Spam Collection and GPT-2's vocabulary, verified, from whichever address works.
+"""Fetches GPT-2's weights and vocabulary, the SMS Spam Collection and captions, verified, from whichever address works.
 
     python gpt_download.py "gpt2-small (124M)" [--source huggingface|openai] [--models_dir models]
     python gpt_download.py --dataset [--data_dir data]
+    python gpt_download.py --captions [--data_dir data]
     python gpt_download.py --vocabulary
 """
 
@@ -17,7 +18,15 @@ from ablation.config.flags import Parser, folder_problems
 from ablation.config.shapes import MODEL_SHAPES, canonical_model_size
 from ablation.environment import require_packages
 from ablation.files.download import DownloadError, FetchOptions
-from ablation.files.fetch import DATA_DIR, MODELS_DIR, SOURCES, fetch_dataset, fetch_vocabulary, fetch_weights
+from ablation.files.fetch import (
+    DATA_DIR,
+    MODELS_DIR,
+    SOURCES,
+    fetch_captions,
+    fetch_dataset,
+    fetch_vocabulary,
+    fetch_weights,
+)
 from ablation.files.wanted import to_stderr
 
 
@@ -31,6 +40,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--source", choices=SOURCES, default="huggingface", help="which weights files to try first"
     )
     parser.add_argument("--dataset", action="store_true", help="fetch the SMS Spam Collection")
+    parser.add_argument(
+        "--captions", action="store_true", help="fetch image captions, which language models are trained on"
+    )
     parser.add_argument("--vocabulary", action="store_true", help="fetch GPT-2's vocabulary, as tiktoken caches it")
     parser.add_argument("--models_dir", type=Path, default=MODELS_DIR, help="folder of the weights (default: models)")
     parser.add_argument("--data_dir", type=Path, default=DATA_DIR, help="folder of the data set (default: data)")
@@ -39,8 +51,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--trust_new_hash", action="store_true", help="accept files whose SHA-256 is another, and say so"
     )
     options = parser.parse_args(arguments)
-    if options.size is None and not (options.dataset or options.vocabulary):
-        parser.error("nothing to fetch: name a size, --dataset or --vocabulary")
+    if options.size is None and not (options.dataset or options.captions or options.vocabulary):
+        parser.error("nothing to fetch: name a size, --dataset, --captions or --vocabulary")
     if options.size is not None:
         try:
             options.size = canonical_model_size(options.size)
@@ -61,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if wanted.dataset:
             to_stderr(f"ready: {fetch_dataset(wanted.data_dir, **options)}")
+        if wanted.captions:
+            to_stderr(f"ready: {fetch_captions(wanted.data_dir, **options)}")
         if wanted.vocabulary:
             to_stderr(f"ready: {fetch_vocabulary(wanted.models_dir, **options)}")
         if wanted.size is not None:

@@ -20,6 +20,7 @@ __all__ = ["METHODS", "TRAINABLE_LAYERS", "ConfigError", "MethodSettings", "opti
 
 PRETRAINED, RANDOM = "pretrained", "random"
 WEIGHTS = (PRETRAINED, RANDOM)
+MESSAGES, CAPTIONS = "messages", "captions"  # published data that a run may need
 PRECISIONS = ("fp32", "tf32", "bf16")
 EXECUTIONS = ("planned", "recorded", "naive")
 RESULTS_DIR, DEMO_RESULTS_DIR = "results", "results/demo"
@@ -176,6 +177,11 @@ class CommonSettings(RunOptions, TrainingSettings, MethodSettings, ModelSettings
     def own_data(self) -> bool:
         """Whether the examples are the user's own; they are where a task takes such."""
         return False
+
+    @property
+    def needed_data(self) -> str | None:
+        """Which published data a run needs; None where the demo's or own ones take their place."""
+        return None if self.demo or self.own_data else MESSAGES
 
     def problems(self) -> list[str]:
         """What is wrong with values that are each fine by themselves, one line per problem."""

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from ablation.config.settings import CommonSettings
 from ablation.data.demo import MESSAGES, read_demo_messages
-from ablation.data.labels import DataError
-from ablation.data.lines import read_lines
-from ablation.data.message import MessageError, check_message
-from ablation.data.spam import split_messages
+from ablation.data.sentence_lines import read_sentences
+from ablation.data.spam import SPLITS, split_messages
+from ablation.files import published
+from ablation.files.fetch import how_to_fetch_captions
 from ablation.words import plural
 
 if TYPE_CHECKING:
     import tiktoken
 
-CAPTIONS = Path("captions", "test.txt")  # below --data_dir
+CAPTIONS = published.captions_folder(Path()) / published.CAPTIONS[SPLITS.index("test")].name  # below --data_dir
 MOST_TOKENS = 5_000  # that are predicted of a file; with GPT-2 small well under a minute on two cores, both times
 
 
@@ -52,38 +52,10 @@ def load_held_out_text(config: CommonSettings) -> HeldOutText | None:
     if config.demo:
         test = split_messages(read_demo_messages())["test"]
         return HeldOutText(f"{MESSAGES.name}, the test split", tuple(test["Text"]), most_tokens=None)
-    path = Path(config.data_dir) / CAPTIONS
-    remedy = "--measure_forgetting needs text: put sentences there, one a line, or give --held_out_text FILE"
+    data_dir = Path(config.data_dir)
+    path = data_dir / CAPTIONS
+    remedy = f"--measure_forgetting needs text: {how_to_fetch_captions(data_dir)}, or give --held_out_text FILE"
     return HeldOutText(str(path), read_sentences(path, remedy))
-
-
-def read_sentences(path: Path, remedy: str) -> tuple[str, ...]:
-    """The sentences of a UTF-8 file, one a line, without blanks around them; empty lines are none.
-
-    Args:
-        remedy: what to do where there are none.
-
-    Raises:
-        DataError: the file cannot be read, has no sentence, or a line that is none.
-    """
-    sentences = []
-    try:
-        with path.open("rb") as file:
-            for line in read_lines(file):
-                sentence = line.text.strip()
-                if line.problem:
-                    raise DataError(f"{path}, line {line.number}: {line.problem}; mend the line")
-                if not sentence:
-                    continue
-                check_message(sentence)
-                sentences.append(sentence)
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}; {remedy}") from None
-    except MessageError as error:
-        raise DataError(f"{path}, line {line.number}: {error}; mend the line") from None
-    if not sentences:
-        raise DataError(f"{path}: no sentence in it; {remedy}")
-    return tuple(sentences)
 
 
 def first_sequences(text: HeldOutText, tokenizer: tiktoken.Encoding) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""GPT-2's weights, its vocabulary and the SMS Spam Collection, verified, from whichever address works."""
+"""GPT-2's weights, its vocabulary, the SMS Spam Collection and captions, verified, from whichever address works."""
 
 from __future__ import annotations
 
@@ -112,6 +112,34 @@ def fetch_dataset(data_dir: Path = DATA_DIR, **options: Unpack[FetchOptions]) ->
     except OSError as error:
         raise cannot("write", target, error) from error
     return target
+
+
+def fetch_captions(data_dir: Path = DATA_DIR, **options: Unpack[FetchOptions]) -> Path:
+    """The folder `data_dir/captions` with the captions' three files: those that are there, and others fetched.
+
+    A file with other bytes is left alone, with a line that says so: it may hold sentences of the user's own.
+
+    Raises:
+        DownloadError: one cannot be had.
+    """
+    folder, report = published.captions_folder(data_dir), options.get("report", to_stderr)
+    for wanted in published.CAPTIONS:
+        target = folder / wanted.name
+        if not is_there(target):
+            _fetch_or_advise(wanted, folder, _captions_command(data_dir), options)
+        elif (digest := sha256_of(target)) != wanted.sha256:
+            expected = f"SHA-256 {digest}, expected {wanted.sha256}"
+            report(f"{target} is not the published file ({expected}); left as it is")
+    return folder
+
+
+def how_to_fetch_captions(data_dir: Path) -> str:
+    """What to do where a file of the captions is missing."""
+    return f"run {_captions_command(data_dir)}"
+
+
+def _captions_command(data_dir: Path) -> str:
+    return _command("--captions", "--data_dir", data_dir)
 
 
 def fetch_vocabulary(models_dir: Path = MODELS_DIR, **options: Unpack[FetchOptions]) -> Path:

@@ -5,16 +5,36 @@ from __future__ import annotations
 import shlex
 from collections.abc import Container
 from pathlib import Path
+from typing import Protocol
 
-from ablation.config.experiment import PRETRAINED, ExperimentConfig
+from ablation.config.settings import CAPTIONS, MESSAGES, PRETRAINED
 from ablation.config.shapes import NANO
 from ablation.files import published
 from ablation.files.storage import is_there
 from ablation.files.wanted import DownloadError, WantedFile
 
 
-def files_to_fetch(config: ExperimentConfig) -> dict[str, list[tuple[Path, WantedFile]]]:
-    """What a run lacks of weights, messages and vocabulary: where each file belongs, and its manifest entry.
+class NeedingFiles(Protocol):
+    """What a configuration says about files; ``needed_data`` is "messages", "captions", or None for neither."""
+
+    @property
+    def model_in_use(self) -> str: ...
+    @property
+    def weights(self) -> str: ...
+    @property
+    def weights_path(self) -> str | None: ...
+    @property
+    def models_dir(self) -> str: ...
+    @property
+    def data_dir(self) -> str: ...
+    @property
+    def offline(self) -> bool: ...
+    @property
+    def needed_data(self) -> str | None: ...
+
+
+def files_to_fetch(config: NeedingFiles) -> dict[str, list[tuple[Path, WantedFile]]]:
+    """What a run lacks of weights, data and vocabulary: where each file belongs, and its manifest entry.
 
     Opens no file and no connection.
     """
@@ -24,8 +44,10 @@ def files_to_fetch(config: ExperimentConfig) -> dict[str, list[tuple[Path, Wante
     if fetches_weights and not published.has_checkpoint(size, models_dir):
         folder = published.weights_folder(size, models_dir, "huggingface")
         needed["weights"] = folder, (published.safetensors_file(size),)
-    if not config.demo and not config.own_data and not is_there(data_dir / published.DATASET_NAME):
-        needed["messages"] = data_dir, (published.DATASET_ARCHIVE,)
+    if config.needed_data == MESSAGES and not is_there(data_dir / published.DATASET_NAME):
+        needed[MESSAGES] = data_dir, (published.DATASET_ARCHIVE,)
+    if config.needed_data == CAPTIONS:
+        needed[CAPTIONS] = published.captions_folder(data_dir), published.CAPTIONS
     if size != NANO:
         needed["vocabulary"] = published.vocabulary_folder(models_dir), published.vocabulary_files()
     lacking = {
@@ -35,7 +57,7 @@ def files_to_fetch(config: ExperimentConfig) -> dict[str, list[tuple[Path, Wante
     return {kind: files for kind, files in lacking.items() if files}
 
 
-def check_files(config: ExperimentConfig) -> None:
+def check_files(config: NeedingFiles) -> None:
     """Refuse an offline run whose files are not there, naming all of them at once.
 
     Raises:
@@ -52,9 +74,10 @@ def check_files(config: ExperimentConfig) -> None:
     )
 
 
-def how_to_fetch(config: ExperimentConfig, kinds: Container[str]) -> str:
+def how_to_fetch(config: NeedingFiles, kinds: Container[str]) -> str:
     """The command that fetches what a run lacks, by the names that :func:`files_to_fetch` has for it."""
-    size, dataset, vocabulary = (kind in kinds for kind in ("weights", "messages", "vocabulary"))
-    flags = ["--dataset"] * dataset + ["--vocabulary"] * vocabulary
-    flags += ["--models_dir", config.models_dir] * (size or vocabulary) + ["--data_dir", config.data_dir] * dataset
+    size, vocabulary, dataset, captions = (kind in kinds for kind in ("weights", "vocabulary", MESSAGES, CAPTIONS))
+    flags = ["--dataset"] * dataset + ["--captions"] * captions + ["--vocabulary"] * vocabulary
+    flags += ["--models_dir", config.models_dir] * (size or vocabulary)
+    flags += ["--data_dir", config.data_dir] * (dataset or captions)
     return shlex.join(["python", "gpt_download.py", *([config.model_in_use] * size), *flags])

@@ -1,4 +1,4 @@
-"""What is published where: addresses, sizes and hashes of GPT-2's weights, its vocabulary, and the data set.
+"""What is published where: addresses, sizes and hashes of GPT-2's weights, its vocabulary, messages and captions.
 
 Hashes and sizes were collected from public projects that use the same files.
 """
@@ -92,6 +92,22 @@ DATASET_ARCHIVE = WantedFile(
 DATASET_MEMBER, DATASET_NAME = "SMSSpamCollection", "SMSSpamCollection.tsv"
 DATASET_SHA256 = "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"
 
+CAPTION_BASES = (
+    "https://raw.githubusercontent.com/cctofu/text-generator/57ed50dceb98651dba68885d24cb0e30271b66fe/codes/data",
+    "https://raw.githubusercontent.com/cyh2004/ANN_HW3/HEAD/codes/data",
+)
+
+
+def _captions(name: str, size: int, sha256: str) -> WantedFile:
+    return WantedFile(name, tuple(f"{base}/{name}" for base in CAPTION_BASES), size, sha256, title=f"captions' {name}")
+
+
+CAPTIONS = (  # to train on, to choose by, to test on; of the MS COCO annotations (CC BY 4.0)
+    _captions("train.txt", 1488508, "2057703e48ee97148e0dac55ef8c0937e6f6d6b85376be2985370b1c58aab783"),
+    _captions("dev.txt", 499510, "65d01084e4adb67ec65cecd90991d2087a4046d70146f32003249d567518f80f"),
+    _captions("test.txt", 496183, "ba09677456a7f6224012a8370e7ac50bf59991c7137bacc4d8924ce7ebf397c0"),
+)
+
 # OpenAI's name, Hugging Face's for the same bytes, how many they are, and their hash.
 VOCABULARY = (
     ("vocab.bpe", "merges.txt", 456318, "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"),
@@ -147,6 +163,10 @@ def vocabulary_files() -> tuple[WantedFile, ...]:
 def weights_folder(size: str, models_dir: Path, source: str) -> Path:
     release = RELEASES[size]
     return models_dir / (release.huggingface_name if source == "huggingface" else release.openai_name)
+
+
+def captions_folder(data_dir: Path) -> Path:
+    return data_dir / "captions"
 
 
 def vocabulary_folder(models_dir: Path) -> Path:

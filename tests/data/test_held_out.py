@@ -81,5 +81,6 @@ def test_where_captions_are_looked_for(tmp_path: Path) -> None:
         load_held_out_text(ExperimentConfig(measure_forgetting=True, data_dir=str(tmp_path)))
     assert str(failure.value) == (
         f"{tmp_path}/captions/test.txt: No such file or directory;"
-        " --measure_forgetting needs text: put sentences there, one a line, or give --held_out_text FILE"
+        f" --measure_forgetting needs text: run python gpt_download.py --captions --data_dir {tmp_path},"
+        " or give --held_out_text FILE"
     )

@@ -428,6 +428,7 @@ def test_wrong_commands(tmp_path: Path, arguments: tuple[str, ...], said: str) -
             "python gpt_download.py 'gpt2-medium (355M)' --source openai --models_dir 'my models'",
         ),
         (("--dataset",), "data/SMSSpamCollection.tsv", "python gpt_download.py --dataset --data_dir data"),
+        (("--captions",), "data/captions/train.txt", "python gpt_download.py --captions --data_dir data"),
         (("--vocabulary",), "models/tiktoken/6d1cbeee", "python gpt_download.py --vocabulary --models_dir models"),
     ],
 )
