@@ -107,7 +107,7 @@ def train_on_sentences(
         record.losses.append([])
         for batch in order_of_epoch(len(train), len(record.losses), training).split(training.batch_size):
             found = losses(model, [train[index] for index in batch.tolist()], training.max_len, end_token).mean
-            found.backward()  # type: ignore[no-untyped-call]
+            found.backward()
             optimizer.step()
             optimizer.zero_grad()
             record.losses[-1].append(float(found.detach()))

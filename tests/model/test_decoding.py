@@ -100,7 +100,7 @@ class TestKeyValueCache:
         assert cache.rows == 2 and sorted(here.tolist()) != [0, 1]
 
     def test_knows_linear_maps_and_wrappers(self) -> None:
-        model = made()
+        model: Any = made()
         for block in model.trf_blocks:
             block.att.W_value = LinearWithLoRA(block.att.W_value, 2, 4)
             nn.init.normal_(block.att.W_value.lora.B)
@@ -200,7 +200,7 @@ def spoiled_models() -> Iterator[tuple[GPTModel, type[Exception], str]]:
         def forward(self, x: Tensor, *context: object) -> Tensor:
             return x
 
-    model = made()
+    model: Any = made()
     yield model.train(), ValueError, "training mode.*eval"
     model = made()
     model.trf_blocks[1].att.extra = ExtraKeysAndValues(torch.zeros(2, 32), torch.zeros(2, 32))
