@@ -31,7 +31,6 @@ SENTENCES: tuple[list[int], ...] = (
     [END, 3],
 )
 REFERENCE: dict[str, Any] = json.loads((Path(__file__).parents[1] / "fixtures" / "lm_runs.json").read_text())
-RUNS = [name for name in REFERENCE if not name.startswith("_")]
 
 
 def make_model(shape: ModelShape = SHAPE, dtype: torch.dtype = torch.float64, dropout: float = 0.0) -> GPTModel:
@@ -149,12 +148,10 @@ def test_dropout_is_drawn_in_training_alone_and_leaves_the_mean_loss_where_it_is
     assert abs(packed - padded) < 4 * (packed_error**2 + padded_error**2) ** 0.5
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name == "cut sentences" else pytest.mark.slow) for name in RUNS]
-)
-def test_first_losses_of_the_reference_runs(name: str, real_data_dir: Path, real_vocabulary: Path) -> None:
-    """The first epoch's batches, as an independent program trained on them."""
-    reference, sizes = REFERENCE[name], REFERENCE[name]["config"]
+def test_first_losses_of_a_reference_run(real_data_dir: Path, real_vocabulary: Path) -> None:
+    """The first epoch's batches, as an independent program trained on them. (All runs, whole: ``tests/run``.)"""
+    reference = REFERENCE["cut sentences"]
+    sizes = reference["config"]
     captions = real_data_dir / "captions" / "train.txt"
     if not captions.is_file():
         pytest.skip("needs the captions in the folder captions of SMS_SPAM_DATA_DIR")

@@ -35,7 +35,7 @@ def exact(decoding: Decoding) -> NDArray[np.float64]:
     return np.array([weights[token] / mass if token in kept else 0.0 for token in range(len(weights))])
 
 
-@pytest.fixture(params=[(32, 32), (4, 2)], ids=["one group", "many groups"])
+@pytest.fixture(params=[pytest.param((32, 32), marks=pytest.mark.slow), (4, 2)], ids=["one group", "many groups"])
 def groups(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sizes with which the vocabulary is one group, and with which it is several."""
     monkeypatch.setattr(sampling, "_GROUP", request.param[0])
