@@ -28,12 +28,10 @@ def _if(holds: Callable[[Any], bool], reason: str) -> Callable[[Any], str]:
     return lambda config: reason if holds(config) else ""
 
 
-def _other_messages(config: CommonSettings) -> str:
-    if config.measure_forgetting and config.held_out_text is None and not config.demo:
-        return ""  # captions are there
-    if config.own_data:
-        return "with messages of your own"
-    return "with --demo, which has messages of its own" if config.demo else ""
+def _other_data(config: CommonSettings) -> str:
+    if config.reads_data_dir:
+        return ""
+    return "with messages of your own" if config.own_data else "with --demo, which has messages of its own"
 
 
 _naive = _if(lambda config: config.execution == "naive", "with --execution naive, which keeps no features")
@@ -50,7 +48,7 @@ REASONS: dict[str, Callable[[Any], str]] = {
     "feature_cache": _naive,
     "feature_memory": _naive,
     "feature_cache_limit": _if(lambda config: config.feature_cache is None, "without --feature_cache"),
-    "data_dir": _other_messages,
+    "data_dir": _other_data,
     "held_out_text": _if(lambda config: not config.measure_forgetting, "without --measure_forgetting"),
     "split_seed": _if(lambda config: config.data_file is None, "without --data_file FILE, whose split it seeds"),
     "model_size": _if(lambda config: config.demo, f"with --demo, which uses {NANO}"),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ablation.config.classifier_settings import ClassifierSettings
 from ablation.config.effects import why_no_effect
 from ablation.config.own_data import OwnDataSettings
 from ablation.config.settings import (
@@ -51,7 +52,7 @@ def _context_length(text: str) -> str | int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExperimentConfig(OwnDataSettings, CommonSettings):
+class ExperimentConfig(OwnDataSettings, ClassifierSettings):
     """One experiment: what all experiments have, whose messages, and how they are read. The defaults are row 1 of the
     published table."""
 

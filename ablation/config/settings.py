@@ -65,16 +65,12 @@ class TrainingSettings:
 
     num_epochs: int = option(5, "passes over the training split", integer(1))
     batch_size: int = option(8, "messages per batch", integer(1))
-    accumulation_steps: int = option(1, "batches whose gradients are added up before each update", integer(1))
     learning_rate: float = option(
         None,
         "AdamW's learning rate; with --method what its literature uses",
         number(positive=True),
         usual=5e-5,
     )
-    weight_decay: float = option(0.1, "AdamW's weight decay, on what --decayed says", number(positive=False))
-    eval_freq: int = option(50, "batches between two evaluations of the losses", integer(1))
-    eval_iter: int = option(5, "batches per evaluation during training", integer(1))
     max_steps: int | None = option(None, "stop after exactly this many batches", integer(1))
     seed: int = option(123, "seed of initialisation and order (never of the split)", integer(0))
     order_seed: int | None = option(None, "seed of the order of batches alone, where it shall differ", integer(0))
@@ -103,20 +99,6 @@ class RunOptions:
         "planned: compute what the loss can see; recorded: the same, steps as CUDA graphs; naive: everything, always",
         choices=EXECUTIONS,
     )
-    feature_memory: float | None = run_option(
-        None,
-        "GB of hidden states to hold at a time, more of them go to a file in the temporary folder (TMPDIR);"
-        " the smaller of 2 and a quarter of the free memory if not given",
-        number(positive=True),
-    )
-    feature_cache: str | None = run_option(
-        None, "folder to keep features in, for later runs of this and other rows; nothing is kept if not given"
-    )
-    feature_cache_limit: float = run_option(
-        20.0,
-        "GB of --feature_cache; those not used for longest are deleted to make room",
-        number(positive=True),
-    )
     data_dir: str = run_option("data", "folder of SMSSpamCollection.tsv, fetched into it if missing")
     models_dir: str = run_option("models", "folder of downloaded weights and vocabulary")
     weights_path: str | None = run_option(
@@ -141,14 +123,6 @@ class RunOptions:
     )
     restart: bool = run_option(False, "begin anew where a checkpoint of the same run is at hand")
     save_model: bool = run_option(False, "keep the trained parameters in the run's folder")
-    measure_forgetting: bool = run_option(
-        False, "perplexity of held-out text before and after training; in the results and the run's last lines"
-    )
-    held_out_text: str | None = run_option(
-        None,
-        "text of your own for --measure_forgetting, one sentence a line; if not given captions/test.txt in --data_dir,"
-        " or with --demo its test messages",
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +157,11 @@ class CommonSettings(RunOptions, TrainingSettings, MethodSettings, ModelSettings
         """Which published data a run needs; None where the demo's or own ones take their place."""
         return None if self.demo or self.own_data else MESSAGES
 
+    @property
+    def reads_data_dir(self) -> bool:
+        """Whether anything is read from ``--data_dir``."""
+        return self.needed_data is not None
+
     def problems(self) -> list[str]:
         """What is wrong with values that are each fine by themselves, one line per problem."""
         problems: list[str] = []
@@ -199,10 +178,6 @@ class CommonSettings(RunOptions, TrainingSettings, MethodSettings, ModelSettings
             )
         if self.weights_path is not None and self.weights == RANDOM:
             problems.append(f"--weights_path {self.weights_path}: contradicts --weights random; give one of the two")
-        if self.measure_forgetting and self.weights == RANDOM:
-            problems.append(
-                "--measure_forgetting with --weights random: there is nothing to forget yet; leave one of the two out"
-            )
         if self.method == "dylora" and self.execution == "recorded":
             problems.append("--execution recorded: DyLoRA's steps differ in rank; leave it out, or give planned")
         return [*problems, *self.method_problems(shape.n_layers)]

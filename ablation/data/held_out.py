@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ablation.config.settings import CommonSettings
+from ablation.config.classifier_settings import ClassifierSettings
 from ablation.data.demo import MESSAGES, read_demo_messages
 from ablation.data.sentence_lines import read_sentences
 from ablation.data.spam import SPLITS, split_messages
@@ -37,7 +37,7 @@ class HeldOutText:
         return f"{self.source}, " + (count if self.most_tokens is None else f"{self.most_tokens:,} tokens of {count}")
 
 
-def load_held_out_text(config: CommonSettings) -> HeldOutText | None:
+def load_held_out_text(config: ClassifierSettings) -> HeldOutText | None:
     """The text that the configuration measures forgetting on; None if it measures none.
 
     The user's file; else the demo's test messages, of which the miniature's pretraining had none; else captions.

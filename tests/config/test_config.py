@@ -274,8 +274,8 @@ class OtherTask(CommonSettings):
 def test_another_task_has_the_settings_of_model_method_training_and_run() -> None:
     names = list(fields_of(OtherTask))
     assert names[0] == "temperature" and len(names) == len(set(names))
-    assert {"model_size", "lora_rank", "seed", "feature_cache"} < set(names)
-    assert not {"trainable_token_pos", "context_length", "no_padding"} & set(names)
+    assert {"model_size", "lora_rank", "seed", "device"} < set(names)
+    assert not {"trainable_token_pos", "context_length", "no_padding", "feature_cache", "eval_iter"} & set(names)
     assert config_hash(OtherTask(temperature=2.0)) != config_hash(OtherTask(lora_rank=4)) == config_hash(OtherTask())
     with pytest.raises(ConfigError) as caught:
         OtherTask(temperature=9.0, n_layers=3)
