@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ablation.config.generation import PER_EPOCH, SentenceTraining
+from ablation.config.generation import PER_EPOCH, LanguageModelConfig
 from ablation.execution.sentence_losses import SentenceLosses
 from previous_chapters import GPTModel
 
@@ -64,11 +64,11 @@ class TrainingRecord:
         return len(self.validation) - self.best_epoch
 
 
-def order_of_epoch(count: int, epoch: int, training: SentenceTraining) -> Tensor:
+def order_of_epoch(count: int, epoch: int, config: LanguageModelConfig) -> Tensor:
     """(count,) the sentences in the order of an epoch, counted from 1."""
-    if training.shuffle != PER_EPOCH:
+    if config.shuffle != PER_EPOCH:
         return torch.arange(count)
-    return torch.randperm(count, generator=torch.Generator().manual_seed(training.seed + epoch))
+    return torch.randperm(count, generator=torch.Generator().manual_seed(config.effective_order_seed + epoch))
 
 
 @torch.inference_mode()
@@ -89,29 +89,29 @@ def train_on_sentences(
     train: Sentences,
     validation: Sentences,
     losses: Losses,
-    training: SentenceTraining,
+    config: LanguageModelConfig,
     end_token: int,
 ) -> TrainingRecord:
-    """Train until ``patience`` epochs in a row have not been better, and give the model the best epoch's parameters.
+    """Train until so many epochs in a row have not been better; the model then has the best epoch's parameters.
 
     Args:
         train, validation: token ids, without start and end.
         losses: how a batch's losses come about.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=training.learning_rate, fused=True)
+    optimizer = torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
     record, best = TrainingRecord(), [parameter.detach().clone() for parameter in parameters]
-    torch.manual_seed(training.seed)  # of dropout
-    while len(record.validation) < training.num_epochs and record.epochs_since_best < training.patience:
+    torch.manual_seed(config.seed)  # of dropout
+    while len(record.validation) < config.num_epochs and record.epochs_since_best < config.epochs_of_patience:
         model.train()
         record.losses.append([])
-        for batch in order_of_epoch(len(train), len(record.losses), training).split(training.batch_size):
-            found = losses(model, [train[index] for index in batch.tolist()], training.max_len, end_token).mean
+        for batch in order_of_epoch(len(train), len(record.losses), config).split(config.batch_size):
+            found = losses(model, [train[index] for index in batch.tolist()], config.max_len, end_token).mean
             found.backward()
             optimizer.step()
             optimizer.zero_grad()
             record.losses[-1].append(float(found.detach()))
-        record.validation.append(fit_to(model, validation, losses, training.max_len, end_token))
+        record.validation.append(fit_to(model, validation, losses, config.max_len, end_token))
         earlier = record.validation[record.best_epoch - 1].loss if record.best_epoch else math.inf
         if record.validation[-1].loss < earlier:
             record.best_epoch = len(record.validation)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ablation.config.decoding import GREEDY, Decoding
-from ablation.config.generation import SentenceTraining
+from ablation.config.generation import LanguageModelConfig
 from ablation.config.shapes import ModelShape
 from ablation.data.encode import load_tokenizer
 from ablation.execution.sentence_losses import packed_losses, padded_losses
@@ -32,7 +32,7 @@ def made_up(count: int, seed: int) -> list[list[int]]:
 
 
 def test_training_stops_after_patience_and_leaves_the_best_epochs_parameters() -> None:
-    training = SentenceTraining(num_epochs=60, batch_size=4, learning_rate=0.02, max_len=6, patience=2)
+    training = LanguageModelConfig(num_epochs=60, batch_size=4, learning_rate=0.02, max_len=6, patience=2)
     train, validation, model = made_up(10, 1), made_up(6, 2), GPTModel(SHAPE)
     model.load_state_dict(normal_weights(SHAPE, 1))
     record = train_on_sentences(model, train, validation, packed_losses, training, END)
@@ -53,7 +53,7 @@ def test_every_sentence_counts_alike_in_a_fit_whatever_its_batch(monkeypatch: py
 
 
 def test_an_epoch_has_an_order_of_its_own() -> None:
-    shuffled, never = SentenceTraining(seed=5), SentenceTraining(seed=5, shuffle="never")
+    shuffled, never = LanguageModelConfig(seed=5), LanguageModelConfig(seed=5, shuffle="never")
     first, second = (order_of_epoch(20, epoch, shuffled).tolist() for epoch in (1, 2))
     assert first != second and sorted(first) == list(range(20)) == order_of_epoch(20, 2, never).tolist()
 
@@ -72,7 +72,7 @@ def test_reference_runs(name: str, real_data_dir: Path, real_vocabulary: Path) -
     shape = ModelShape(50257, 1024, sizes["emb_dim"], sizes["n_layers"], sizes["n_heads"])
     model, end = GPTModel(shape), tokenizer.eot_token
     model.load_state_dict(normal_weights(shape, sizes["seed"]))
-    training = SentenceTraining(**{setting: sizes[setting] for setting in SETTINGS})
+    training = LanguageModelConfig(**{setting: sizes[setting] for setting in SETTINGS})
     record = train_on_sentences(model, splits["train"], splits["dev"], packed_losses, training, end)
     assert record.losses[0][: len(reference["first_losses"])] == pytest.approx(reference["first_losses"], abs=1e-4)
     assert (len(record.validation), record.best_epoch) == (len(reference["epochs"]), reference["best_epoch"])
