@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ablation.config.options import option, run_option
 from ablation.config.settings import RANDOM, CommonSettings
@@ -12,6 +13,10 @@ from ablation.config.values import integer, number
 @dataclass(frozen=True, kw_only=True)
 class ClassifierSettings(CommonSettings):
     """What every experiment has, and how a classifier is trained and computed."""
+
+    SPARES_MEMORY: ClassVar = (
+        "(and more --accumulation_steps), a smaller --feature_memory, fewer trainable layers or a smaller --model_size"
+    )
 
     accumulation_steps: int = option(1, "batches whose gradients are added up before each update", integer(1))
     weight_decay: float = option(0.1, "AdamW's weight decay, on what --decayed says", number(positive=False))

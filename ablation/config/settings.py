@@ -55,6 +55,11 @@ class ModelSettings:
         return dataclasses.replace(ALL_SHAPES[self.model_in_use], **self.shape_overrides)
 
     @property
+    def base_shape(self) -> ModelShape:
+        """Of the model whose weights are taken; what is adapted may have fewer blocks."""
+        return self.shape
+
+    @property
     def shape_overrides(self) -> dict[str, int]:
         return {name: value for name in SHAPE_OVERRIDES if (value := getattr(self, name)) is not None}
 
@@ -135,6 +140,7 @@ class CommonSettings(RunOptions, TrainingSettings, MethodSettings, ModelSettings
 
     TASK: ClassVar[str]  # the name of the task; empty for the first one, whose hashes are older than tasks
     LEADING_FIELDS: ClassVar[tuple[str, ...]] = ()  # stand before all others in flags and columns
+    SPARES_MEMORY: ClassVar = "or a smaller --model_size"  # what to type besides a smaller --batch_size
 
     def __post_init__(self) -> None:
         if self.demo and self.results_dir == RESULTS_DIR:  # never among the real results

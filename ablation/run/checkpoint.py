@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from ablation.config.experiment import ExperimentConfig
+from ablation.config.settings import CommonSettings
 from ablation.files.snapshots import Snapshot, Snapshots
 from ablation.listener import Count, Listener, StepLosses
 from ablation.results.result import History
@@ -155,13 +155,9 @@ class Checkpoint(Snapshots):
 
     def keep(self, progress: Progress, parameters: Sequence[nn.Parameter], optimizer: Optimizer) -> None:
         """Write down where training stands; no gradients may be waiting."""
-        tensors: dict[str, Tensor] = {f"parameter.{number}": value for number, value in enumerate(parameters)}
-        for number, moments in optimizer.state_dict()["state"].items():
-            tensors |= {f"moment.{number}.{name}": value for name, value in moments.items()}
-        for when, states in (("now", generator_states()), ("epoch", progress.at_epoch)):
-            tensors |= {f"generator.{when}.{name}": state for name, state in states.items()}
+        generators = {"now": generator_states(), "epoch": progress.at_epoch}
         place = {"epoch": progress.epoch, "batch": progress.batch, "history": _history_facts(progress.history)}
-        self.write(TRAINING_SNAPSHOT, tensors, place)
+        self.write(TRAINING_SNAPSHOT, training_tensors(parameters, optimizer, generators), place)
 
     def restore(self, parameters: Sequence[nn.Parameter], optimizer: Optimizer) -> Progress:
         """Where training stood, parameters, moments and generators being as they were then; its beginning if nothing
@@ -169,30 +165,48 @@ class Checkpoint(Snapshots):
         kept = self.read(TRAINING_SNAPSHOT)
         if kept is None:
             return Progress()
-        groups: dict[str, dict[str, Any]] = {"parameter": {}, "moment": {}, "generator": {}}
-        for name, tensor in kept.tensors.items():
-            group, _, rest = name.partition(".")
-            groups[group][rest] = tensor
-        with torch.no_grad():
-            for number, parameter in enumerate(parameters):
-                parameter.copy_(groups["parameter"][str(number)])
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in groups["moment"].items():
-            of, _, moment = name.partition(".")
-            moments.setdefault(int(of), {})[moment] = tensor
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-        states: dict[str, dict[str, Tensor]] = {"now": {}, "epoch": {}}
-        for name, tensor in groups["generator"].items():
-            when, _, generator = name.partition(".")
-            states[when][generator] = tensor
-        set_generators(states["now"])
+        states = load_training_tensors(kept.tensors, parameters, optimizer)
         facts = kept.facts
         return Progress(_history(facts["history"]), facts["epoch"], facts["batch"], states["epoch"])
 
 
+def training_tensors(
+    parameters: Sequence[nn.Parameter], optimizer: Optimizer, generators: Mapping[str, Mapping[str, Tensor]]
+) -> dict[str, Tensor]:
+    """Parameters, moments and states of the generators (at some times, by name) as a snapshot has them."""
+    tensors: dict[str, Tensor] = {f"parameter.{number}": value for number, value in enumerate(parameters)}
+    for number, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"moment.{number}.{name}": value for name, value in moments.items()}
+    for when, states in generators.items():
+        tensors |= {f"generator.{when}.{name}": state for name, state in states.items()}
+    return tensors
+
+
+def load_training_tensors(
+    tensors: Mapping[str, Tensor], parameters: Sequence[nn.Parameter], optimizer: Optimizer
+) -> dict[str, dict[str, Tensor]]:
+    """Give parameters, moments and generators what :func:`training_tensors` kept, the generators as they were "now";
+    returns the generators' states at all times, by name. Tensors of other names are left alone."""
+    with torch.no_grad():
+        for number, parameter in enumerate(parameters):
+            parameter.copy_(tensors[f"parameter.{number}"])
+    moments: dict[int, dict[str, Tensor]] = {}
+    states: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        group, _, rest = name.partition(".")
+        of, _, part = rest.partition(".")
+        if group == "moment":
+            moments.setdefault(int(of), {})[part] = tensor
+        elif group == "generator":
+            states.setdefault(of, {})[part] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    set_generators(states["now"])
+    return states
+
+
 @contextmanager
 def open_checkpoint(
-    config: ExperimentConfig, key: Mapping[str, Any], listener: Listener, watch: Stopwatch
+    config: CommonSettings, key: Mapping[str, Any], listener: Listener, watch: Stopwatch
 ) -> Iterator[Checkpoint | None]:
     """The checkpoint of the run that a configuration means; None where none is wanted.
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ablation.allocator import give_back_freed_memory, keep_freed_memory
+from ablation.allocator import give_back_freed_memory
 from ablation.config.experiment import ExperimentConfig, config_hash
 from ablation.config.shapes import NANO
 from ablation.data.demo import disclaimer
@@ -22,7 +21,6 @@ from ablation.data.encode import EncodedMessages, make_loaders
 from ablation.environment import device_name, environment_stamp, git_commit, peak_memory_mb
 from ablation.execution.base import Execution
 from ablation.execution.feature_cache import FeatureCache
-from ablation.execution.feature_file import FeatureStorageError
 from ablation.execution.features import FeatureOptions
 from ablation.execution.naive import NaiveExecution
 from ablation.execution.plan import Thrift
@@ -31,19 +29,15 @@ from ablation.execution.setup import Setup, make_setup
 from ablation.files.needed import check_files
 from ablation.files.snapshots import Snapshots
 from ablation.listener import Count, Listener
-from ablation.process_state import process_state_kept
 from ablation.results.result import Answers, ExperimentResult, Facts, Timings
 from ablation.results.task import Task
 from ablation.run.checkpoint import Checkpoint, open_checkpoint
 from ablation.run.finite import FiniteGuard
 from ablation.run.forgetting import Probe, open_probe
+from ablation.run.frame import running
 from ablation.run.inputs import (
-    RunError,
-    current,
     has_published_weights,
     open_weights,
-    resolve_device,
-    thread_count,
 )
 from ablation.run.memory import GIGABYTE, estimate_memory, feature_memory
 from ablation.run.recorded import RecordedUpdater
@@ -51,7 +45,6 @@ from ablation.run.stopwatch import TOTAL, Stopwatch
 from ablation.run.training import Updater, predict, train
 
 TRAINING_STAGE, EVALUATION_STAGE = 0, 1
-_ONE_RUN_AT_A_TIME = Lock()  # of this process: they share threads and random generators
 UPDATERS = {"naive": Updater, "planned": Updater, "recorded": RecordedUpdater}  # by --execution
 
 
@@ -106,27 +99,15 @@ def run_experiment(task: Task, config: ExperimentConfig, listener: Listener | No
         DataError, WeightsError, DownloadError: the data or the weights cannot be had or used.
     """
     listener, config = listener or Listener(), task.settled(config)
-    device = resolve_device(config)
-    watch = Stopwatch(device)
-    git_commit()  # remembered from here on: what the row names is the code that ran, not what is checked out at the end
-    with _ONE_RUN_AT_A_TIME, process_state_kept(), current(device), _failures_explained(config):
-        _set_up_process(config)
-        with open_feature_cache(config, listener) as cache:
+    with running(config) as (device, watch), open_feature_cache(config, listener) as cache:
+        with watch.part("load"):
+            setup, inputs = load_inputs(task, config, device, listener)
+        key = checkpoint_key(task, config, inputs, device)
+        with open_checkpoint(config, key, listener, watch) as checkpoint:
             with watch.part("load"):
-                setup, inputs = load_inputs(task, config, device, listener)
-            key = checkpoint_key(task, config, inputs, device)
-            with open_checkpoint(config, key, listener, watch) as checkpoint:
-                with watch.part("load"):
-                    execution = make_execution(setup, cache, inputs.facts.weights_digest, checkpoint)
-                del setup  # weights that nothing reads on
-                return _train_and_evaluate(task, config, execution, inputs, checkpoint, watch, device, listener)
-
-
-def _set_up_process(config: ExperimentConfig) -> None:
-    if (threads := thread_count(config)) is not None:
-        torch.set_num_threads(threads)
-    keep_freed_memory()
-    torch.backends.cuda.matmul.allow_tf32 = config.precision == "tf32"
+                execution = make_execution(setup, cache, inputs.facts.weights_digest, checkpoint)
+            del setup  # weights that nothing reads on
+            return _train_and_evaluate(task, config, execution, inputs, checkpoint, watch, device, listener)
 
 
 def load_inputs(
@@ -272,25 +253,3 @@ def counts_by_use(
             with context:
                 counts[use] = ask().counts
     return counts
-
-
-# ---- failures --------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _failures_explained(config: ExperimentConfig) -> Iterator[None]:
-    """What storage and memory raise, as a RunError in one line."""
-    out_of_memory = (
-        f"out of memory with --batch_size {config.batch_size}: give a smaller --batch_size (and more"
-        " --accumulation_steps), a smaller --feature_memory, fewer trainable layers or a smaller --model_size"
-    )
-    try:
-        yield
-    except FeatureStorageError as error:
-        raise RunError(str(error)) from error
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise RunError(out_of_memory) from error
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error):
-            raise
-        raise RunError(out_of_memory) from error

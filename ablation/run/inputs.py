@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ablation.config.experiment import RANDOM, ConfigError, ExperimentConfig
+from ablation.config.experiment import RANDOM, ConfigError
+from ablation.config.settings import CommonSettings
 from ablation.config.shapes import NANO
 from ablation.data.demo import WEIGHTS, load_demo_tokenizer
 from ablation.data.encode import load_tokenizer
@@ -33,7 +34,7 @@ class RunError(Exception):
 EXPECTED_FAILURES = (DataError, weight_files.WeightsError, DownloadError, ResultsError, RunError)
 
 
-def resolve_device(config: ExperimentConfig) -> torch.device:
+def resolve_device(config: CommonSettings) -> torch.device:
     """The device to compute on.
 
     Raises:
@@ -61,13 +62,13 @@ def current(device: torch.device) -> AbstractContextManager[object]:
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
-def thread_count(config: ExperimentConfig) -> int | None:
+def thread_count(config: CommonSettings) -> int | None:
     """The CPU threads that a run sets itself; None where PyTorch chooses."""
     # The miniature's matrices are too small to share: a second thread would mostly wait, and slow down the first.
     return 1 if config.threads is None and config.model_in_use == NANO else config.threads
 
 
-def open_tokenizer(config: ExperimentConfig) -> tiktoken.Encoding:
+def open_tokenizer(config: CommonSettings) -> tiktoken.Encoding:
     """The encoding of the model in use; fetches its vocabulary if that is missing."""
     if config.model_in_use == NANO:
         return load_demo_tokenizer()
@@ -77,19 +78,24 @@ def open_tokenizer(config: ExperimentConfig) -> tiktoken.Encoding:
     return load_tokenizer(vocabulary)
 
 
-def open_weights(config: ExperimentConfig, listener: Listener) -> WeightSource:
+def open_weights(config: CommonSettings, listener: Listener) -> WeightSource:
     """The trunk's weights: drawn, from the user's file, embedded, or fetched."""
     if config.demo and config.model_size not in (type(config)().model_size, NANO):
         listener.message(f"model: the row names {config.model_size}; the demo has {NANO} in its place")
     if config.weights == RANDOM:
         listener.message(f"weights: random, seed {config.seed}")
         return RandomWeights(config.shape, config.seed)
+    return open_pretrained(config, listener)
+
+
+def open_pretrained(config: CommonSettings, listener: Listener) -> weight_files.Weights:
+    """Weights of the user's file, embedded, or fetched."""
     path = _weights_path(config, offline=config.offline)
     listener.message(f"weights: {path}")
-    return weight_files.open_weights(path, config.shape)
+    return weight_files.open_weights(path, config.base_shape)
 
 
-def _weights_path(config: ExperimentConfig, *, offline: bool) -> Path:
+def _weights_path(config: CommonSettings, *, offline: bool) -> Path:
     if config.weights_path is not None:
         return Path(config.weights_path)
     if config.model_in_use == NANO:
@@ -102,7 +108,7 @@ def _weights_path(config: ExperimentConfig, *, offline: bool) -> Path:
 # ---- published or not ------------------------------------------------------------------------------------------------
 
 
-def has_published_weights(config: ExperimentConfig) -> bool:
+def has_published_weights(config: CommonSettings) -> bool:
     """Whether the base weights are those that the model's name promises; of random ones the configuration says all.
 
     Raises:
@@ -116,11 +122,11 @@ def has_published_weights(config: ExperimentConfig) -> bool:
     return published.is_published_weights(path, config.model_size)
 
 
-def _digest(path: Path, config: ExperimentConfig) -> str:
-    return weight_files.open_weights(path, config.shape).digest()
+def _digest(path: Path, config: CommonSettings) -> str:
+    return weight_files.open_weights(path, config.base_shape).digest()
 
 
-def foreign_digests(task: Task, config: ExperimentConfig) -> dict[str, str]:
+def foreign_digests(task: Task, config: CommonSettings) -> dict[str, str]:
     """What a run of this configuration would record of base weights and data that are not the published ones, as far as
     they are at hand; fetches nothing."""
     foreign = {}
