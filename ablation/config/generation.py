@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ablation.config.decoding import RANDOM as ANY_TOKEN
 from ablation.config.decoding import TOP_K, TOP_P, WAYS, Decoding, decodings
+from ablation.config.methods import HEAD
 from ablation.config.options import option, run_option
 from ablation.config.settings import CAPTIONS, MESSAGES, PRETRAINED, RANDOM, WEIGHTS, CommonSettings
 from ablation.config.shapes import ALL_SHAPES, ModelShape
@@ -150,6 +151,7 @@ class LanguageModelConfig(SentenceSettings, DecodingSettings, CommonSettings):
 
     @property
     def shape(self) -> ModelShape:
+        """Of the language model."""
         if self.weights == PRETRAINED:
             return replace(self.base_shape, n_layers=len(self.taken_blocks))
         return replace(self.base_shape, **{"n_layers": SCRATCH_BLOCKS, **self.shape_overrides})
@@ -177,6 +179,12 @@ class LanguageModelConfig(SentenceSettings, DecodingSettings, CommonSettings):
             for name in OF_A_NEW_HEAD
             if (value := getattr(self, name)) is not None
         ]
+        if HEAD in (self.lora_targets or "").split("+"):
+            problems.append(
+                f"--lora_targets {self.lora_targets}: a language model's head is its vocabulary; leave {HEAD} out"
+            )
+        if self.tie_head and self.trainable_layers == "last_layer" and self.method is None:
+            problems.append("--tie_head with --trainable_layers last_layer: there is no layer of its own to train")
         if self.precision != "fp32":
             problems.append(f"--precision {self.precision}: a language model is trained in fp32; leave it out")
         if self.execution == "recorded":

@@ -12,7 +12,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ablation.config.experiment import ExperimentConfig
+from ablation.config.settings import CommonSettings
 from ablation.methods.primitives import SublayerWrapper
 
 
@@ -40,7 +40,7 @@ class ParallelAdapter(Adapter):
         return y + self.scale * self.up(F.relu(self.down(x)))
 
 
-def adapted_blocks(model: Any, config: ExperimentConfig) -> list[Any]:
+def adapted_blocks(model: Any, config: CommonSettings) -> list[Any]:
     """The blocks from ``--from_block`` on."""
     return list(model.trf_blocks)[config.first_adapted_block :]
 
@@ -49,7 +49,7 @@ def width_of(model: Any) -> int:
     return int(model.tok_emb.embedding_dim)
 
 
-def attach_serial(model: nn.Module, config: ExperimentConfig) -> None:
+def attach_serial(model: nn.Module, config: CommonSettings) -> None:
     width, bottleneck = width_of(model), config.bottleneck or 0
     for block in adapted_blocks(model, config):
         if config.adapter_after == "both":
@@ -57,6 +57,6 @@ def attach_serial(model: nn.Module, config: ExperimentConfig) -> None:
         block.ff = SerialAdapter(block.ff, width, bottleneck)
 
 
-def attach_parallel(model: nn.Module, config: ExperimentConfig) -> None:
+def attach_parallel(model: nn.Module, config: CommonSettings) -> None:
     for block in adapted_blocks(model, config):
         block.ff = ParallelAdapter(block.ff, width_of(model), config.bottleneck or 0, config.adapter_scale or 0.0)

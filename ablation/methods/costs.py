@@ -18,14 +18,14 @@ from typing import Any
 
 from torch import nn
 
-from ablation.config.experiment import ExperimentConfig
+from ablation.config.settings import CommonSettings
 from ablation.methods.primitives import ExtraKeysAndValues, LinearMap, SublayerWrapper
 from ablation.results.costs import Costs
 
 MOMENT_BYTES = 2 * 4  # of a parameter in AdamW, float32
 
 
-def costs_of(model: Any, added: Set[str], config: ExperimentConfig) -> Costs:
+def costs_of(model: Any, added: Set[str], config: CommonSettings) -> Costs:
     """The costs of a model as it was assembled.
 
     Args:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ablation.config.experiment import ExperimentConfig
+from ablation.config.settings import CommonSettings
 from ablation.methods.low_rank import around_layers, wrap_targets
 from ablation.methods.starting_values import Derived
 from lora import LinearWithLoRA, LoRATerm
@@ -59,7 +59,7 @@ class LinearWithDoRA(LinearWithLoRA):
         return y.view(*x.shape[:-1], -1)
 
 
-def attach(model: nn.Module, config: ExperimentConfig) -> dict[str, Derived]:
+def attach(model: nn.Module, config: CommonSettings) -> dict[str, Derived]:
     layers = wrap_targets(model, config, around_layers(config, LinearWithDoRA))
     magnitudes = {path: model.get_parameter(f"{path}.magnitude") for path in layers}
     return {f"{path}.magnitude": Derived(f"{path}.weight", row_norms) for path, m in magnitudes.items() if m.is_meta}

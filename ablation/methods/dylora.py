@@ -13,7 +13,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from ablation.config.experiment import ExperimentConfig
+from ablation.config.settings import CommonSettings
 from ablation.methods.low_rank import wrap_targets
 from lora import LinearWithLoRA, LoRATerm
 
@@ -33,7 +33,7 @@ class DynamicTerm(LoRATerm):
         return self.alpha / self.rank, self.A[:, : self.rank], self.B[: self.rank]
 
 
-def attach(model: nn.Module, config: ExperimentConfig) -> None:
+def attach(model: nn.Module, config: CommonSettings) -> None:
     term = partial(DynamicTerm, init=str(config.lora_init))
     wrap_targets(model, config, partial(LinearWithLoRA, rank=config.lora_rank, alpha=config.lora_alpha, term=term))
 
@@ -52,13 +52,13 @@ def at_rank(model: nn.Module, rank: int) -> Iterator[None]:
             term.rank = old
 
 
-def updating(model: nn.Module, config: ExperimentConfig, number: int) -> AbstractContextManager[None]:
+def updating(model: nn.Module, config: CommonSettings, number: int) -> AbstractContextManager[None]:
     """The rank of an update. Its generator is one of its own (the global one decides the batches), and made anew for
     each update, so that a run that is gone on with draws the same."""
     return at_rank(model, random.Random(f"{config.seed} {number}").randint(1, config.lora_rank))
 
 
-def uses(model: nn.Module, config: ExperimentConfig) -> Mapping[str, AbstractContextManager[object] | None]:
+def uses(model: nn.Module, config: CommonSettings) -> Mapping[str, AbstractContextManager[object] | None]:
     """At every power of two below the rank, and at the rank itself, as the model stands."""
     full = config.lora_rank
     below = (2**power for power in range((full - 1).bit_length()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ablation.config.experiment import ExperimentConfig
+from ablation.config.settings import CommonSettings
 from ablation.methods.adapters import adapted_blocks
 from ablation.methods.primitives import LinearMap
 
@@ -44,7 +44,7 @@ class ScaledInputs(LinearMap):
         return self.linear(self.scales * x)
 
 
-def attach(model: nn.Module, config: ExperimentConfig) -> None:
+def attach(model: nn.Module, config: CommonSettings) -> None:
     for block in adapted_blocks(model, config):
         block.att.W_key = ScaledOutputs(block.att.W_key)
         block.att.W_value = ScaledOutputs(block.att.W_value)

@@ -12,8 +12,8 @@ from functools import partial
 
 from torch import nn
 
-from ablation.config.experiment import ExperimentConfig
 from ablation.config.methods import HEAD
+from ablation.config.settings import CommonSettings
 from ablation.methods.primitives import LinearMap
 from lora import LinearWithLoRA, LinearWithMergedLoRA, LoRATerm, add_lora
 
@@ -30,26 +30,26 @@ SCALINGS: dict[str, Callable[[float, int], float]] = {
 }
 
 
-def attach_lora(model: nn.Module, config: ExperimentConfig) -> None:
+def attach_lora(model: nn.Module, config: CommonSettings) -> None:
     if config.method is None:
         add_lora(model, config.lora_rank, config.lora_alpha, LinearWithLoRA)
         return
     wrap_targets(model, config, around_layers(config, LinearWithLoRA))
 
 
-def attach_merged_lora(model: nn.Module, config: ExperimentConfig) -> None:
+def attach_merged_lora(model: nn.Module, config: CommonSettings) -> None:
     """The published form; weights are merged at every step."""
     add_lora(model, config.lora_rank, config.lora_alpha, LinearWithMergedLoRA)
 
 
-def around_layers(config: ExperimentConfig, kind: Callable[..., LinearMap]) -> Callable[[nn.Linear], LinearMap]:
+def around_layers(config: CommonSettings, kind: Callable[..., LinearMap]) -> Callable[[nn.Linear], LinearMap]:
     """What makes a layer of a kind, with a term of the configured rank, scaling and start."""
     scale = SCALINGS[str(config.lora_scaling)](config.lora_alpha, config.lora_rank)
     term = partial(LoRATerm, scale=scale, init=str(config.lora_init))
     return partial(kind, rank=config.lora_rank, alpha=config.lora_alpha, term=term)
 
 
-def wrap_targets(model: nn.Module, config: ExperimentConfig, make: Callable[[nn.Linear], LinearMap]) -> list[str]:
+def wrap_targets(model: nn.Module, config: CommonSettings, make: Callable[[nn.Linear], LinearMap]) -> list[str]:
     """Put a linear map around each of the layers that ``--lora_targets`` names, from ``--from_block`` on, in the order
     of ``named_modules``; the classifier comes last.
 

@@ -9,19 +9,19 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ablation.config.experiment import ExperimentConfig
+from ablation.config.settings import CommonSettings
 from ablation.methods.adapters import adapted_blocks, attach_parallel, width_of
 from ablation.methods.primitives import ExtraKeysAndValues
 
 DEVIATION = 0.02
 
 
-def attach(model: nn.Module, config: ExperimentConfig) -> None:
+def attach(model: nn.Module, config: CommonSettings) -> None:
     size = config.prefix_length or 0, width_of(model)
     for block in adapted_blocks(model, config):
         block.att.extra = ExtraKeysAndValues(DEVIATION * torch.randn(size), DEVIATION * torch.randn(size))
 
 
-def attach_hybrid(model: nn.Module, config: ExperimentConfig) -> None:
+def attach_hybrid(model: nn.Module, config: CommonSettings) -> None:
     attach(model, config)
     attach_parallel(model, config)

@@ -12,17 +12,17 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from ablation.config.experiment import ExperimentConfig
+from ablation.config.settings import CommonSettings
 from ablation.methods import adapters, dora, dylora, ia3, layers, low_rank, prefix_tuning, soft_prompts
 from ablation.methods.primitives import merge_linear_maps
 from ablation.methods.starting_values import Derived
 
 # (model with its new head, configuration) -> starting values that follow from the base's, by the names that the
 # parameters have afterwards; these parameters are attached on the meta device.
-Attach = Callable[[nn.Module, ExperimentConfig], Mapping[str, Derived] | None]
+Attach = Callable[[nn.Module, CommonSettings], Mapping[str, Derived] | None]
 
 
-def nothing_attached(model: nn.Module, config: ExperimentConfig) -> None:
+def nothing_attached(model: nn.Module, config: CommonSettings) -> None:
     """Of a method that trains what is there."""
 
 
@@ -30,12 +30,12 @@ def nothing_to_merge(model: nn.Module) -> None:
     """Of a method whose model is a plain one."""
 
 
-def same_at_every_update(model: nn.Module, config: ExperimentConfig, number: int) -> AbstractContextManager[object]:
+def same_at_every_update(model: nn.Module, config: CommonSettings, number: int) -> AbstractContextManager[object]:
     """Of a method that draws nothing while it trains."""
     return nullcontext()
 
 
-def one_way_to_use(model: nn.Module, config: ExperimentConfig) -> Mapping[str, AbstractContextManager[object] | None]:
+def one_way_to_use(model: nn.Module, config: CommonSettings) -> Mapping[str, AbstractContextManager[object] | None]:
     """Of a method whose trained model is used as it was trained."""
     return {}
 
@@ -61,8 +61,8 @@ class Method:
     selects: Callable[[str, int], bool]
     attach: Attach = nothing_attached
     merge: Callable[[nn.Module], None] = nothing_to_merge
-    updating: Callable[[nn.Module, ExperimentConfig, int], AbstractContextManager[object]] = same_at_every_update
-    uses: Callable[[nn.Module, ExperimentConfig], Mapping[str, AbstractContextManager[object] | None]] = one_way_to_use
+    updating: Callable[[nn.Module, CommonSettings, int], AbstractContextManager[object]] = same_at_every_update
+    uses: Callable[[nn.Module, CommonSettings], Mapping[str, AbstractContextManager[object] | None]] = one_way_to_use
 
 
 METHODS: dict[str, Method] = {
@@ -99,7 +99,7 @@ class Adapted:
     derived: dict[str, Derived] = field(default_factory=dict)
 
 
-def adapt(model: nn.Module, method: Method, config: ExperimentConfig) -> Adapted:
+def adapt(model: nn.Module, method: Method, config: CommonSettings) -> Adapted:
     """Attach a method, then let exactly what it trains require gradients.
 
     Raises:
@@ -119,7 +119,7 @@ def adapt(model: nn.Module, method: Method, config: ExperimentConfig) -> Adapted
     return Adapted(origins, dict(derived))
 
 
-def _selected(name: str, n_blocks: int, method: Method, config: ExperimentConfig) -> bool:
+def _selected(name: str, n_blocks: int, method: Method, config: CommonSettings) -> bool:
     """Whether a parameter that was there before trains: what the method selects, as far as the settings that all
     methods have in common let it."""
     if name.startswith(layers.NEW_HEAD) and config.lora_head == "frozen":
@@ -130,7 +130,7 @@ def _selected(name: str, n_blocks: int, method: Method, config: ExperimentConfig
     return (block is None or block >= config.first_adapted_block) and method.selects(name, n_blocks)
 
 
-def is_decayed(name: str, attached: bool, config: ExperimentConfig) -> bool:
+def is_decayed(name: str, attached: bool, config: CommonSettings) -> bool:
     """Whether weight decay acts on a parameter that trains, by its name in the adapted model."""
     return config.decayed != "classifier" or (name.startswith(layers.NEW_HEAD) and not attached)
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 
-from ablation.config.experiment import ExperimentConfig
+from ablation.config.settings import CommonSettings
 from ablation.methods.primitives import ExtraPositions
 from ablation.methods.starting_values import Derived
 
 
-def attach(model: Any, config: ExperimentConfig) -> dict[str, Derived]:
+def attach(model: Any, config: CommonSettings) -> dict[str, Derived]:
     embedding = model.tok_emb
     tokens = torch.randint(embedding.num_embeddings, (config.prompt_length or 0,))
     model.extra = ExtraPositions(torch.empty(len(tokens), embedding.embedding_dim, device="meta"))

@@ -166,7 +166,7 @@ def as_text(fields: Mapping[str, Any], width: int | None = None) -> str:
     noun = "token" if read == "1" else "tokens"
     answer = f"{fields['label']:4}  {name} {fields[name]:8.4%}  {f'({read} {noun})':11}  "
     room = SHOWN if width is None else max(width - len(answer), 20)
-    return answer + shortened(printable(fields["text"][:SHOWN + 1]), room) + "\n"
+    return answer + shortened(printable(fields["text"][: SHOWN + 1]), room) + "\n"
 
 
 def as_csv(fields: Mapping[str, Any], width: int | None = None) -> str:

@@ -21,7 +21,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
+from ablation.config.experiment import config_hash
 from ablation.config.settings import CommonSettings
+from ablation.environment import device_name, git_commit
 from ablation.files.snapshots import Snapshot, Snapshots
 from ablation.listener import Count, Listener, StepLosses
 from ablation.results.result import History
@@ -202,6 +204,28 @@ def load_training_tensors(
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     set_generators(states["now"])
     return states
+
+
+def checkpoint_key(
+    task: str,
+    config: CommonSettings,
+    foreign: Mapping[str, str],
+    weights_digest: str,
+    data_digest: str,
+    device: torch.device,
+) -> dict[str, Any]:
+    """All that the numbers of a run depend on, to the bit; ``foreign`` as for its hash."""
+    return {
+        "task": task,
+        "config_hash": config_hash(config, foreign),
+        "weights": weights_digest,
+        "data": data_digest,
+        "execution": config.execution,
+        "device": device_name(str(device)),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "commit": git_commit(),
+    }
 
 
 @contextmanager

@@ -132,7 +132,8 @@ def _downloads(config: ExperimentConfig) -> list[str]:
         return ["to download           nothing"]
     verb = "missing (offline)" if config.offline else "to download"
     lines = [
-        f"{verb:22}{kind}: {path}," + (f" {file.size / 1e6:,.1f} MB" if file.size else "")
+        f"{verb:22}{kind}: {path},"
+        + (f" {file.size / 1e6:,.1f} MB" if file.size else "")
         + f" from {urlsplit(file.addresses[0]).hostname}"
         for kind, path, file in wanted
     ]

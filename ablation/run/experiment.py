@@ -7,18 +7,17 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ablation.allocator import give_back_freed_memory
-from ablation.config.experiment import ExperimentConfig, config_hash
+from ablation.config.experiment import ExperimentConfig
 from ablation.config.shapes import NANO
 from ablation.data.demo import disclaimer
 from ablation.data.encode import EncodedMessages, make_loaders
-from ablation.environment import device_name, environment_stamp, git_commit, peak_memory_mb
+from ablation.environment import environment_stamp, peak_memory_mb
 from ablation.execution.base import Execution
 from ablation.execution.feature_cache import FeatureCache
 from ablation.execution.features import FeatureOptions
@@ -31,7 +30,7 @@ from ablation.files.snapshots import Snapshots
 from ablation.listener import Count, Listener
 from ablation.results.result import Answers, ExperimentResult, Facts, Timings
 from ablation.results.task import Task
-from ablation.run.checkpoint import Checkpoint, open_checkpoint
+from ablation.run.checkpoint import Checkpoint, checkpoint_key, open_checkpoint
 from ablation.run.finite import FiniteGuard
 from ablation.run.forgetting import Probe, open_probe
 from ablation.run.frame import running
@@ -102,7 +101,8 @@ def run_experiment(task: Task, config: ExperimentConfig, listener: Listener | No
     with running(config) as (device, watch), open_feature_cache(config, listener) as cache:
         with watch.part("load"):
             setup, inputs = load_inputs(task, config, device, listener)
-        key = checkpoint_key(task, config, inputs, device)
+        digests = inputs.facts.weights_digest, inputs.facts.data_digest
+        key = checkpoint_key(task.name, config, inputs.foreign, *digests, device)
         with open_checkpoint(config, key, listener, watch) as checkpoint:
             with watch.part("load"):
                 execution = make_execution(setup, cache, inputs.facts.weights_digest, checkpoint)
@@ -138,21 +138,6 @@ def load_inputs(
     if not examples.published:
         foreign["data_digest"] = examples.digest
     return setup, Inputs(examples.splits, facts, foreign, probe)
-
-
-def checkpoint_key(task: Task, config: ExperimentConfig, inputs: Inputs, device: torch.device) -> dict[str, Any]:
-    """All that the numbers of a run depend on, to the bit."""
-    return {
-        "task": task.name,
-        "config_hash": config_hash(config, inputs.foreign),
-        "weights": inputs.facts.weights_digest,
-        "data": inputs.facts.data_digest,
-        "execution": config.execution,
-        "device": device_name(str(device)),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "commit": git_commit(),
-    }
 
 
 def _train_and_evaluate(

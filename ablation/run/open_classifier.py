@@ -31,9 +31,7 @@ def config_here(
     """The run's configuration with what is not of the run but of this machine; the base weights are those that the run
     was given, if not said otherwise."""
     given = None if saved.config.weights == RANDOM else weights_path or saved.weights_path
-    return dataclasses.replace(
-        saved.config, device=device, models_dir=models_dir, offline=offline, weights_path=given
-    )
+    return dataclasses.replace(saved.config, device=device, models_dir=models_dir, offline=offline, weights_path=given)
 
 
 class HeldWeights:

@@ -23,7 +23,6 @@ LATEST = "latest"  # in place of a folder
 LABELS_SHOWN = 12  # of a model's
 
 
-
 class NoModelError(Exception):
     """There is no saved model; the message says how to make one."""
 

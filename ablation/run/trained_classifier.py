@@ -261,9 +261,7 @@ class TrainedClassifier:
         longest = max(map(len, token_lists))
         width = min(longest, limit) if self._padded_length is None else self._padded_length
         padded = self._padded_length is not None
-        return encode_messages(
-            token_lists, [0] * len(token_lists), width, self.tokenizer.eot_token, padded=padded
-        )
+        return encode_messages(token_lists, [0] * len(token_lists), width, self.tokenizer.eot_token, padded=padded)
 
     @torch.inference_mode()
     def _logits(self, messages: EncodedMessages) -> Tensor:

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ablation.config.experiment import ExperimentConfig
 from ablation.config.methods import Declaration
+from ablation.config.settings import CommonSettings
 from ablation.methods import layers
 from ablation.methods.primitives import ExtraKeysAndValues, ExtraPositions, LinearMap, SublayerWrapper
 from ablation.methods.registry import Method
@@ -42,31 +42,31 @@ class Adapter(SublayerWrapper):
         return y + self.up(torch.tanh(self.down(y))) + 0.5 * self.up(torch.relu(self.down(x)))
 
 
-def scale(model: Any, config: ExperimentConfig, first: int = 0) -> None:
+def scale(model: Any, config: CommonSettings, first: int = 0) -> None:
     for block in blocks(model)[first:]:
         for name in ("W_key", "W_value", "out_proj"):
             setattr(block.att, name, Scaled(getattr(block.att, name)))
         block.ff.layers[2] = Scaled(block.ff.layers[2])
 
 
-def wrap(model: Any, config: ExperimentConfig, first: int = 0) -> None:
+def wrap(model: Any, config: CommonSettings, first: int = 0) -> None:
     width = model.out_head.in_features
     for block in blocks(model)[first:]:
         block.att = Adapter(Adapter(block.att, width), width)
         block.ff = Adapter(block.ff, width)
 
 
-def prefix(model: Any, config: ExperimentConfig, first: int = 0) -> None:
+def prefix(model: Any, config: CommonSettings, first: int = 0) -> None:
     width = model.out_head.in_features
     for block in blocks(model)[first:]:
         block.att.extra = ExtraKeysAndValues(torch.randn(4, width), torch.randn(4, width))
 
 
-def prompt(model: Any, config: ExperimentConfig) -> None:
+def prompt(model: Any, config: CommonSettings) -> None:
     model.extra = ExtraPositions(torch.randn(3, model.out_head.in_features))
 
 
-def everything_at_once(model: Any, config: ExperimentConfig) -> None:
+def everything_at_once(model: Any, config: CommonSettings) -> None:
     for attach in (scale, prefix, wrap, prompt):
         attach(model, config)
 
@@ -98,15 +98,15 @@ def _replace_attention(block: Any) -> None:
     block.att.__class__ = BackwardLooking
 
 
-def odd_in_the_middle(model: Any, config: ExperimentConfig) -> None:
+def odd_in_the_middle(model: Any, config: CommonSettings) -> None:
     _replace_attention(blocks(model)[1])
 
 
-def odd_at_the_end(model: Any, config: ExperimentConfig) -> None:
+def odd_at_the_end(model: Any, config: CommonSettings) -> None:
     _replace_attention(blocks(model)[-1])
 
 
-def telling_nothing(model: Any, config: ExperimentConfig) -> None:
+def telling_nothing(model: Any, config: CommonSettings) -> None:
     last = blocks(model)[-1]
     last.att = TellsNothing(last.att)
 
@@ -137,35 +137,35 @@ class Mixing(nn.Module):
         return y + 0.1 * y.cumsum(-2)
 
 
-def own_forward(model: Any, config: ExperimentConfig) -> None:
+def own_forward(model: Any, config: CommonSettings) -> None:
     blocks(model)[-1].att = OwnForward(blocks(model)[-1].att)
 
 
-def mixing_frozen(model: Any, config: ExperimentConfig) -> None:
+def mixing_frozen(model: Any, config: CommonSettings) -> None:
     blocks(model)[0].ff = Mixing(blocks(model)[0].ff)
 
 
-def mixing_last(model: Any, config: ExperimentConfig) -> None:
+def mixing_last(model: Any, config: CommonSettings) -> None:
     blocks(model)[-1].att.out_proj = Mixing(blocks(model)[-1].att.out_proj)
 
 
-def unmasked_frozen(model: Any, config: ExperimentConfig) -> None:
+def unmasked_frozen(model: Any, config: CommonSettings) -> None:
     blocks(model)[0].att.causal = False
 
 
-def other_heads(model: Any, config: ExperimentConfig) -> None:
+def other_heads(model: Any, config: CommonSettings) -> None:
     blocks(model)[0].att.n_heads = 1
 
 
-def hooked(model: Any, config: ExperimentConfig) -> None:
+def hooked(model: Any, config: CommonSettings) -> None:
     blocks(model)[-1].att.W_query.register_full_backward_hook(lambda module, inputs, outputs: (0 * inputs[0],))
 
 
-def hooked_model(model: Any, config: ExperimentConfig) -> None:
+def hooked_model(model: Any, config: CommonSettings) -> None:
     model.register_forward_hook(lambda module, inputs, output: 2 * output)
 
 
-def hooked_embedding(model: Any, config: ExperimentConfig) -> None:
+def hooked_embedding(model: Any, config: CommonSettings) -> None:
     model.tok_emb.register_forward_hook(lambda module, inputs, output: 2 * output)
 
 
@@ -174,20 +174,20 @@ class OwnEmbedding(nn.Embedding):
         return 2 * super().forward(ids)
 
 
-def own_embedding(model: Any, config: ExperimentConfig) -> None:
+def own_embedding(model: Any, config: CommonSettings) -> None:
     model.tok_emb.__class__ = OwnEmbedding
 
 
-def shared(model: Any, config: ExperimentConfig) -> None:
+def shared(model: Any, config: CommonSettings) -> None:
     for block in blocks(model)[1:]:
         block.extra_parameter = blocks(model)[0].norm1.scale
 
 
-def one_more(model: Any, config: ExperimentConfig) -> None:
+def one_more(model: Any, config: CommonSettings) -> None:
     model.trf_blocks.append(nn.Identity())
 
 
-def without_value(model: Any, config: ExperimentConfig) -> None:
+def without_value(model: Any, config: CommonSettings) -> None:
     last = blocks(model)[-1]
     last.magnitude = nn.Parameter(last.att.W_key.weight.norm(dim=1))
 
