@@ -16,7 +16,7 @@ from ablation.environment import device_name, git_commit, peak_memory_mb
 from ablation.listener import Count
 from ablation.results.read import FinishedRun
 from ablation.results.run_folder import PREDICTIONS_CSV, RunRecord, evaluation_fields, with_note
-from ablation.results.task import Task
+from ablation.results.task import ClassifierTask
 
 if TYPE_CHECKING:
     from ablation.baselines.words import Splits
@@ -41,7 +41,7 @@ def kept_baseline(runs: Iterable[FinishedRun], settings: Mapping[str, Any], dige
 
 
 def describe_baseline(
-    task: Task,
+    task: ClassifierTask,
     name: str,
     baseline: Baseline,
     fitted: Fitted,
@@ -86,7 +86,7 @@ def describe_baseline(
 
 
 def _known_fields(
-    task: Task, settings: Mapping[str, Any], fitted: Fitted, splits: Splits, seconds: float
+    task: ClassifierTask, settings: Mapping[str, Any], fitted: Fitted, splits: Splits, seconds: float
 ) -> dict[str, Any]:
     """What there is of a row. Columns that mean nothing here (model size, seed, learning rate, …) are missing, and so
     empty in the CSV."""
@@ -113,7 +113,7 @@ def _known_fields(
     }
 
 
-def _predictions_csv(task: Task, fitted: Fitted, splits: Splits, names: tuple[str, ...]) -> str:
+def _predictions_csv(task: ClassifierTask, fitted: Fitted, splits: Splits, names: tuple[str, ...]) -> str:
     # Arrays do as well as tensors here: the table takes their values alone.
     logits: dict[str, Any] = {split: fitted.logits[split] for split in ("validation", "test")}
     labels: dict[str, Any] = {split: splits[split]["Label"].to_numpy() for split in logits}

@@ -25,7 +25,7 @@ from ablation.results.model_card import CARD, model_card, use_here
 from ablation.results.result import ExperimentResult, Forgetting, History
 from ablation.results.runs import UNFINISHED, as_record, complete, remove_unfinished
 from ablation.results.table import read_table
-from ablation.results.task import Evaluation, Task
+from ablation.results.task import ClassifierTask, Evaluation, Task
 
 LOSSES_CSV, PREDICTIONS_CSV, TRAINED_PARAMETERS = "losses.csv", "predictions.csv", "trained.safetensors"
 VOCABULARY_DIGEST = "vocabulary_digest"  # with the parameters of a miniature, whose vocabulary may be remade
@@ -49,7 +49,7 @@ class RunRecord:
     files: dict[str, str | bytes]
 
 
-def save_result(task: Task, result: ExperimentResult) -> list[dict[str, Any]]:
+def save_result(task: ClassifierTask, result: ExperimentResult) -> list[dict[str, Any]]:
     """Write a finished experiment's folder and rows; its checkpoint has served then.
 
     Returns:
@@ -71,7 +71,7 @@ def discard_checkpoint(result: ExperimentResult) -> None:
             result.checkpoint.parent.rmdir()
 
 
-def describe_result(task: Task, result: ExperimentResult) -> RunRecord:
+def describe_result(task: ClassifierTask, result: ExperimentResult) -> RunRecord:
     """What :func:`write_run` keeps of a finished experiment."""
     config, timings = result.config, result.timings
     fields = {

@@ -190,6 +190,43 @@ class Task(Protocol):
         """What the classes of a settled configuration are called, in the order of the logits; none without classes."""
         return ()
 
+    def load(self, config: Any, listener: Listener) -> Any:
+        """What a run trains and is evaluated on; fetches what is missing.
+
+        Raises:
+            DataError, DownloadError: it cannot be had or used.
+        """
+
+    def read_predictions(self, folder: Path, split: str) -> Predictions:
+        """What the run of this folder answered to the examples of a split, in the split's order.
+
+        Raises:
+            PredictionsError: it kept no answers, or they cannot be read.
+        """
+        raise PredictionsError(f"{folder}: runs of this kind answer no {split} examples one by one")
+
+    def data_digest(self, config: Any) -> str | None:
+        """The digest that a run of this configuration would record, if its data are at hand; fetches nothing."""
+
+    def likeness(self, data_dir: Path, *, demo: bool, recorded: Mapping[str, str] = {}) -> tuple[Likeness | None, str]:
+        """Which examples are alike; or None, and what to do about it.
+
+        Args:
+            recorded: the row of a run, by column name, where its own data are meant.
+        """
+        return None, f"which {self.examples} are alike is not known"
+
+    def published(self) -> Mapping[str, Mapping[str, str]]:
+        """Published figures by row number, under the names of the metrics."""
+
+    def claims(self) -> Sequence[Claim]:
+        """What is published about its table, beside the figures; none if not said otherwise."""
+        return ()
+
+
+class ClassifierTask(Task, Protocol):
+    """What an experiment with a classifier is about, besides."""
+
     def load(self, config: Any, listener: Listener) -> Examples:
         """The examples as token ids; fetches what is missing.
 
@@ -212,27 +249,3 @@ class Task(Protocol):
         Args:
             names: of the classes, as of :meth:`labels`.
         """
-
-    def read_predictions(self, folder: Path, split: str) -> Predictions:
-        """What the run of this folder answered to the examples of a split, in the split's order.
-
-        Raises:
-            PredictionsError: it kept no answers, or they cannot be read.
-        """
-
-    def data_digest(self, config: Any) -> str | None:
-        """The digest that a run of this configuration would record, if its data are at hand; fetches nothing."""
-
-    def likeness(self, data_dir: Path, *, demo: bool, recorded: Mapping[str, str] = {}) -> tuple[Likeness | None, str]:
-        """Which examples are alike; or None, and what to do about it.
-
-        Args:
-            recorded: the row of a run, by column name, where its own data are meant.
-        """
-
-    def published(self) -> Mapping[str, Mapping[str, str]]:
-        """Published figures by row number, under the names of the metrics."""
-
-    def claims(self) -> Sequence[Claim]:
-        """What is published about its table, beside the figures; none if not said otherwise."""
-        return ()

@@ -29,7 +29,7 @@ from ablation.files.needed import check_files
 from ablation.files.snapshots import Snapshots
 from ablation.listener import Count, Listener
 from ablation.results.result import Answers, ExperimentResult, Facts, Timings
-from ablation.results.task import Task
+from ablation.results.task import ClassifierTask
 from ablation.run.checkpoint import Checkpoint, checkpoint_key, open_checkpoint
 from ablation.run.finite import FiniteGuard
 from ablation.run.forgetting import Probe, open_probe
@@ -89,7 +89,9 @@ class Inputs:
     probe: Probe | None
 
 
-def run_experiment(task: Task, config: ExperimentConfig, listener: Listener | None = None) -> ExperimentResult:
+def run_experiment(
+    task: ClassifierTask, config: ExperimentConfig, listener: Listener | None = None
+) -> ExperimentResult:
     """Load, plan, train, evaluate; the process is afterwards as it was.
 
     Raises:
@@ -111,7 +113,7 @@ def run_experiment(task: Task, config: ExperimentConfig, listener: Listener | No
 
 
 def load_inputs(
-    task: Task, config: ExperimentConfig, device: torch.device, listener: Listener
+    task: ClassifierTask, config: ExperimentConfig, device: torch.device, listener: Listener
 ) -> tuple[Setup, Inputs]:
     """Load what the run works on, and plan it."""
     check_files(config)
@@ -141,7 +143,7 @@ def load_inputs(
 
 
 def _train_and_evaluate(
-    task: Task,
+    task: ClassifierTask,
     config: ExperimentConfig,
     execution: Execution,
     inputs: Inputs,
@@ -199,7 +201,7 @@ def majority_label(splits: dict[str, EncodedMessages]) -> int:
 
 
 def final_answers(
-    task: Task, execution: Execution, loaders: dict[str, DataLoader], most: int, guard: FiniteGuard
+    task: ClassifierTask, execution: Execution, loaders: dict[str, DataLoader], most: int, guard: FiniteGuard
 ) -> Answers:
     """One more pass over every split, in the task's order; each draws from the global generator.
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ablation.config.experiment import RANDOM, ConfigError, ExperimentConfig
 from ablation.listener import Listener
 from ablation.model.classifier import WeightSource
-from ablation.results.task import Task
+from ablation.results.task import ClassifierTask
 from ablation.run.inputs import EXPECTED_FAILURES, open_tokenizer, open_weights, resolve_device
 from ablation.run.trained_classifier import SavedRun, TrainedClassifier, join, needs_base
 from ablation.run.unfamiliar import Familiar, familiar
@@ -113,7 +113,9 @@ def open_classifier(
     return TrainedClassifier(saved, model, tokenizer, device, saved.labels, threshold)
 
 
-def seen_in_training(saved: SavedRun, config: ExperimentConfig, task: Task, tokenizer: tiktoken.Encoding) -> Familiar:
+def seen_in_training(
+    saved: SavedRun, config: ExperimentConfig, task: ClassifierTask, tokenizer: tiktoken.Encoding
+) -> Familiar:
     """What the run's training messages show, if they are at hand: those whose digest the run recorded. Fetches
     nothing."""
     options = {name: saved.record[name] for name in DATA_OPTIONS if name in saved.record}

@@ -20,7 +20,7 @@ from torch import Tensor
 from ablation.config.experiment import ExperimentConfig
 from ablation.execution.plan import make_plan
 from ablation.execution.planned import PlannedExecution
-from ablation.results.task import Task
+from ablation.results.task import ClassifierTask
 from ablation.run.inputs import RunError
 from ablation.run.training import Updater, backward
 
@@ -105,7 +105,7 @@ class RecordedUpdater(Updater):
 
     def __init__(
         self,
-        task: Task,
+        task: ClassifierTask,
         execution: PlannedExecution,
         optimizer: torch.optim.Optimizer,
         config: ExperimentConfig,

@@ -21,7 +21,7 @@ from ablation.config.experiment import ExperimentConfig
 from ablation.execution.base import Execution
 from ablation.listener import TRAINING, Count, Listener, StepLosses
 from ablation.results.result import History
-from ablation.results.task import Task
+from ablation.results.task import ClassifierTask
 from ablation.run.checkpoint import Checkpoint, Progress
 from ablation.run.finite import FiniteGuard
 
@@ -37,7 +37,9 @@ def make_optimizer(groups: list[dict[str, Any]], config: ExperimentConfig) -> to
         return adamw()
 
 
-def backward(task: Task, logits: Iterable[Tensor], labels: Iterable[Tensor], config: ExperimentConfig) -> Tensor:
+def backward(
+    task: ClassifierTask, logits: Iterable[Tensor], labels: Iterable[Tensor], config: ExperimentConfig
+) -> Tensor:
     """Add the gradients of some batches' losses, each divided by ``accumulation_steps``; returns the losses (k,)."""
     losses = torch.stack([task.loss(*pair, config) for pair in zip(logits, labels, strict=True)])
     (losses.sum() / config.accumulation_steps).backward()
@@ -72,7 +74,9 @@ def stepping_in_backward(optimizer: torch.optim.Optimizer) -> Iterator[None]:
 
 
 @torch.inference_mode()
-def mean_loss(task: Task, execution: Execution, split: str, loader: DataLoader, config: ExperimentConfig) -> float:
+def mean_loss(
+    task: ClassifierTask, execution: Execution, split: str, loader: DataLoader, config: ExperimentConfig
+) -> float:
     """Mean of the batch losses over the first ``eval_iter`` batches of one pass (fewer if there are fewer)."""
     batches = list(islice(loader, config.eval_iter))
     losses = [
@@ -95,7 +99,7 @@ def predict(
 class Evaluator:
     """The evaluations of a run under training; each pass draws from the global generator, the training split first."""
 
-    task: Task
+    task: ClassifierTask
     execution: Execution
     loaders: dict[str, DataLoader]
     config: ExperimentConfig
@@ -130,7 +134,7 @@ class Updater:
     """One update of the parameters from the batches since the last one."""
 
     def __init__(
-        self, task: Task, execution: Execution, optimizer: torch.optim.Optimizer, config: ExperimentConfig
+        self, task: ClassifierTask, execution: Execution, optimizer: torch.optim.Optimizer, config: ExperimentConfig
     ) -> None:
         self._task, self._execution, self._optimizer, self._config = task, execution, optimizer, config
 
@@ -211,13 +215,13 @@ class Loop:
 
 
 def train(
-    task: Task,
+    task: ClassifierTask,
     execution: Execution,
     loaders: dict[str, DataLoader],
     config: ExperimentConfig,
     listener: Listener,
     new_optimizer: Callable[[list[dict[str, Any]], ExperimentConfig], torch.optim.Optimizer] = make_optimizer,
-    new_updater: Callable[[Task, Any, torch.optim.Optimizer, ExperimentConfig], Updater] = Updater,
+    new_updater: Callable[[ClassifierTask, Any, torch.optim.Optimizer, ExperimentConfig], Updater] = Updater,
     guard: FiniteGuard | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> History:

@@ -27,7 +27,7 @@ from ablation.data.spam import (
 from ablation.files.published import DATASET_NAME
 from ablation.listener import Count, Listener
 from ablation.results.published import published_figures
-from ablation.results.task import Evaluation, Examples, Measurement, Metric, Task
+from ablation.results.task import ClassifierTask, Evaluation, Examples, Measurement, Metric
 from ablation.tasks.spam_claims import spam_claims
 from ablation.tasks.spam_likeness import load_likeness
 from ablation.tasks.spam_predictions import predictions_csv, read_predictions
@@ -74,7 +74,7 @@ def messages_of(config: ExperimentConfig) -> tuple[dict[str, pd.DataFrame], str,
     return splits, data_digest(splits), str(MESSAGES if config.demo else Path(config.data_dir) / DATASET_NAME)
 
 
-class SpamTask(Task):
+class SpamTask(ClassifierTask):
     """See :class:`ablation.results.task.Task`."""
 
     name = "spam"

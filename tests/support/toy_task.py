@@ -20,7 +20,7 @@ from ablation.config.values import number
 from ablation.data.encode import encode_messages
 from ablation.listener import Count, Listener
 from ablation.results.questions import Question
-from ablation.results.task import Evaluation, Examples, Likeness, Measurement, Metric, Predictions, Task
+from ablation.results.task import ClassifierTask, Evaluation, Examples, Likeness, Measurement, Metric, Predictions
 from ablation.run.inputs import open_tokenizer
 
 
@@ -38,7 +38,7 @@ ERRORS = Metric("errors", "errors per sentence", more_is_better=False)
 SHARE = Metric("share_right", "sentences right", split="judged")
 
 
-class ToyTask(Task):
+class ToyTask(ClassifierTask):
     """See :class:`ablation.results.task.Task`."""
 
     name = "toy"
