@@ -20,6 +20,7 @@ __all__ = ["METHODS", "TRAINABLE_LAYERS", "ConfigError", "MethodSettings", "opti
 
 PRETRAINED, RANDOM = "pretrained", "random"
 WEIGHTS = (PRETRAINED, RANDOM)
+LANGUAGE_MODEL = "language_model"  # weights that a run of that task trained
 MESSAGES, CAPTIONS = "messages", "captions"  # published data that a run may need
 PRECISIONS = ("fp32", "tf32", "bf16")
 EXECUTIONS = ("planned", "recorded", "naive")

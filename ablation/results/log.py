@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ablation.config.base_run import RUN_JSON as RUN_JSON  # is had from here, too
 from ablation.config.own_data import joined_labels
 from ablation.files.storage import beside, replace_file
 from ablation.results.table import BYTE_ORDER_MARK, HEADER_COLUMN, Table, cells_of, header_problem, read_table
 
-RUNS_FOLDER, RUN_JSON, LOCK = "runs", "run.json", "runs.lock"
+RUNS_FOLDER, LOCK = "runs", "runs.lock"
 REBUILD_COMMAND = "python -m ablation.tasks --rebuild"  # and the results folder
 LOCK_POLL_SECONDS = 0.005  # an append takes about a millisecond; the default of 0.05 would be most of the wait
 

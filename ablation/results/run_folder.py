@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ablation.config.base_run import TRAINED_PARAMETERS
 from ablation.config.experiment import config_hash, identity
 from ablation.config.rows import find_row
 from ablation.config.settings import CommonSettings, fields_of
@@ -27,7 +28,7 @@ from ablation.results.runs import UNFINISHED, as_record, complete, remove_unfini
 from ablation.results.table import read_table
 from ablation.results.task import ClassifierTask, Evaluation, Task
 
-LOSSES_CSV, PREDICTIONS_CSV, TRAINED_PARAMETERS = "losses.csv", "predictions.csv", "trained.safetensors"
+LOSSES_CSV, PREDICTIONS_CSV = "losses.csv", "predictions.csv"
 VOCABULARY_DIGEST = "vocabulary_digest"  # with the parameters of a miniature, whose vocabulary may be remade
 FORGETTING = "forgetting"  # in run.json: the perplexities, and on which text
 USES = "uses"  # in run.json: right answers of each way to use the model, where there are several
