@@ -27,10 +27,10 @@ from ablation.environment import require_packages
 def experiment(config: ExperimentConfig, options: Mapping[str, Any]) -> None:
     """Run, append the row, show it, and say what to do next."""
     from ablation.listener import Listeners
-    from ablation.results.run_folder import save_result
     from ablation.run.beforehand import check_beforehand
     from ablation.run.console import Console
     from ablation.run.experiment import run_experiment
+    from ablation.run.kinds import save_result
     from ablation.run.next_steps import next_steps, show_steps
     from ablation.run.progress_file import progress_told
     from ablation.run.summary import Summary

@@ -27,7 +27,7 @@ from ablation.environment import require_packages
 
 if TYPE_CHECKING:
     from ablation.baselines.words import Splits
-    from ablation.results.task import Task
+    from ablation.results.task import ClassifierTask
 
 
 def parse_rows(text: str) -> list[str]:
@@ -44,9 +44,7 @@ def parse_rows(text: str) -> list[str]:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
     rows = ", ".join(f"{name} {baseline.description}" for name, baseline in BASELINES.items())
     parser.add_argument("--rows", default=",".join(BASELINES), metavar="NAMES", help=f"{rows} (default: all)")
     parser.add_argument("--data_dir", metavar="FOLDER", help="folder of the messages (default: data)")
@@ -75,7 +73,9 @@ def read_config(options: argparse.Namespace) -> ExperimentConfig:
     return EXPERIMENTS.configure(given)[0]
 
 
-def run_baseline(task: Task, name: str, splits: Splits, digest: str, config: ExperimentConfig) -> dict[str, Any]:
+def run_baseline(
+    task: ClassifierTask, name: str, splits: Splits, digest: str, config: ExperimentConfig
+) -> dict[str, Any]:
     """Fit one baseline to splits of this digest and keep it like any run; returns the row as appended.
 
     Raises:

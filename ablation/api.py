@@ -30,9 +30,8 @@ from ablation.listener import Listener
 from ablation.process_state import process_state_kept
 from ablation.results.log import ResultsError
 from ablation.results.read import FinishedRun, read_results
-from ablation.results.run_folder import save_result
 from ablation.results.task import Task
-from ablation.run import experiment
+from ablation.run import kinds
 from ablation.run.answers import WARNINGS_TOLD, answer_lines
 from ablation.run.beforehand import check_beforehand
 from ablation.run.inputs import thread_count
@@ -106,7 +105,7 @@ def run_experiment(
     config, remarks = about.command_line.configure(_as_typed(about, settings), None if row is None else str(row))
     for line in [*remarks, *recording_remarks(config), *check_beforehand(about, config, force=force)]:
         _warn(line)
-    rows = save_result(about, experiment.run_experiment(about, config, listener))
+    rows = kinds.save_result(about, kinds.run(about, config, listener))
     runs, _ = read_results(Path(config.results_dir), about)
     return next(run for run in runs if run["run_id"] == rows[0]["run_id"])
 

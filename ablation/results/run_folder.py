@@ -50,21 +50,7 @@ class RunRecord:
     files: dict[str, str | bytes]
 
 
-def save_result(task: ClassifierTask, result: ExperimentResult) -> list[dict[str, Any]]:
-    """Write a finished experiment's folder and rows; its checkpoint has served then.
-
-    Returns:
-        The rows as appended, by column name.
-
-    Raises:
-        ResultsError: the results folder cannot be written.
-    """
-    rows = write_run(Path(result.config.results_dir), task, describe_result(task, result))
-    discard_checkpoint(result)
-    return rows
-
-
-def discard_checkpoint(result: ExperimentResult) -> None:
+def discard_checkpoint(result: Any) -> None:
     """Delete what the run could have been gone on from."""
     if result.checkpoint is not None:
         shutil.rmtree(result.checkpoint, ignore_errors=True)

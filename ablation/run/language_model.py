@@ -28,6 +28,7 @@ from ablation.model.layouts import HEAD
 from ablation.model.normal_weights import normal_weights
 from ablation.results.language_model import LanguageModelFacts, LanguageModelResult
 from ablation.results.result import Timings
+from ablation.results.task import Task
 from ablation.run.checkpoint import Checkpoint, checkpoint_key, open_checkpoint
 from ablation.run.frame import running
 from ablation.run.inputs import has_published_weights, open_pretrained, open_tokenizer
@@ -54,11 +55,10 @@ class Inputs:
     foreign: Mapping[str, str]
 
 
-def run_language_model(task: str, config: LanguageModelConfig, listener: Listener | None = None) -> LanguageModelResult:
+def run_language_model(
+    task: Task, config: LanguageModelConfig, listener: Listener | None = None
+) -> LanguageModelResult:
     """Load, train, test, generate; the process is afterwards as it was.
-
-    Args:
-        task: its name, which is part of what a checkpoint is of.
 
     Raises:
         ConfigError: the device is not to be had here.
@@ -70,7 +70,7 @@ def run_language_model(task: str, config: LanguageModelConfig, listener: Listene
         with watch.part("load"):
             inputs = load_inputs(config, listener, device)
         digests = inputs.facts.weights_digest, inputs.facts.data_digest
-        key = checkpoint_key(task, config, inputs.foreign, *digests, device)
+        key = checkpoint_key(task.name, config, inputs.foreign, *digests, device)
         with open_checkpoint(config, key, listener, watch) as checkpoint:
             return _train_and_speak(config, inputs, checkpoint, watch, device, listener)
 

@@ -11,7 +11,7 @@ from ablation.config.experiment import ExperimentConfig
 from ablation.data.inbox import open_messages
 from ablation.data.lines import InputLine, always
 from ablation.data.message_table import Columns
-from ablation.results.task import Task
+from ablation.results.task import ClassifierTask
 from ablation.run import answers, compare_models, positions
 from ablation.run.answers import Remarks, Reply, answer_lines
 from ablation.run.evaluate import Scores, Tally, as_json_object, describe_scores
@@ -61,7 +61,7 @@ class Request:
 
 @contextmanager
 def _answered(
-    request: Request, task: Task, remarks: Remarks
+    request: Request, task: ClassifierTask, remarks: Remarks
 ) -> Iterator[tuple[list[TrainedClassifier], Iterator[tuple[Reply, ...]]]]:
     """The classifiers, and their replies to the messages, one message after the other as they are taken."""
     with request.open() as (lines, is_there):  # first: what is wrong with a file is said before a model is loaded
@@ -72,7 +72,7 @@ def _answered(
         yield [classifier for classifier, _ in models], remarks.on(answer_lines(models, lines, is_there))
 
 
-def classify(request: Request, task: Task, remarks: Remarks) -> Iterator[str]:
+def classify(request: Request, task: ClassifierTask, remarks: Remarks) -> Iterator[str]:
     """Every message with its answer, or with that of each model."""
     compared, labels = compare_models.WRITERS[request.written], request.labels
     write = answers.WRITERS[request.written]
@@ -87,7 +87,7 @@ def classify(request: Request, task: Task, remarks: Remarks) -> Iterator[str]:
                 yield write(answers.record(replies[0], labels), request.width)
 
 
-def show_positions(request: Request, task: Task, remarks: Remarks) -> Iterator[str]:
+def show_positions(request: Request, task: ClassifierTask, remarks: Remarks) -> Iterator[str]:
     """Every message with what the one model would say at each of its positions."""
     write, labels = positions.WRITERS[request.written], request.labels
     with _answered(request, task, remarks) as ((classifier,), answered):
@@ -98,7 +98,7 @@ def show_positions(request: Request, task: Task, remarks: Remarks) -> Iterator[s
                 yield write(reply, positions.read_positions(classifier, reply.line.text), labels, request.width)
 
 
-def evaluation(request: Request, task: Task, remarks: Remarks) -> Iterator[str]:
+def evaluation(request: Request, task: ClassifierTask, remarks: Remarks) -> Iterator[str]:
     """How the answers compare with the labels of the messages.
 
     Raises:

@@ -64,16 +64,16 @@ class NoResult:
 
 def run_on_node(task: Task, config: ExperimentConfig, forced: bool) -> RunRecord | NoResult:
     """What a Ray task does: run, and bring home what the results keep, or why there is nothing."""
-    from ablation.results.run_folder import describe_result, discard_checkpoint
-    from ablation.run.experiment import run_experiment
+    from ablation.results.run_folder import discard_checkpoint
     from ablation.run.inputs import EXPECTED_FAILURES, resolve_device
+    from ablation.run.kinds import describe, run
     from ablation.run.memory import check_memory
 
     try:
         if not forced:
             check_memory(config, resolve_device(config))
-        result = run_experiment(task, config)
-        record = describe_result(task, result)
+        result = run(task, config)
+        record = describe(task, result)
         discard_checkpoint(result)
         return record
     except ConfigError as error:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ablation.data.sentences import Corpus
 
 # Of all captions, cut to 35 tokens.
-PUBLISHED_DATA_DIGEST = "@DIGEST@"
+PUBLISHED_DATA_DIGEST = "353230818e17d4c2fc2c7319d6d73a13945994b2bfe067c6c62c940451dcc9c6"
 
 COLUMNS = (
     "run_id", "timestamp_utc", "row",

@@ -28,12 +28,13 @@ from ablation.data.spam import LABELS, split_messages
 from ablation.environment import python_command
 from ablation.listener import Listener
 from ablation.model.classifier import build_classifier
-from ablation.results.run_folder import PREDICTIONS_CSV, TRAINED_PARAMETERS, save_result
+from ablation.results.run_folder import PREDICTIONS_CSV, TRAINED_PARAMETERS
 from ablation.run import answers, positions, saved_models
 from ablation.run.answers import Reply, columns_of
 from ablation.run.evaluate import Mistake, OfLabel, Scores, describe_scores, evaluate
 from ablation.run.experiment import run_experiment
 from ablation.run.inputs import open_tokenizer, open_weights
+from ablation.run.kinds import save_result
 from ablation.run.trained_classifier import (
     Answer,
     ClassifierError,

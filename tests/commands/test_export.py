@@ -30,10 +30,11 @@ from ablation.model.layouts import HUGGINGFACE, stored_tensors
 from ablation.model.to_huggingface import FoldError, fold_bias, huggingface_tensors, without_bias
 from ablation.results.interval import wilson_interval
 from ablation.results.model_card import CARD, Use, code, flags_of, model_card
-from ablation.results.run_folder import PREDICTIONS_CSV, save_result
+from ablation.results.run_folder import PREDICTIONS_CSV
 from ablation.run.experiment import run_experiment
 from ablation.run.export_folder import ExportError, Trained
 from ablation.run.exports import TARGETS
+from ablation.run.kinds import save_result
 from ablation.run.peft_adapters import ADAPTERS, REFUSED, one_term
 from ablation.run.trained_classifier import SavedRun
 from ablation.tasks.spam import SPAM

@@ -16,10 +16,10 @@ from ablation.api import load_classifier
 from ablation.config.experiment import ExperimentConfig
 from ablation.config.shapes import ModelShape
 from ablation.model.weights import Weights
-from ablation.results.run_folder import save_result
 from ablation.run import inputs
 from ablation.run.compare_models import names_of
 from ablation.run.experiment import run_experiment
+from ablation.run.kinds import save_result
 from ablation.run.open_classifier import Bases, config_here, joined_model
 from ablation.run.trained_classifier import SavedRun, read_saved_run
 from ablation.tasks.spam import SPAM

@@ -34,9 +34,9 @@ from ablation.data.demo import (
 from ablation.data.labels import DataError
 from ablation.data.spam import split_messages
 from ablation.listener import Listener
-from ablation.results.run_folder import save_result
 from ablation.run.experiment import run_experiment
 from ablation.run.inputs import open_weights
+from ablation.run.kinds import save_result
 from ablation.run.trained_classifier import ClassifierError, read_saved_run
 from ablation.tasks.spam import SPAM
 from demo import messages as generator

@@ -17,8 +17,8 @@ import pytest
 
 import classify
 from ablation.config.rows import row_config
-from ablation.results.run_folder import save_result
 from ablation.run.experiment import run_experiment
+from ablation.run.kinds import save_result
 from ablation.tasks.spam import SPAM
 from demo.messages import demo_messages, write_messages
 from demo.pretraining import PRETRAINING_COUNTS, PRETRAINING_SEED

@@ -16,8 +16,8 @@ from ablation.listener import Listener
 from ablation.methods.dylora import DynamicTerm, at_rank
 from ablation.results.log import RUN_JSON
 from ablation.results.read import read_results
-from ablation.results.run_folder import save_result
 from ablation.run.experiment import run_experiment
+from ablation.run.kinds import save_result
 from ablation.run.training import Updater, train
 from ablation.tasks.spam import SPAM
 from lora import LinearWithLoRA

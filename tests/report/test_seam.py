@@ -12,8 +12,8 @@ import pandas as pd
 from ablation.config.shapes import NANO
 from ablation.report.contents import gather
 from ablation.results.questions import Family, Question
-from ablation.results.run_folder import save_result
 from ablation.run.experiment import run_experiment
+from ablation.run.kinds import save_result
 from report import Request, make_report
 from tests.support.toy_task import ToyConfig, ToyTask
 

@@ -17,10 +17,11 @@ from ablation.config.rows import row_config
 from ablation.files.snapshots import Snapshots
 from ablation.listener import Listener, StepLosses
 from ablation.results.result import ExperimentResult
-from ablation.results.run_folder import describe_result, save_result
+from ablation.results.run_folder import describe_result
 from ablation.run import memory
 from ablation.run.experiment import run_experiment
 from ablation.run.inputs import RunError
+from ablation.run.kinds import save_result
 from ablation.tasks.spam import SPAM
 from benchmarks import kills
 

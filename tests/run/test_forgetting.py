@@ -26,9 +26,9 @@ from ablation.listener import Listener
 from ablation.model.classifier import RandomWeights, assemble
 from ablation.model.weights import open_weights
 from ablation.results.read import read_results
-from ablation.results.run_folder import save_result
 from ablation.run.experiment import run_experiment
 from ablation.run.forgetting import Probe, base_trunk, trained_trunk
+from ablation.run.kinds import save_result
 from ablation.run.summary import Summary
 from ablation.run.trained_classifier import join, read_saved_run
 from ablation.tasks.spam import SPAM

@@ -23,7 +23,7 @@ from ablation.execution.setup import make_setup
 from ablation.listener import Listener
 from ablation.model.classifier import RandomWeights
 from ablation.results.result import History
-from ablation.results.task import Task
+from ablation.results.task import ClassifierTask
 from ablation.run.experiment import feature_stages
 from ablation.run.inputs import RunError
 from ablation.run.recorded import (
@@ -83,7 +83,7 @@ def train_tiny(config: ExperimentConfig, *, recorded: bool) -> tuple[dict[str, T
     recorder: TapeRecorder | None = None
 
     def new_updater(
-        task: Task, execution: PlannedExecution, optimizer: torch.optim.Optimizer, config: ExperimentConfig
+        task: ClassifierTask, execution: PlannedExecution, optimizer: torch.optim.Optimizer, config: ExperimentConfig
     ) -> RecordedUpdater:
         def new_recorder() -> Recorder:
             nonlocal recorder

@@ -15,10 +15,10 @@ from ablation.config.rows import find_row
 from ablation.config.shapes import NANO
 from ablation.results.log import RUN_JSON, RUNS_FOLDER, ResultsError
 from ablation.results.read import read_results
-from ablation.results.run_folder import save_result
 from ablation.results.runs import rebuild
 from ablation.run.dry_run import describe
 from ablation.run.experiment import run_experiment
+from ablation.run.kinds import save_result
 from ablation.run.summary import Summary
 from ablation.sweep.plan import plan_runs
 from ablation.tasks import __main__ as tasks_command
