@@ -27,12 +27,12 @@ from ablation.run.open_classifier import config_here, joined_model
 from ablation.run.trained_classifier import read_saved_run
 from ablation.sweep.inputs import check_inputs
 from ablation.sweep.plan import plan_runs
-from ablation.sweep.state import Results, foreign_of
+from ablation.sweep.state import Digests, finished_runs, foreign_of, result_of
 from ablation.tasks.spam import SPAM
 from tests.support.language_models import IN_DEMO, IN_FULL, language_model_run
 
 pytestmark = pytest.mark.usefixtures("few_messages")
-QUICK = "--max_steps 2 --eval_iter 1 --context_length 16 --seed 7".split()
+QUICK = ["--max_steps", "2", "--eval_iter", "1", "--context_length", "16", "--seed", "7"]
 
 
 def read(*flags: str) -> ExperimentConfig:
@@ -96,12 +96,12 @@ def test_a_run_is_a_variant_by_its_bases_digest(base: Path, results: Path, train
 def test_a_sweep_knows_what_is_done_on_which_base(base: Path, results: Path, tmp_path: Path) -> None:
     copy, other = (shutil.copytree(base, tmp_path / "copy"), language_model_run(tmp_path / "other", seed=1))
 
-    def done(path: Path) -> int:
+    def done(path: Path) -> bool:
         flags = ["--demo", *QUICK[:-2], "--weights_path", str(path), "--results_dir", str(results)]
-        plan, _ = plan_runs(SPAM.command_line, [1], [7], flags, lambda config: foreign_of(SPAM, config))
-        return len(Results.of(SPAM, plan).headlines(plan))
+        (planned,), _ = plan_runs(SPAM.command_line, [1], [7], flags, lambda config: foreign_of(SPAM, config))
+        return result_of(planned, finished_runs(results, SPAM), Digests(None)) is not None
 
-    assert [done(path) for path in (base, copy, other)] == [1, 1, 0]
+    assert [done(path) for path in (base, copy, other)] == [True, True, False]
 
 
 def test_a_base_that_was_altered_is_refused_once(base: Path, tmp_path: Path) -> None:
