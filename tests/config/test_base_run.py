@@ -66,20 +66,20 @@ def test_other_weights_are_no_run(path: Path) -> None:
     assert find_base_run(path) is None
 
 
-def _rewrite(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
-    return lambda run: (run / name).write_bytes(change((run / name).read_bytes())) and None
+def _rewrite(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
+    return lambda run: (run / name).write_bytes(change((run / name).read_bytes()))
 
 
-def _save(**metadata: str) -> Callable[[Path], None]:
+def _save(**metadata: str) -> Callable[[Path], object]:
     return lambda run: save_file({"tok_emb.weight": torch.zeros(2, 2)}, run / TRAINED_PARAMETERS, metadata)
 
 
-def _record(**record: Any) -> Callable[[Path], None]:
-    return lambda run: (run / RUN_JSON).write_text(json.dumps(record)) and None
+def _record(**record: Any) -> Callable[[Path], object]:
+    return lambda run: (run / RUN_JSON).write_text(json.dumps(record))
 
 
 SHAPE = json.dumps({**SMALL, "vocab_size": 2000, "context_length": 256})
-SPOILED: dict[str, tuple[Callable[[Path], None], str]] = {
+SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
     "without --save_model": (lambda run: (run / TRAINED_PARAMETERS).unlink(), "kept no model; .*--save_model"),
     "a classifier's": (_record(task="spam"), "no run of a language model; .*generation_experiments.py"),
     "of old": (_record(run_id="1"), "no run of a language model"),
@@ -101,7 +101,7 @@ SPOILED: dict[str, tuple[Callable[[Path], None], str]] = {
 
 @pytest.mark.parametrize(("spoil", "expected"), SPOILED.values(), ids=SPOILED)
 def test_what_cannot_be_a_base_is_said_in_one_line(
-    spoil: Callable[[Path], None], expected: str, copy: Path
+    spoil: Callable[[Path], object], expected: str, copy: Path
 ) -> None:
     spoil(copy)
     with pytest.raises(ConfigError, match=f"{copy}.*{expected}") as refused:
