@@ -1,0 +1,177 @@
+"""Sentences and tokens a second, beside Hugging Face's ``generate`` with its cache; GPT-2 small's widths, 3 blocks.
+
+    python benchmarks/generation.py --data_dir data [--sentences 5000] [--record benchmarks/records/DATE_generation]
+
+Random weights would hardly ever end a sentence, and nearly all tokens would be equally likely. So the model is trained
+first, on the first captions of the training split (``--steps`` batches of 32, not timed); its sentences are then about
+as long as captions. Keep it with ``--weights FILE``: the next call reads it from there.
+
+Hugging Face's ``GPT2LMHeadModel`` has the same weights, and generates 32 sentences at a time, the usual way: until the
+last of them has ended. Both ways draw as many sentences in turn, from the same distribution, with random numbers of
+their own; how long their sentences are is shown beside the speed, with the p-value of the Kolmogorov-Smirnov test that
+both have the same lengths. Tokens are those of the sentences, without the ones that start and end them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
+from scipy.stats import ks_2samp  # noqa: E402
+
+from ablation.allocator import keep_freed_memory  # noqa: E402
+from ablation.config.decoding import Decoding, decodings  # noqa: E402
+from ablation.config.generation import LanguageModelConfig  # noqa: E402
+from ablation.config.shapes import ModelShape  # noqa: E402
+from ablation.data.encode import load_tokenizer  # noqa: E402
+from ablation.data.sentences import load_sentences  # noqa: E402
+from ablation.execution.sentence_losses import packed_losses  # noqa: E402
+from ablation.model.decoding import BATCH_SIZE, sample_sentences  # noqa: E402
+from ablation.model.layouts import Layout  # noqa: E402
+from ablation.model.normal_weights import normal_weights  # noqa: E402
+from ablation.model.to_huggingface import huggingface_tensors  # noqa: E402
+from benchmarks.record import markdown_table, write_record  # noqa: E402
+from previous_chapters import GPTModel  # noqa: E402
+
+SHAPE = ModelShape(vocab_size=50257, context_length=1024, emb_dim=768, n_layers=3, n_heads=12)
+END, MAX_LEN, SEED = 50256, 35, 123
+BATCH_OF_THE_TWIN = 32
+LEARNING_RATE = 3e-4  # above the published one: a few hundred steps have to do
+LANGUAGE_MODEL = Layout("huggingface", "transformer.", "transformer.h.{}.", "lm_head.weight")
+WAYS = {f"{way.name}_{way.temperature:g}": way for way in decodings(("random", "top_k", "top_p"), (0.7, 1.0), 40, 0.9)}
+USUAL_WAYS = "random_1,top_k_0.7,top_p_0.7"
+
+Generate = Callable[[int, Decoding], list[list[int]]]
+
+
+def trained_model(options: argparse.Namespace) -> GPTModel:
+    """A model that makes sentences about as long as captions; from ``options.weights`` if they are there."""
+    model = GPTModel(SHAPE)
+    if options.weights and options.weights.exists():
+        model.load_state_dict(load_file(options.weights))
+        return model.eval()
+    model.load_state_dict(normal_weights(SHAPE, SEED))
+    config = LanguageModelConfig(data_dir=options.data_dir, max_len=MAX_LEN, n_validation=1, n_test=1)
+    sentences = load_sentences(config, load_tokenizer(Path(options.models_dir))).splits["train"].token_ids
+    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
+    for step in range(options.steps):
+        batch = [sentences[index % len(sentences)] for index in range(32 * step, 32 * (step + 1))]
+        packed_losses(model, batch, MAX_LEN, END).mean.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    if options.weights:
+        save_file(model.state_dict(), options.weights)
+    return model.eval()
+
+
+def with_kept_states(model: GPTModel, batch_size: int) -> Generate:
+    def generate(count: int, decoding: Decoding) -> list[list[int]]:
+        return sample_sentences(
+            model, [], count, decoding, max_len=MAX_LEN, end_token=END, seed=SEED, batch_size=batch_size
+        )
+
+    return generate
+
+
+def with_transformers(model: GPTModel, shape: ModelShape = SHAPE, end: int = END, max_len: int = MAX_LEN) -> Generate:
+    """Hugging Face's model with the same weights."""
+    import transformers
+
+    config = transformers.GPT2Config(
+        vocab_size=shape.vocab_size, n_positions=shape.context_length, n_embd=shape.emb_dim, n_layer=shape.n_layers,
+        n_head=shape.n_heads, tie_word_embeddings=False, bos_token_id=end, eos_token_id=end,
+    )  # fmt: skip
+    twin: Any = transformers.GPT2LMHeadModel(config).eval()
+    twin.load_state_dict(huggingface_tensors(model.state_dict(), shape, LANGUAGE_MODEL))
+    transformers.set_seed(SEED)
+
+    def generate(count: int, decoding: Decoding) -> list[list[int]]:
+        sentences: list[list[int]] = []
+        while len(sentences) < count:
+            start = torch.full((min(BATCH_OF_THE_TWIN, count - len(sentences)), 1), end)
+            drawn = twin.generate(
+                start, attention_mask=torch.ones_like(start), do_sample=True, temperature=decoding.temperature,
+                top_k=decoding.top_k or 0, top_p=decoding.top_p or 1.0, max_new_tokens=max_len, use_cache=True,
+                eos_token_id=end, pad_token_id=end,
+            )  # fmt: skip
+            sentences += [row[: row.index(end)] if end in row else row for row in drawn[:, 1:].tolist()]
+        return sentences
+
+    return generate
+
+
+def measure(generate: Generate, decoding: Decoding, count: int) -> dict[str, Any]:
+    generate(BATCH_OF_THE_TWIN, decoding)  # wakes threads and memory
+    start = time.perf_counter()
+    sentences = generate(count, decoding)
+    seconds = time.perf_counter() - start
+    lengths = [len(sentence) for sentence in sentences]
+    return {
+        "seconds": seconds,
+        "sentences_per_second": count / seconds,
+        "tokens_per_second": sum(lengths) / seconds,
+        "lengths": [lengths.count(length) for length in range(max(lengths) + 1)],  # how many sentences are so long
+    }
+
+
+def lengths_of(result: dict[str, Any]) -> list[int]:
+    return [length for length, times in enumerate(result["lengths"]) for _ in range(times)]
+
+
+def table(results: dict[str, Any]) -> str:
+    columns = ["decoding", "sentences a second", "tokens a second", "Hugging Face", "", "ours ÷ theirs"]
+    columns += ["tokens of a sentence, mean ± sd", "Hugging Face", "p of equal lengths"]
+    rows = []
+    for name, result in results.items():
+        both = result["ours"], result["hugging_face"]
+        rates = [f"{side[f'{what}_per_second']:,.1f}" for side in both for what in ("sentences", "tokens")]
+        factor = both[0]["sentences_per_second"] / both[1]["sentences_per_second"]
+        lengths = [lengths_of(side) for side in both]
+        means = [f"{statistics.mean(some):.1f} ± {statistics.pstdev(some):.1f}" for some in lengths]
+        p_value = ks_2samp(*lengths).pvalue
+        rows.append([f"`{WAYS[name].describe()}`", *rates, f"{factor:.1f}", *means, f"{p_value:.2f}"])
+    columns[3:5] = ["Hugging Face: sentences a second", "tokens a second"]
+    return markdown_table(columns, rows)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Sentences a second, beside Hugging Face's generate.")
+    parser.add_argument("--data_dir", default="data")
+    parser.add_argument("--models_dir", default="models")
+    parser.add_argument("--sentences", type=int, default=5000, help="of each way of decoding, on both sides")
+    parser.add_argument("--ways", default=USUAL_WAYS, help=f"with commas between: {', '.join(WAYS)}")
+    parser.add_argument("--batch_size", type=int, default=BATCH_SIZE, help="of ours")
+    parser.add_argument("--steps", type=int, default=400, help="batches to train on first")
+    parser.add_argument("--weights", type=Path, help="where the trained weights are kept, and read if they are there")
+    parser.add_argument("--record", type=Path, help="folder for the raw figures and the environment")
+    return parser
+
+
+def main() -> None:
+    options = make_parser().parse_args()
+    keep_freed_memory()  # as the commands do
+    model = trained_model(options)
+    ours, theirs = with_kept_states(model, options.batch_size), with_transformers(model)
+    results: dict[str, Any] = {}
+    for name in options.ways.split(","):
+        results[name] = {
+            "ours": measure(ours, WAYS[name], options.sentences),
+            "hugging_face": measure(theirs, WAYS[name], options.sentences),
+        }
+        print(table(results).splitlines()[-1], file=sys.stderr)
+    print(table(results))
+    write_record(options.record, {"batch_size": options.batch_size, "ways": results}, table(results))
+
+
+if __name__ == "__main__":
+    main()
