@@ -1,10 +1,11 @@
 """Sentences and tokens a second, beside Hugging Face's ``generate`` with its cache; GPT-2 small's widths, 3 blocks.
 
-    python benchmarks/generation.py --data_dir data [--sentences 5000] [--record benchmarks/records/DATE_generation]
+    python benchmarks/generation.py [--sentences 5000] [--record benchmarks/records/DATE_generation]
 
-Random weights would hardly ever end a sentence, and nearly all tokens would be equally likely. So the model is trained
-first, on the first captions of the training split (``--steps`` batches of 32, not timed); its sentences are then about
-as long as captions. Keep it with ``--weights FILE``: the next call reads it from there.
+Random weights would hardly ever end a sentence, and nearly all tokens would be equally likely. So some are set, which
+costs no time when sentences are drawn: the head has a share by which tokens are as frequent as words are (Zipf's law),
+and the end token one that grows with the position, so that sentences are about as long as captions, 13 tokens. Or give
+``--weights FILE``, with three trained blocks: ``trained.safetensors`` in the folder of a run with ``--save_model``.
 
 Hugging Face's ``GPT2LMHeadModel`` has the same weights, and generates 32 sentences at a time, the usual way: until the
 last of them has ended. Both ways draw as many sentences in turn, from the same distribution, with random numbers of
@@ -15,6 +16,7 @@ both have the same lengths. Tokens are those of the sentences, without the ones 
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import sys
 from collections.abc import Callable
@@ -25,20 +27,16 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
-from safetensors.torch import load_file, save_file  # noqa: E402
 from scipy.stats import ks_2samp  # noqa: E402
 
 from ablation.allocator import keep_freed_memory  # noqa: E402
 from ablation.config.decoding import Decoding, decodings  # noqa: E402
-from ablation.config.generation import LanguageModelConfig  # noqa: E402
 from ablation.config.shapes import ModelShape  # noqa: E402
-from ablation.data.encode import load_tokenizer  # noqa: E402
-from ablation.data.sentences import load_sentences  # noqa: E402
-from ablation.execution.sentence_losses import packed_losses  # noqa: E402
 from ablation.model.decoding import BATCH_SIZE, sample_sentences  # noqa: E402
 from ablation.model.layouts import Layout  # noqa: E402
 from ablation.model.normal_weights import normal_weights  # noqa: E402
 from ablation.model.to_huggingface import huggingface_tensors  # noqa: E402
+from ablation.model.weights import WithoutDraws, load_into, open_weights  # noqa: E402
 from benchmarks.machine import seconds_of  # noqa: E402
 from benchmarks.record import markdown_table, write_record  # noqa: E402
 from previous_chapters import GPTModel  # noqa: E402
@@ -46,7 +44,10 @@ from previous_chapters import GPTModel  # noqa: E402
 SHAPE = ModelShape(vocab_size=50257, context_length=1024, emb_dim=768, n_layers=3, n_heads=12)
 END, MAX_LEN, SEED = 50256, 35, 123
 BATCH_OF_THE_TWIN = 32
-LEARNING_RATE = 3e-4  # above the published one: a few hundred steps have to do
+ZIPF_OFFSET = 2.7  # Mandelbrot's: the word of rank r is as frequent as 1 / (r + 2.7)
+SHIFT = 50.0  # far above what varies along the same direction
+USUAL_LENGTH, END_PER_TOKEN = 16, 0.6  # where the end token is as likely as all others; how much likelier a token later
+STATE = 0.75  # standard deviation of the last block's output
 LANGUAGE_MODEL = Layout("huggingface", "transformer.", "transformer.h.{}.", "lm_head.weight")
 WAYS = {f"{way.name}_{way.temperature:g}": way for way in decodings(("random", "top_k", "top_p"), (0.7, 1.0), 40, 0.9)}
 USUAL_WAYS = "random_1,top_k_0.7,top_p_0.7"
@@ -54,23 +55,32 @@ USUAL_WAYS = "random_1,top_k_0.7,top_p_0.7"
 Generate = Callable[[int, Decoding], list[list[int]]]
 
 
-def trained_model(options: argparse.Namespace) -> GPTModel:
-    """A model that makes sentences about as long as captions; from ``options.weights`` if they are there."""
-    model = GPTModel(SHAPE)
-    if options.weights and options.weights.exists():
-        model.load_state_dict(load_file(options.weights))
-        return model.eval()
-    model.load_state_dict(normal_weights(SHAPE, SEED))
-    config = LanguageModelConfig(data_dir=options.data_dir, max_len=MAX_LEN, n_validation=1, n_test=1)
-    sentences = load_sentences(config, load_tokenizer(Path(options.models_dir))).splits["train"].token_ids
-    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
-    for step in range(options.steps):
-        batch = [sentences[index % len(sentences)] for index in range(32 * step, 32 * (step + 1))]
-        packed_losses(model, batch, MAX_LEN, END).mean.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    if options.weights:
-        save_file(model.state_dict(), options.weights)
+def speaking_model(shape: ModelShape, end: int = END) -> GPTModel:
+    """Random weights with which tokens are as frequent as words, and sentences about as long as captions.
+
+    The final norm's shift gives every position the same share of one direction u, and the head reads from it how
+    frequent a token is. Position embeddings have, along another direction w, what the end token's row reads.
+    """
+    weights, width = normal_weights(shape, SEED), shape.emb_dim
+    draw = torch.Generator().manual_seed(SEED)
+    u, w = torch.linalg.qr(torch.randn(width, 2, generator=draw)).Q.T
+    logits = -(torch.randperm(shape.vocab_size, generator=draw) + 1 + ZIPF_OFFSET).log()
+    logits[end] = math.log(math.log(1 + shape.vocab_size / ZIPF_OFFSET))  # as much as all others have together
+    weights["final_norm.shift"] = SHIFT * u
+    weights["out_head.weight"] += logits[:, None] / SHIFT * u
+    weights["out_head.weight"][end] += END_PER_TOKEN * w
+    longer = (torch.arange(shape.context_length) - USUAL_LENGTH).clamp(-USUAL_LENGTH, USUAL_LENGTH)
+    read = longer / math.sqrt(width)  # wanted of the normalised state, whose length is that root
+    weights["pos_emb.weight"] += (STATE * math.sqrt(width) * read / (1 - read**2).clamp(min=0.1).sqrt())[:, None] * w
+    model = GPTModel(shape)
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def trained_model(file: Path) -> GPTModel:
+    with torch.device("meta"), WithoutDraws():
+        model = GPTModel(SHAPE)
+    load_into(model, open_weights(file, SHAPE))
     return model.eval()
 
 
@@ -146,13 +156,10 @@ def table(results: dict[str, Any]) -> str:
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Sentences a second, beside Hugging Face's generate.")
-    parser.add_argument("--data_dir", default="data")
-    parser.add_argument("--models_dir", default="models")
     parser.add_argument("--sentences", type=int, default=5000, help="of each way of decoding, on both sides")
     parser.add_argument("--ways", default=USUAL_WAYS, help=f"with commas between: {', '.join(WAYS)}")
     parser.add_argument("--batch_size", type=int, default=BATCH_SIZE, help="of ours")
-    parser.add_argument("--steps", type=int, default=400, help="batches to train on first")
-    parser.add_argument("--weights", type=Path, help="where the trained weights are kept, and read if they are there")
+    parser.add_argument("--weights", type=Path, help="a trained model's, with three blocks")
     parser.add_argument("--cpu_time", action="store_true", help="count time on the processor, on one thread")
     parser.add_argument("--record", type=Path, help="folder for the raw figures and the environment")
     return parser
@@ -161,7 +168,8 @@ def make_parser() -> argparse.ArgumentParser:
 def main() -> None:
     options = make_parser().parse_args()
     keep_freed_memory()  # as the commands do
-    model, clock = trained_model(options), seconds_of(options.cpu_time)
+    clock = seconds_of(options.cpu_time)
+    model = trained_model(options.weights) if options.weights else speaking_model(SHAPE)
     ours, theirs = with_kept_states(model, options.batch_size), with_transformers(model)
     results: dict[str, Any] = {}
     for name in options.ways.split(","):

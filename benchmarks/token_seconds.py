@@ -1,15 +1,15 @@
 """Seconds that the t-th token of a sentence takes, with and without kept keys and values, and what they go to.
 
-    python benchmarks/token_seconds.py [--record benchmarks/records/DATE_token_seconds] [--picture docs/token_seconds.svg]
-    python benchmarks/token_seconds.py --drawn_from benchmarks/records/DATE_token_seconds --picture docs/token_seconds.svg
+    python benchmarks/token_seconds.py [--record benchmarks/records/DATE_tokens] [--picture docs/token_seconds.svg]
+    python benchmarks/token_seconds.py --drawn_from benchmarks/records/DATE_tokens --picture docs/token_seconds.svg
 
-GPT-2 small with random weights, of which the time does not depend; medians over ``--repeats``. Timed are the head, which
-is applied to the last position alone in both ways, and attention (scores, their softmax, the mean of the values); the
-rest is projections, feed-forward and what little there is beside. Next to them stand the shares by the formula: with
-width d, B blocks and V tokens in the vocabulary, the token at position t costs 12·B·d² multiply-adds for
-projections and feed-forward, 2·B·d·t for attention and d·V for the head.
+GPT-2 small with random weights, on which time does not depend; medians over ``--repeats``. Timed are the head, which is
+applied to the last position alone in both ways, and attention (scores, their softmax, the mean of the values); the rest
+is projections, feed-forward and what little there is beside. Next to them stand the shares by the formula: with width d,
+B blocks and V tokens in the vocabulary, the token at position t costs 12·B·d² multiply-adds for projections and
+feed-forward, 2·B·d·t for attention and d·V for the head.
 
-Attention's share also by width, at one place, where it falls. Without kept states only one sentence at a time.
+Attention's share also by width, at one place. Without kept states only one sentence at a time.
 """
 
 from __future__ import annotations
@@ -71,6 +71,20 @@ class Stopwatch:
         return {**self.seconds, "linear": rest}
 
 
+class TimedCache(KeyValueCache):
+    """Whose attention to kept positions and whose head are timed."""
+
+    def __init__(self, watch: Stopwatch, *arguments: Any, limit: int) -> None:
+        self._watch = watch
+        super().__init__(*arguments, limit=limit)
+
+    def _attend(self, *tables: Tensor) -> Tensor:
+        return self._watch.timed("attention", super()._attend)(*tables)
+
+    def _head(self, x: Tensor) -> Tensor:
+        return self._watch.timed("head", super()._head)(x)
+
+
 def random_model(shape: ModelShape) -> GPTModel:
     with torch.device("meta"), WithoutDraws():
         model = GPTModel(shape)
@@ -91,9 +105,7 @@ def with_kept_states(model: GPTModel, place: int, sentences: int, repeats: int, 
     """The token at a place, counted from 1; those before it have been read."""
     watch, vocabulary = Stopwatch(clock), model.tok_emb.num_embeddings
     beginning = torch.arange(max(place - 1, 1)) % vocabulary
-    cache = KeyValueCache(model, beginning.tolist(), sentences, limit=len(beginning) + 1)
-    cache._attend = watch.timed("attention", cache._attend)  # type: ignore[method-assign]
-    cache._head = watch.timed("head", cache._head)  # type: ignore[method-assign]
+    cache = TimedCache(watch, model, beginning.tolist(), sentences, limit=len(beginning) + 1)
     tokens = torch.arange(sentences) % vocabulary
 
     def step() -> dict[str, float]:
@@ -150,7 +162,8 @@ def measure(options: argparse.Namespace, shape: ModelShape = SMALL) -> dict[str,
             found = with_kept_states(model, options.place, sentences, options.repeats, clock)
             widths.append({"width": width, "of": name, **found})
     counted = "processor, one thread" if options.cpu_time else "wall"
-    return {"time": counted, "batch_size": batch, "place": options.place, "width": shape.emb_dim, "places": places, "widths": widths}
+    setting = {"time": counted, "batch_size": batch, "place": options.place, "width": shape.emb_dim}
+    return {**setting, "places": places, "widths": widths}
 
 
 def share(parts: dict[str, float], without_head: bool = False) -> float:
@@ -174,7 +187,8 @@ def table(results: dict[str, Any]) -> str:
 
 
 def width_table(results: dict[str, Any]) -> str:
-    columns = [f"width, at token {results['place']:,}", "sentences", "feed-forward and projections", "attention", "head"]
+    columns = [f"width, at token {results['place']:,}", "sentences"]
+    columns += ["feed-forward and projections", "attention", "head"]
     rows = []
     for line in results["widths"]:
         total = sum(line[part] for part in PARTS)

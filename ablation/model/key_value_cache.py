@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from ablation.methods.primitives import SublayerWrapper, has_hooks, unwrapped
 from previous_chapters import FeedForward, GPTModel, MultiHeadAttention, TransformerBlock
 
-
 TOKENS_OF_A_PRODUCT = 512  # measured: one product over the whole vocabulary gets two thirds of the rate on a CPU
 
 
