@@ -5,8 +5,8 @@
 
 GPT-2 small with random weights, on which time does not depend; medians over ``--repeats``. Timed are the head, which is
 applied to the last position alone in both ways, and attention (scores, their softmax, the mean of the values); the rest
-is projections, feed-forward and what little there is beside. Next to them stand the shares by the formula: with width d,
-B blocks and V tokens in the vocabulary, the token at position t costs 12·B·d² multiply-adds for projections and
+is projections, feed-forward and what little there is beside. Next to them stand shares by the formula: with width d, B
+blocks and V tokens in the vocabulary, the token at position t costs 12·B·d² multiply-adds for projections and
 feed-forward, 2·B·d·t for attention and d·V for the head.
 
 Attention's share also by width, at one place. Without kept states only one sentence at a time.
