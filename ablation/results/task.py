@@ -33,12 +33,14 @@ class Metric:
         split: whose examples it is a share of, where it is one: the row then has ``<split>_correct`` and
             ``<split>_total``, and the value is shown in percent.
         more_is_better: whether a larger value is the better one.
+        optional: whether a row may lack it, as one of a run that generated nothing lacks BLEU.
     """
 
     name: str
     title: str
     split: str | None = None
     more_is_better: bool = True
+    optional: bool = False
 
     @property
     def label(self) -> str:

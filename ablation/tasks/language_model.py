@@ -47,9 +47,9 @@ METRICS = (
     VALIDATION_PERPLEXITY,
     TEST_PERPLEXITY,
     Metric("test_token_perplexity", "test perplexity per token", more_is_better=False),
-    Metric("forward_bleu", "forward BLEU"),
-    Metric("backward_bleu", "backward BLEU"),
-    Metric("harmonic_bleu", "harmonic BLEU"),
+    Metric("forward_bleu", "forward BLEU", optional=True),
+    Metric("backward_bleu", "backward BLEU", optional=True),
+    Metric("harmonic_bleu", "harmonic BLEU", optional=True),
 )
 
 
