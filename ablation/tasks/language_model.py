@@ -12,6 +12,7 @@ from ablation.data.spam import DataError
 from ablation.files.wanted import DownloadError
 from ablation.listener import Listener
 from ablation.results.language_model_record import EVALUATION_COLUMNS
+from ablation.results.published import published_language_model
 from ablation.results.task import Metric, Task
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class LanguageModelTask(Task):
         return self.published_data_digest if corpus.published else corpus.digest
 
     def published(self) -> Mapping[str, Mapping[str, str]]:
-        return {}
+        return published_language_model()
 
 
 LANGUAGE_MODEL = LanguageModelTask()
