@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ablation.config.generation import LanguageModelConfig
-from ablation.config.generation_rows import GENERATION
+from ablation.config.generation_rows import GENERATION, NAMES
 from ablation.data.spam import DataError
 from ablation.files.wanted import DownloadError
 from ablation.listener import Listener
@@ -72,6 +72,7 @@ class LanguageModelTask(Task):
     questions = ()
     demo_questions = ()
     baselines: Mapping[str, str] = {}
+    row_names = NAMES
 
     @property
     def chooser(self) -> Metric:
