@@ -6,7 +6,7 @@ import argparse
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ class CommandLine:
         config_class: what flags make; each field of it is a flag.
         rows: what differs from the defaults, by the number that ``--row`` takes.
         row_sets: rows that have a name together.
+        further_flags: adds flags that are no settings to a parser; they are read as the command's own options.
+        further: their names.
     """
 
     program: str
@@ -50,6 +52,8 @@ class CommandLine:
     config_class: type[CommonSettings]
     rows: Mapping[int, Mapping[str, Any]]
     row_sets: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    further_flags: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+    further: tuple[str, ...] = ()
 
     def parser(self) -> Parser:
         """The flags. Values are read and checked by :meth:`configure`, all at once."""
@@ -69,6 +73,7 @@ class CommandLine:
         parser.add_argument("--list_rows", action="store_true", help="show the rows and their published figures")
         parser.add_argument("--quiet", action="store_true", help="print the result and nothing else, but for warnings")
         parser.add_argument("--progress_file", help=argparse.SUPPRESS)  # a sweep's: where to say how far the run is
+        self.further_flags(parser)
         self.add_settings(parser)
         return parser
 
@@ -102,7 +107,7 @@ class CommandLine:
             raise ConfigError(missing)
         if rest:
             parser.error(f"unrecognized arguments: {' '.join(rest)}")
-        options = {name: flags.pop(name) for name in COMMAND_OPTIONS if name in flags}
+        options = {name: flags.pop(name) for name in (*COMMAND_OPTIONS, *self.further) if name in flags}
         config, warnings = self.configure(flags, options.get("row"))
         return config, warnings, options
 
