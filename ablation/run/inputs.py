@@ -8,14 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-<<<<<<< HEAD
-from ablation.config.experiment import RANDOM, ConfigError
-from ablation.config.settings import CommonSettings
-=======
 from ablation.config.base_run import BaseRunError, find_base_run
-from ablation.config.experiment import RANDOM, ConfigError, ExperimentConfig
-from ablation.config.settings import LANGUAGE_MODEL
->>>>>>> base
+from ablation.config.experiment import RANDOM, ConfigError
+from ablation.config.settings import LANGUAGE_MODEL, CommonSettings
 from ablation.config.shapes import NANO
 from ablation.data.demo import WEIGHTS, load_demo_tokenizer
 from ablation.data.encode import load_tokenizer
