@@ -55,21 +55,6 @@ ticks = iter(range(10))
 
 
 def measured() -> dict[str, Any]:
-    arguments = [
-        "--places",
-        "1",
-        "5",
-        "20",
-        "--place",
-        "8",
-        "--widths",
-        "64",
-        "128",
-        "--batch_size",
-        "3",
-        "--repeats",
-        "2",
-    ]
     options = token_seconds.make_parser().parse_args(FEW.split())
     return token_seconds.measure(options, SHAPE)
 
