@@ -35,7 +35,8 @@ def draw_seconds(axes: Axes, results: dict[str, Any]) -> None:
     axes.plot(places, [1000 * sum(line["one"].values()) for line in results["places"]], color=INK, marker="o",
               markersize=3, label="all, with kept states")  # fmt: skip
     for part, (label, color) in PARTS.items():
-        axes.plot(places, [1000 * line["one"][part] for line in results["places"]], color=color, label=f"of these, {label}")
+        seconds = [1000 * line["one"][part] for line in results["places"]]
+        axes.plot(places, seconds, color=color, label=f"of these, {label}")
     axes.set(yscale="log", xlabel="token of the sentence, t", ylabel="milliseconds (log scale)",
              title="One token, one sentence")  # fmt: skip
     axes.set_ylim(top=150 * axes.get_ylim()[1])  # room for the legend
