@@ -94,4 +94,6 @@ def weighted_loss(hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor
         The weighted sum of the rows' losses, of which one backward pass can be made; and the losses (R,) themselves, in
         nats, without gradients.
     """
+    if not torch.is_grad_enabled():  # a parameter says that it wants a gradient then, too
+        hidden, head = hidden.detach(), head.detach()
     return _WeightedLoss.apply(hidden, head, targets, weights)
