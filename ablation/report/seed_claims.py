@@ -209,10 +209,12 @@ def _pair(part: ClaimFinding) -> str:
 
 
 def _all_of(texts: Sequence[str]) -> str:
-    """Of a few all; of many, from the smallest to the largest."""
+    """Of a few all; of many, from the smallest to the largest; what is the same of each once."""
     known = [text for text in texts if text]
-    if not known or len(texts) <= FEW_PARTS:
-        return " / ".join(text or "–" for text in texts) if known else ""
+    if not known or len(set(texts)) == 1:
+        return texts[0]
+    if len(texts) <= FEW_PARTS:
+        return " / ".join(text or "–" for text in texts)
     figures = sorted((text.partition(" ")[0] for text in known), key=float)
     return f"{figures[0]} to {figures[-1]}"
 

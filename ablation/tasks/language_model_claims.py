@@ -2,8 +2,8 @@
 
 The claims are the lines of the table ``language model`` in ``data/published_claims.csv``. One that compares ways of
 decoding is asked of each published model that spoke in all of them: rows 1 to 4. Judged is what the file's relation
-says, and where the words say a second thing as plainly, that, too (L7: training loss jumps; L10: backward BLEU); “on the
-whole”, “nearly always” and “converges faster” beside a perplexity are only shown by the table.
+says, and where the words say a second thing as plainly, that, too (L7: training loss jumps; L10: backward BLEU). What
+holds “on the whole” or “nearly always”, and “converges faster” beside a perplexity, is not judged.
 """
 
 from __future__ import annotations
@@ -130,7 +130,10 @@ class _Table:
         relation: Relation | None = None,
     ) -> list[Part]:
         """Pairs with what is published of each."""
-        return [Part(*pair, *(self._figure(column, side) for side in pair), quantity, relation) for pair in pairs]
+        return [
+            Part(first, second, self._figure(column, first), self._figure(column, second), quantity, relation)
+            for first, second in pairs
+        ]
 
     def _figure(self, column: str, side: Side) -> str:
         row, way = (side.row, side.evaluation) if isinstance(side, Variant) else (side, {})
