@@ -87,7 +87,7 @@ def _keep(folder: Path, truth: Truth) -> None:
     """What the folder has of the epochs, as far as there is any."""
     tables: dict[str, list[str]] = {}
     if truth.perplexities:
-        harmonic = truth.harmonic or [""] * len(truth.perplexities)
+        harmonic: Sequence[Any] = truth.harmonic or [""] * len(truth.perplexities)
         epochs = zip(truth.perplexities, harmonic, strict=True)
         tables[EPOCHS_CSV] = ["epoch,validation_perplexity,validation_harmonic_bleu"]
         tables[EPOCHS_CSV] += [f"{number},{perplexity},{bleu}" for number, (perplexity, bleu) in enumerate(epochs, 1)]
