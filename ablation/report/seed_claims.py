@@ -33,12 +33,22 @@ class _Tried:
     """One pair of a claim with what was run for it.
 
     Attributes:
+        sides: the runs of both.
+        trained: those of both sides' rows, whatever they were evaluated as.
         found: None where a side has no runs.
     """
 
     part: Claim
     sides: tuple[Runs, Runs]
+    trained: tuple[Runs, Runs]
     found: BySeedComparison | None
+
+    @property
+    def absent(self) -> dict[str, Side]:
+        """The sides without runs, by name; whole rows where nothing of them was run."""
+        both = zip(self.part.compared[0], self.sides, self.trained, strict=True)
+        missing = [side if trained else _row_of(side) for side, runs, trained in both if not runs]
+        return {side_name(side): side for side in missing}
 
     @property
     def p(self) -> float | None:
@@ -59,7 +69,7 @@ def answer_by_seed(
     for claim in claims:
         own = corrected.get(claim.id) or [None] * len(tried[claim.id])
         parts = [_tell(one, p) for one, p in zip(tried[claim.id], own, strict=True)]
-        command = _command(task, groups, claim, tried[claim.id], suggest)
+        command = _command(task, claim, tried[claim.id], suggest)
         findings[claim.id] = replace(
             _together(claim, parts, max((p for p in own if p is not None), default=None)), command=command
         )
@@ -68,8 +78,16 @@ def answer_by_seed(
 
 def _try(task: Task, groups: Sequence[Group], part: Claim) -> _Tried:
     ((first, second),) = part.compared
+    whole = replace(part.family, evaluation={})
     sides = runs_of(task, part.family, first, groups), runs_of(task, part.family, second, groups)
-    return _Tried(part, sides, compare_by_seed(part, *sides) if all(sides) else None)
+    trained = runs_of(task, whole, _row_of(first), groups), runs_of(task, whole, _row_of(second), groups)
+    return _Tried(part, sides, trained, compare_by_seed(part, *sides) if all(sides) else None)
+
+
+def _row_of(side: Side) -> Side:
+    """A side whatever it was evaluated as."""
+    row, settings = row_and_settings(side)
+    return Variant(row, settings) if settings else row
 
 
 def holm_of_claims(claims: Sequence[tuple[Sequence[float | None], bool]]) -> list[list[float | None]]:
@@ -105,10 +123,7 @@ def holm_of_claims(claims: Sequence[tuple[Sequence[float | None], bool]]) -> lis
 def _tell(tried: _Tried, corrected: float | None) -> ClaimFinding:
     part, found = tried.part, tried.found
     if found is None:
-        absent = dict.fromkeys(
-            side_name(side) for side, runs in zip(part.compared[0], tried.sides, strict=True) if not runs
-        )
-        return finding_of(part, NOT_RUN, [f"no results of {' and '.join(absent)}"])
+        return finding_of(part, NOT_RUN, [f"no results of {' and '.join(tried.absent)}"])
     lacking = [f"{plural(found.lacking, 'common seed')} without a figure of both"] if found.lacking else []
     if not found.seeds:
         return finding_of(part, UNTOLD, [*(lacking or ["the two have no seed in common"]), *found.notes])
@@ -194,18 +209,34 @@ def within_rows(claim: Claim) -> bool:
 
 
 def _how(parts: Sequence[ClaimFinding]) -> list[str]:
-    """Each pair in words; of many how many there are of each verdict, and which of them are not held."""
+    """Each pair in words; of many how many there are of each verdict, and why some are not held."""
     if len(parts) <= FEW_PARTS:
-        return [f"{_pair(part)}: {part.status}, {part.how}" for part in parts]
-    counts = [(status, [part for part in parts if part.status == status]) for status in STATUSES]
-    told = ", ".join(f"{len(found)} {status}" for status, found in counts if found)
-    others = [f"{_pair(part)}: {part.status}, {part.how}" for part in parts if part.status in (FAILED, UNTOLD)]
+        return [f"{_pair(part, parts)}: {part.status}, {part.how}" for part in parts]
+    counts = {status: sum(part.status == status for part in parts) for status in STATUSES}
+    told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for part in parts:
+        if part.status in (FAILED, UNTOLD):
+            reasons.setdefault((part.status, part.how), []).append(_pair(part, parts))
     absent = dict.fromkeys(part.how for part in parts if part.status == NOT_RUN)
-    return [f"of {len(parts)} pairs {told}", *others, *absent]
+    return [
+        f"of {len(parts)} pairs {told}",
+        *(f"{_some(pairs)}: {status}, {how}" for (status, how), pairs in reasons.items()),
+        *absent,
+    ]
 
 
-def _pair(part: ClaimFinding) -> str:
-    return f"{part.first} {part.relation} {part.second}"
+def _some(pairs: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    return pairs[0] if len(pairs) == 1 else f"{pairs[0]} and {len(pairs) - 1} more"
+
+
+def _pair(part: ClaimFinding, parts: Sequence[ClaimFinding]) -> str:
+    """What is compared, with the quantity where that is not the same in all parts; a row that both sides share once."""
+    row, _, way = part.second.partition(", ")
+    second = way if way and part.first.startswith(f"{row}, ") else part.second
+    of = f"{part.quantity}, " if len({other.quantity for other in parts}) > 1 else ""
+    return f"{of}{part.first} {part.relation} {second}"
 
 
 def _all_of(texts: Sequence[str]) -> str:
@@ -222,22 +253,20 @@ def _all_of(texts: Sequence[str]) -> str:
 # ---- what to run -----------------------------------------------------------------------------------------------------
 
 
-def _command(task: Task, groups: Sequence[Group], claim: Claim, tried: Iterable[_Tried], suggest: Suggestions) -> str:
+def _command(task: Task, claim: Claim, tried: Iterable[_Tried], suggest: Suggestions) -> str:
     """What makes the runs that a verdict still takes; of a row that was run, but not evaluated so, what does that."""
     rows: dict[str, Side] = {}
     evaluations: dict[str, None] = {}
     for one in tried:
         if one.found is not None and one.found.seeds + one.found.lacking >= significance.SEEDS_FOR_A_TEST:
             continue
-        for side, runs in zip(one.part.compared[0], one.sides, strict=True):
+        for side, runs, trained in zip(one.part.compared[0], one.sides, one.trained, strict=True):
             if one.found is None and runs:
                 continue
-            (row, settings), evaluation = row_and_settings(side), evaluation_of(side, claim.family)
-            whole = Variant(row, settings) if settings else row
-            trained = runs_of(task, replace(claim.family, evaluation={}), whole, groups)
+            evaluation = evaluation_of(side, claim.family)
             if evaluation and not runs and len(trained) >= significance.SEEDS_FOR_A_TEST:
                 evaluations[f"python {task.command} --run RUN {typed(evaluation)}"] = None
             else:
-                rows[side_name(whole)] = whole
+                rows[side_name(_row_of(side))] = _row_of(side)
     in_order = sorted(rows.values(), key=lambda side: int(row_and_settings(side)[0]))
     return "; ".join([*([suggest.sweep(in_order, claim.family, SEEDS)] if rows else []), *evaluations])
