@@ -141,6 +141,7 @@ class Task(Protocol):
         source: what the published data are, whose, and under which licence, in a sentence; empty if it is not said.
         questions: declared before any result; ``demo_questions`` are those that the demo can answer.
         baselines: what a trained row has to beat: name of the row, description.
+        row_names: what rows are called where they were published, by number.
     """
 
     name: str
@@ -158,6 +159,7 @@ class Task(Protocol):
     questions: Sequence[Question]
     demo_questions: Sequence[Question]
     baselines: Mapping[str, str]
+    row_names: Mapping[int, str] = {}
 
     @property
     def command(self) -> str:

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ablation.config.generation import LanguageModelConfig
-from ablation.config.generation_rows import GENERATION
+from ablation.config.generation_rows import GENERATION, NAMES
 from ablation.data.spam import DataError
 from ablation.files.wanted import DownloadError
 from ablation.listener import Listener
 from ablation.results.language_model_record import EVALUATION_COLUMNS
+from ablation.results.published import published_language_model
 from ablation.results.task import Metric, Task
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class LanguageModelTask(Task):
     questions = ()
     demo_questions = ()
     baselines: Mapping[str, str] = {}
+    row_names = NAMES
 
     @property
     def chooser(self) -> Metric:
@@ -90,7 +92,7 @@ class LanguageModelTask(Task):
         return self.published_data_digest if corpus.published else corpus.digest
 
     def published(self) -> Mapping[str, Mapping[str, str]]:
-        return {}
+        return published_language_model()
 
 
 LANGUAGE_MODEL = LanguageModelTask()
