@@ -132,7 +132,7 @@ def test_only_the_same_run_is_gone_on_with(change: dict[str, Any], tmp_path: Pat
 @pytest.mark.usefixtures("always_due")
 def test_how_it_will_speak_is_no_other_run(tmp_path: Path) -> None:
     cut_off(tmp_path, 5)
-    changes = {"n_samples": 0, "decoding": "greedy"}
+    changes: dict[str, Any] = {"n_samples": 0, "decoding": "greedy"}
     assert run_tiny(tmp_path, **SETTINGS, **changes).resumed == 1
     assert config_hash(tiny(tmp_path, **SETTINGS, **changes)) == config_hash(tiny(tmp_path, **SETTINGS))
 
