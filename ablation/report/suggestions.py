@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ablation.config.flags import typed
 from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR
 from ablation.results.questions import Family, Side, row_and_settings
+from ablation.results.runs import TASK_OF_OLD_RUNS
+from ablation.results.task import Task
 from ablation.words import in_ranges
 
 DEFAULT_SEEDS = "123-132"  # ten: the fewest with which the sign-flip test can say anything
@@ -30,6 +32,10 @@ class Suggestions:
     demo: bool = False
     own_data: Mapping[str, str] = field(default_factory=dict)
     task: str = ""
+
+    def about(self, task: Task) -> Suggestions:
+        """The same for runs of a task: a sweep is told its name, unless it is about that task by itself."""
+        return replace(self, task="" if task.name == TASK_OF_OLD_RUNS else task.name)
 
     def baselines(self, names: Iterable[str] = ()) -> str:
         """Run these baselines, or all."""

@@ -74,7 +74,7 @@ def told(folder: Path, lines: Sequence[Mapping[str, Any]]) -> dict[str, ClaimFin
     runs, problems = read_results(folder, LANGUAGE_MODEL)
     assert not problems
     groups = sound_groups(group_runs(runs)[0])
-    suggest = Suggestions(folder, task=LANGUAGE_MODEL.name)
+    suggest = Suggestions(folder).about(LANGUAGE_MODEL)
     return {found.id: found for found in answer_claims(LANGUAGE_MODEL, groups, None, LANGUAGE_MODEL.claims(), suggest)}
 
 
