@@ -245,7 +245,7 @@ def _all_of(texts: Sequence[str]) -> str:
     if not known or len(set(texts)) == 1:
         return texts[0]
     if len(texts) <= FEW_PARTS:
-        return " / ".join(text or "–" for text in texts)
+        return ", ".join(text or "–" for text in texts)
     figures = sorted((text.partition(" ")[0] for text in known), key=float)
     return f"{figures[0]} to {figures[-1]}"
 

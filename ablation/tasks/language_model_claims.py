@@ -54,7 +54,7 @@ QUANTITIES: Mapping[str, Quantity] = {
 _SPEED = "python benchmarks/token_seconds.py, whose record is in docs/decoding.md, tells"
 # Sides that are none of our rows: why, and what tells.
 REASONS: Mapping[str, str] = {
-    "train-dev / train-test / dev-test": "it is about the captions, not about runs; a test computes the three figures",
+    "train-dev / train-test / dev-test": "of the captions alone; the report has all three where they are at hand",
     "with cache": f"rows always keep keys and values; {_SPEED}",
     "long sequences": f"rows do not time attention by itself; {_SPEED}",
 }
