@@ -261,6 +261,7 @@ def test_other_weights_make_a_variant_by_the_digest_of_their_file(tmp_path: Path
     assert training_losses(first) != training_losses(second)
 
 
+@pytest.mark.slow
 def test_own_files_make_a_variant_and_so_does_how_much_of_them(tmp_path: Path) -> None:
     lines = [f"sentence number {number} is here\n" for number in range(30)]
     files = {"train_file": lines[:24], "validation_file": lines[24:], "test_file": lines[26:]}
