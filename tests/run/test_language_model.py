@@ -229,10 +229,11 @@ def as_recorded(result: LanguageModelResult) -> dict[str, Any]:
     (*_, read), problems = read_results(folder, LANGUAGE_MODEL)
     assert not problems
     assert foreign_digests(LANGUAGE_MODEL, result.config) == dict(result.foreign)
-    digests = Digests(LANGUAGE_MODEL.data_digest(result.config))
+    config: Any = result.config
+    digests = Digests(LANGUAGE_MODEL.data_digest(config))
     assert digests.data == read["data_digest"]
     if result.config.weights == "pretrained":
-        assert digests.weights(result.config) == read["weights_digest"]
+        assert digests.weights(config) == read["weights_digest"]
     return dict(read.settings)
 
 
@@ -260,6 +261,7 @@ def test_other_weights_make_a_variant_by_the_digest_of_their_file(tmp_path: Path
     assert training_losses(first) != training_losses(second)
 
 
+@pytest.mark.slow
 def test_own_files_make_a_variant_and_so_does_how_much_of_them(tmp_path: Path) -> None:
     lines = [f"sentence number {number} is here\n" for number in range(30)]
     files = {"train_file": lines[:24], "validation_file": lines[24:], "test_file": lines[26:]}
