@@ -6,17 +6,26 @@ import argparse
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ablation.config.base_run import BaseRunError, base_settings
 from ablation.config.effects import REASONS, why_no_effect
 from ablation.config.experiment import ExperimentConfig
 from ablation.config.methods import DECLARATIONS, METHOD_OPTIONS, own_settings
 from ablation.config.parser import Parser
 from ablation.config.rows import ROW_SETS, ROWS
-from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR, CommonSettings, ConfigError, fields_of
+from ablation.config.settings import (
+    DEMO_RESULTS_DIR,
+    PRETRAINED,
+    RESULTS_DIR,
+    SHAPE_OVERRIDES,
+    CommonSettings,
+    ConfigError,
+    fields_of,
+)
 from ablation.environment import python_command
 
 READ_FROM = ("data_dir", "models_dir")  # folders that a run reads, and fetches what is missing into
@@ -34,6 +43,8 @@ class CommandLine:
         config_class: what flags make; each field of it is a flag.
         rows: what differs from the defaults, by the number that ``--row`` takes.
         row_sets: rows that have a name together.
+        further_flags: adds flags that are no settings to a parser; they are read as the command's own options.
+        further: their names.
     """
 
     program: str
@@ -41,6 +52,8 @@ class CommandLine:
     config_class: type[CommonSettings]
     rows: Mapping[int, Mapping[str, Any]]
     row_sets: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    further_flags: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+    further: tuple[str, ...] = ()
 
     def parser(self) -> Parser:
         """The flags. Values are read and checked by :meth:`configure`, all at once."""
@@ -60,6 +73,7 @@ class CommandLine:
         parser.add_argument("--list_rows", action="store_true", help="show the rows and their published figures")
         parser.add_argument("--quiet", action="store_true", help="print the result and nothing else, but for warnings")
         parser.add_argument("--progress_file", help=argparse.SUPPRESS)  # a sweep's: where to say how far the run is
+        self.further_flags(parser)
         self.add_settings(parser)
         return parser
 
@@ -93,7 +107,7 @@ class CommandLine:
             raise ConfigError(missing)
         if rest:
             parser.error(f"unrecognized arguments: {' '.join(rest)}")
-        options = {name: flags.pop(name) for name in COMMAND_OPTIONS if name in flags}
+        options = {name: flags.pop(name) for name in (*COMMAND_OPTIONS, *self.further) if name in flags}
         config, warnings = self.configure(flags, options.get("row"))
         return config, warnings, options
 
@@ -158,6 +172,11 @@ class CommandLine:
                 values.pop(name, None)  # checked on with the default, so that the other problems are found too
         if "method" in flags and "method" not in values:  # nobody knows which settings it would have
             values = {name: value for name, value in values.items() if name not in own_settings()}
+        try:
+            values |= base_settings(self.config_class, values)
+        except BaseRunError as error:
+            problems.append(str(error))
+            values = {name: value for name, value in values.items() if name not in ("weights", *SHAPE_OVERRIDES)}
         try:
             config = self.config_class(**values)
         except ConfigError as error:
@@ -268,6 +287,6 @@ def remarks(config: CommonSettings, given: Iterable[str]) -> list[str]:
     given = set(given)
     reasons = {name: why_no_effect(name, config) for name in REASONS if name in given}
     lines = [f"--{name} has no effect {reason}" for name, reason in reasons.items() if reason]
-    if "weights_path" in given and "model_size" not in given and not config.demo:
+    if "weights_path" in given and "model_size" not in given and config.weights == PRETRAINED and not config.demo:
         lines.append(f"--weights_path is read as {config.model_size}; give --model_size if it is another size")
     return lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ablation.config import finished_run
 from ablation.config.flags import CommandLine
 from ablation.config.generation import ALL_BLOCKS, BLEU, NEVER, LanguageModelConfig
 from ablation.config.settings import PRETRAINED
@@ -42,4 +43,6 @@ GENERATION = CommandLine(
     LanguageModelConfig,
     GENERATION_ROWS,
     GENERATION_ROW_SETS,
+    finished_run.add_flags,
+    tuple(finished_run.FLAGS),
 )

@@ -68,14 +68,14 @@ def run_language_model(
     listener = listener or Listener()
     with running(config) as (device, watch):
         with watch.part("load"):
-            inputs = load_inputs(config, listener, device)
+            inputs = load_inputs(task, config, device, listener)
         digests = inputs.facts.weights_digest, inputs.facts.data_digest
         key = checkpoint_key(task.name, config, inputs.foreign, *digests, device)
         with open_checkpoint(config, key, listener, watch) as checkpoint:
             return _train_and_speak(config, inputs, checkpoint, watch, device, listener)
 
 
-def load_inputs(config: LanguageModelConfig, listener: Listener, device: torch.device) -> Inputs:
+def load_inputs(task: Task, config: LanguageModelConfig, device: torch.device, listener: Listener) -> Inputs:
     """Read sentences and starting values, and build the model."""
     check_files(config)
     if config.demo:
@@ -83,14 +83,13 @@ def load_inputs(config: LanguageModelConfig, listener: Listener, device: torch.d
     tokenizer = open_tokenizer(config)
     corpus = load_sentences(config, tokenizer, listener.message)
     listener.message(f"sentences: {corpus.describe()}")
-    tensors = _starting_values(config, listener)
-    weights_digest = digest_of(tensors)
+    tensors, weights_digest = _starting_values(config, listener)
     built = build_language_model(config, tensors)
     built.model.to(device)
     facts = LanguageModelFacts(
         **asdict(costs_of(built.model, built.added, config)),
         weights_digest=weights_digest,
-        data_digest=corpus.digest,
+        data_digest=task.published_data_digest if corpus.published else corpus.digest,
         train_sentences=len(corpus.splits["train"]),
         validation_sentences=len(corpus.splits["validation"]),
         test_sentences=len(corpus.splits["test"]),
@@ -101,18 +100,19 @@ def load_inputs(config: LanguageModelConfig, listener: Listener, device: torch.d
     return Inputs(corpus, tokenizer, built, facts, foreign)
 
 
-def _starting_values(config: LanguageModelConfig, listener: Listener) -> dict[str, Tensor]:
+def _starting_values(config: LanguageModelConfig, listener: Listener) -> tuple[dict[str, Tensor], str]:
+    """What the model begins with, and the digest of what that is from: a whole file, whichever blocks are taken."""
     if config.weights != RANDOM:
         weights = open_pretrained(config, listener)
-        weights.digest()  # which also looks whether all numbers are finite
+        digest = weights.digest()  # which also looks whether all numbers are finite
         numbers = ", ".join(str(block + 1) for block in config.taken_blocks)
         listener.message(f"blocks: {numbers} of {config.base_shape.n_layers}")
-        return pretrained_tensors(weights, config)
+        return pretrained_tensors(weights, config), digest
     listener.message(f"weights: random, seed {config.seed}")
     tensors = normal_weights(config.shape, config.seed)
     if config.tie_head:
         del tensors[HEAD]
-    return tensors
+    return tensors, digest_of(tensors)
 
 
 def _train_and_speak(

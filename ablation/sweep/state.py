@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ablation.config.experiment import PRETRAINED, ExperimentConfig, config_hash, variant_settings
+from ablation.config.experiment import RANDOM, ExperimentConfig, config_hash, variant_settings
 from ablation.listener import Listener
 from ablation.results.read import FinishedRun, read_results, variant_key
 from ablation.results.runs import complete
@@ -36,9 +36,9 @@ class Digests:
     _weights: dict[tuple[str, str | None], str | None] = field(default_factory=dict)
 
     def weights(self, config: ExperimentConfig) -> str | None:
-        """The digest of pretrained weights; None for random ones (the configuration says all of them) and for files
+        """The digest of weights from a file; None for random ones (the configuration says all of them) and for files
         that are not here yet."""
-        if config.weights != PRETRAINED:
+        if config.weights == RANDOM:
             return None
         key = config.model_size, config.weights_path
         if self._weights.get(key) is None:  # what is missing may have been fetched since
