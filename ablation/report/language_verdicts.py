@@ -30,7 +30,7 @@ def verdict_sections(task: Task, rows: Sequence[FinishedRun], results_dir: Path,
     if all(records_own_data(row.fields) for row in rows):
         return
     groups = sound_groups(group_runs(rows)[0])
-    suggest = Suggestions(results_dir, demo)
+    suggest = Suggestions(results_dir, demo, task=task.name)
     claims = answer_claims(task, groups, None, () if demo else task.claims(), suggest)
     if claims:
         yield claims_section(claims)

@@ -226,7 +226,8 @@ def test_html_and_markdown_say_the_same_and_run_no_script(contents: LanguageCont
     for section in contents.sections:
         assert f'id="{section.anchor}"' in html and f"\n## {section.title}\n" in text
     assert "15.30 (14.03–16.57)" in html and "| 15.30 (14.03–16.57) | 15.31, inside |" in text
-    assert html.count("<details>") == 1  # the variety of sentences
+    assert "<details><summary><b>Variety, and what is copied</b></summary>" in html
+    assert "python sweep.py --task language_model --rows " in html  # for a claim that was not run
 
 
 # ---- the command -----------------------------------------------------------------------------------------------------
