@@ -135,14 +135,14 @@ def make_report(task: Task, request: Request, *, spoken: bool = False) -> list[s
     if request.without_texts:
         contents = contents.without_texts()
     if request.readme is not None and contents.disclaimer:
-        raise ValueError(f"--update_readme: {request.results_dir} holds demo runs, the README shows real ones; leave it out")
+        demo = f"{request.results_dir} holds demo runs"
+        raise ValueError(f"--update_readme: {demo}, the README shows real ones; leave it out")
     check_runs(task, request.results_dir, contents.runs, contents.problems)
     if (kept := what_would_be_lost(contents, request.folder)) is not None:
         if request.readme is not None:
             raise ValueError(f"--update_readme: {kept}")
         return [f"{kept}: {request.folder / PAGE}"]
-    folder = request.folder
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder := request.folder).mkdir(parents=True, exist_ok=True)
     pictures = draw_pictures(contents, folder)
     beside = LANGUAGE_PAGE if spoken else ""
     markdown = report_markdown(contents, [(f"{name}.png", caption) for name, caption, _ in pictures], beside)
@@ -188,8 +188,7 @@ def screen_width() -> int:
 
 def summary_lines(contents: Contents, page: Path) -> list[str]:
     """The answer, what was left out and what is missing, and where the report is; commands on lines of their own."""
-    sentences = [contents.disclaimer] if contents.disclaimer else []
-    sentences += [*contents.answer, *contents.notes, *contents.problems]
+    sentences = [*filter(None, [contents.disclaimer]), *contents.answer, *contents.notes, *contents.problems]
     if contents.problems:
         sentences.append(f"{plural(len(contents.problems), 'line')} of the results left out")
     lines = wrapped(sentences)

@@ -23,7 +23,7 @@ from ablation.results.task import Task
 from ablation.texts.bleu import forward_backward, harmonic_mean
 from ablation.texts.quality import ARTICLES
 
-AROUND = string.punctuation + "“”‘’…–—"
+AROUND = string.punctuation + string.whitespace + "“”‘’…–—"
 PUBLISHED_BETWEEN = {  # of all published captions, harmonic
     ("train", "validation"): "0.550", ("train", "test"): "0.611", ("validation", "test"): "0.538",
 }  # fmt: skip

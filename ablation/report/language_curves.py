@@ -52,7 +52,7 @@ def draw_curves(sides: Sequence[tuple[str, Configuration]], title: str) -> tuple
     caption = (
         f"{title}: training loss (thin, means of a twentieth of an epoch) and validation loss after each epoch (dots)"
         f"{', with validation BLEU below' if with_bleu else ''}; a line for each {'seed' if several else 'run'}. The"
-        " first batches lie above the frame."
+        " first batches are cut off where they lie above."
     )
     return figure, caption
 

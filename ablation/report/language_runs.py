@@ -16,6 +16,7 @@ import pandas as pd
 from ablation.config.decoding import WAYS, Decoding, decodings
 from ablation.config.flags import typed
 from ablation.config.settings import fields_of
+from ablation.report.cells import NOTHING
 from ablation.report.groups import Group, group_runs
 from ablation.report.significance import Estimate
 from ablation.results.language_model_record import EPOCHS_CSV, INTERVALS
@@ -118,7 +119,7 @@ class Configuration:
 
     Attributes:
         label: what pictures call it: ``1 scratch-ppl``.
-        description: its flags.
+        description: the flags of a row.
         published: figures of its row: ``test_perplexity``, ``forward_bleu random 0.7``; empty where there are none.
     """
 
@@ -240,7 +241,7 @@ def _configuration(
     row = group.first.row
     own = tuple(trainings[run["run_id"]] for run in group.runs.values())
     if not row:
-        return Configuration(task, group, own, group.name.replace(" with --", ", ").replace(" --", ", "), group.name)
+        return Configuration(task, group, own, group.name.replace(" with --", ", ").replace(" --", ", "), NOTHING)
     label = f"{row} {task.row_names.get(int(row), '')}".strip()
     flags = typed(row_flags(task.command_line, int(row))) or "the defaults"
     return Configuration(task, group, own, label, flags, published.get(row, {}))
