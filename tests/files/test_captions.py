@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import gpt_download
+from ablation.config.shapes import NANO
 from ablation.files import published
 from ablation.files.download import FetchOptions, NoAddressError, Patience
 from ablation.files.fetch import fetch_captions
@@ -26,7 +27,7 @@ class Config:
     data_dir: str
     offline: bool = False
     needed_data: str | None = "captions"
-    model_in_use: str = "gpt2-nano"
+    model_in_use: str = NANO  # has a vocabulary of its own
     weights: str = "random"
     weights_path: str | None = None
     models_dir: str = "models"
