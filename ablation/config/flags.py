@@ -34,6 +34,7 @@ class CommandLine:
         config_class: what flags make; each field of it is a flag.
         rows: what differs from the defaults, by the number that ``--row`` takes.
         row_sets: rows that have a name together.
+        files: settings that name files to read, which have to be there.
     """
 
     program: str
@@ -41,6 +42,7 @@ class CommandLine:
     config_class: type[CommonSettings]
     rows: Mapping[int, Mapping[str, Any]]
     row_sets: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    files: Sequence[str] = ()
 
     def parser(self) -> Parser:
         """The flags. Values are read and checked by :meth:`configure`, all at once."""
@@ -165,6 +167,7 @@ class CommandLine:
         default_dir = DEMO_RESULTS_DIR if values.get("demo") else RESULTS_DIR
         if not values.get("demo"):  # which reads and fetches nothing there
             problems.extend(folder_problems({name: values[name] for name in READ_FROM if name in values}))
+        problems.extend(file_problems({name: values[name] for name in self.files if name in values}))
         problems.extend(path_problems(values.get("results_dir", default_dir), values.get("weights_path")))
         if problems:
             raise ConfigError(problems)
@@ -225,6 +228,15 @@ def folder_problems(folders: Mapping[str, str | Path]) -> list[str]:
         if obstacle.is_file():
             problems.append(f"--{name} {given}: {obstacle} is a file; give a folder")
     return problems
+
+
+def file_problems(files: Mapping[str, str]) -> list[str]:
+    """One line for each of some flags (by name) that names no file."""
+    return [
+        f"--{name} {file}: {'is a folder' if Path(file).is_dir() else 'no such file'}; check the path"
+        for name, file in files.items()
+        if not Path(file).is_file()
+    ]
 
 
 def report_command(results_dir: str, data_dir: str) -> str:

@@ -159,6 +159,10 @@ class CommonSettings(RunOptions, TrainingSettings, MethodSettings, ModelSettings
         """Whether the examples are the user's own; they are where a task takes such."""
         return False
 
+    def own_data_settings(self) -> dict[str, Any]:
+        """What was given of the settings that name them, by name."""
+        return {}
+
     @property
     def needed_data(self) -> str | None:
         """Which published data a run needs; None where the demo's or own ones take their place."""
@@ -184,7 +188,10 @@ class CommonSettings(RunOptions, TrainingSettings, MethodSettings, ModelSettings
                 " give a divisor of it, or another --emb_dim"
             )
         if self.weights_path is not None and self.weights == RANDOM:
-            problems.append(f"--weights_path {self.weights_path}: contradicts --weights random; give one of the two")
+            problems.append(
+                f"--weights_path {self.weights_path}: contradicts --weights random; add --weights pretrained, or leave one"
+                " of the two out"
+            )
         if self.method == "dylora" and self.execution == "recorded":
             problems.append("--execution recorded: DyLoRA's steps differ in rank; leave it out, or give planned")
         return [*problems, *self.method_problems(shape.n_layers)]
