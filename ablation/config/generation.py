@@ -106,7 +106,7 @@ class LanguageModelConfig(SentenceSettings, DecodingSettings, CommonSettings):
 
     weights: str = option(RANDOM, "start from scratch, or from OpenAI's weights", choices=WEIGHTS)
     blocks: str | None = option(
-        None, "pretrained blocks to take, counted from 1: 1,6,12, or all; 1,2,3 if not given", _blocks
+        None, "pretrained blocks to take, counted from 1: 1,6,12, or all; 1,2,3 if not given", _blocks, commas=True
     )
     tie_head: bool = option(False, "let the vocabulary head be the token embedding")
     trainable_layers: str = option("all", "which parameters train", choices=TRAINS)

@@ -30,7 +30,6 @@ def estimate_seconds(
     task: Task,
     config: ExperimentConfig,
     finished_runs: Iterable[FinishedRun],
-    *,
     foreign: Mapping[str, str] = {},
     reuses: bool = False,
 ) -> float | None:
