@@ -6,7 +6,7 @@ import argparse
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ class CommandLine:
         rows: what differs from the defaults, by the number that ``--row`` takes.
         row_sets: rows that have a name together.
         files: settings that name files to read, which have to be there.
+        further_flags: adds flags that are no settings to a parser; they are read as the command's own options.
+        further: their names.
     """
 
     program: str
@@ -43,6 +45,8 @@ class CommandLine:
     rows: Mapping[int, Mapping[str, Any]]
     row_sets: Mapping[str, Sequence[int]] = field(default_factory=dict)
     files: Sequence[str] = ()
+    further_flags: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+    further: tuple[str, ...] = ()
 
     def parser(self) -> Parser:
         """The flags. Values are read and checked by :meth:`configure`, all at once."""
@@ -62,6 +66,7 @@ class CommandLine:
         parser.add_argument("--list_rows", action="store_true", help="show the rows and their published figures")
         parser.add_argument("--quiet", action="store_true", help="print the result and nothing else, but for warnings")
         parser.add_argument("--progress_file", help=argparse.SUPPRESS)  # a sweep's: where to say how far the run is
+        self.further_flags(parser)
         self.add_settings(parser)
         return parser
 
@@ -95,9 +100,14 @@ class CommandLine:
             raise ConfigError(missing)
         if rest:
             parser.error(f"unrecognized arguments: {' '.join(rest)}")
-        options = {name: flags.pop(name) for name in COMMAND_OPTIONS if name in flags}
+        options = {name: flags.pop(name) for name in (*COMMAND_OPTIONS, *self.further) if name in flags}
         config, warnings = self.configure(flags, options.get("row"))
         return config, warnings, options
+
+    def given(self, arguments: Sequence[str] | None = None) -> frozenset[str]:
+        """Names of the settings, and ``row``, that a command line gives."""
+        named = vars(self.parser().parse_known_args(arguments)[0])
+        return frozenset(name for name in named if name == "row" or name in fields_of(self.config_class))
 
     def _missing_blanks(self, flags: Mapping[str, str | bool], rest: Sequence[str], known: Sequence[str]) -> list[str]:
         """Where a flag was typed without a blank before it, so that the shell made it a part of the value before: row 9

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from ablation.config.decoding import RANDOM as ANY_TOKEN
 from ablation.config.decoding import MEANT, TOP_K, TOP_P, WAYS, Decoding, decodings
+from ablation.config.decoding import RANDOM as ANY_TOKEN
 from ablation.config.methods import HEAD
 from ablation.config.options import option, run_option
 from ablation.config.settings import (
@@ -137,7 +137,7 @@ class LanguageModelConfig(SentenceSettings, DecodingSettings, CommonSettings):
     )
     weights: str = option(RANDOM, "start from scratch, or from OpenAI's weights", choices=WEIGHTS)
     blocks: str | None = option(
-        None, "pretrained blocks to take, counted from 1: 1,6,12, or all; 1,2,3 if not given", _blocks
+        None, "pretrained blocks to take, counted from 1: 1,6,12, or all; 1,2,3 if not given", _blocks, commas=True
     )
     tie_head: bool = option(False, "let the vocabulary head be the token embedding")
     trainable_layers: str = option("all", "which parameters train", choices=TRAINS)
@@ -248,8 +248,9 @@ class LanguageModelConfig(SentenceSettings, DecodingSettings, CommonSettings):
     def _block_problems(self) -> list[str]:
         last = self.base_shape.n_layers
         if self.weights == RANDOM:
-            beside = f"--blocks {(self.blocks or '').replace('+', ',')}: names pretrained blocks; add --weights pretrained, or give --n_layers"
-            return [beside] if self.blocks is not None else []
+            given = (self.blocks or "").replace("+", ",")
+            beside = f"--blocks {given}: names pretrained blocks; add --weights pretrained, or give --n_layers"
+            return [beside] if given else []
         missing = [block + 1 for block in self.taken_blocks if block >= last]
         if not missing:
             return []

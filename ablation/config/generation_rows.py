@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ablation.config import finished_run
 from ablation.config.flags import CommandLine
 from ablation.config.generation import ALL_BLOCKS, BLEU, NEVER, OWN_FILES, LanguageModelConfig
 from ablation.config.settings import PRETRAINED
@@ -43,5 +44,7 @@ GENERATION = CommandLine(
     LanguageModelConfig,
     GENERATION_ROWS,
     GENERATION_ROW_SETS,
-    OWN_FILES,
+    files=OWN_FILES,
+    further_flags=finished_run.add_flags,
+    further=tuple(finished_run.FLAGS),
 )

@@ -189,8 +189,8 @@ class CommonSettings(RunOptions, TrainingSettings, MethodSettings, ModelSettings
             )
         if self.weights_path is not None and self.weights == RANDOM:
             problems.append(
-                f"--weights_path {self.weights_path}: contradicts --weights random; add --weights pretrained, or leave one"
-                " of the two out"
+                f"--weights_path {self.weights_path}: contradicts --weights random; add --weights pretrained, or leave"
+                " one of the two out"
             )
         if self.method == "dylora" and self.execution == "recorded":
             problems.append("--execution recorded: DyLoRA's steps differ in rank; leave it out, or give planned")

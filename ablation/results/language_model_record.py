@@ -15,6 +15,7 @@ from ablation.config.experiment import identity
 from ablation.config.shapes import NANO
 from ablation.data.demo import disclaimer
 from ablation.results.language_model import Fit, LanguageModelResult, SentenceHistory, Spoken
+from ablation.results.language_model_card import language_model_card
 from ablation.results.language_model_files import language_model_file
 from ablation.results.run_folder import (
     LOSSES_CSV,
@@ -66,7 +67,7 @@ def describe_language_model(task: Task, result: LanguageModelResult) -> RunRecor
         vocabulary = "demo" if config.model_in_use == NANO else "gpt2"
         trained = language_model_file(result.tensors, config.shape, vocabulary, identity(config))
         files[TRAINED_PARAMETERS], further[TRAINED_DIGEST] = trained, hashlib.sha256(trained).hexdigest()
-    return RunRecord(rows, further, files)
+    return RunRecord(rows, further, files, language_model_card)
 
 
 def history_fields(history: SentenceHistory, test: Fit) -> dict[str, Any]:

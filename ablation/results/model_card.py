@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,11 @@ def use_here(run: Mapping[str, Any], results_dir: Path) -> Use:
     )
 
 
+def model_card_here(task: Task, run: Mapping[str, Any], results_dir: Path) -> str:
+    """The card of a run's model in the run's own folder."""
+    return model_card(task, run, results_dir, use_here(run, results_dir))
+
+
 def model_card(task: Task, run: Mapping[str, Any], results_dir: Path, use: Use) -> str:
     """The card of a run's model.
 
@@ -73,21 +78,31 @@ def model_card(task: Task, run: Mapping[str, Any], results_dir: Path, use: Use) 
         "Accuracy": "\n".join(_accuracy(task, run, results_dir)),
         "Seeds": _seeds(run),
         "Limits": "\n".join(f"* {limit}" for limit in (*use.limits, *_limits(run, labels))),
-        "Licence": _licence(task, run),
-        "Command": f"```sh\n{python_command()} {task.command} {_typed(flags_of(task, run))} --save_model\n```\n\n"
-        f"Run `{run['run_id']}` of {run['timestamp_utc']}, commit {run.get('git_commit') or 'unknown'},"
-        f" PyTorch {run.get('torch_version')} on {run.get('device_name')}.",
+        "Licence": licence_of(run, _data_licence(task, run)),
+        "Command": repeated(task, run),
     }
+    return assembled(task, run, title_of(run), parts, use.matter)
+
+
+def assembled(
+    task: Task, run: Mapping[str, Any], title: str, parts: Mapping[str, str], matter: Iterable[str] = ()
+) -> str:
+    """A card of its parts, by their titles; those without text are left out.
+
+    Args:
+        matter: further lines of the front matter.
+    """
     note = f"> {run['note']}\n\n" if run.get("note") else ""
-    body = "\n\n".join(f"## {title}\n\n{text}" for title, text in parts.items() if text)
-    matter = "\n".join(["---", *_matter(task, run), *use.matter, "---"])
-    return f"{matter}\n\n# {_title(run)}\n\n{note}{body}\n"
+    body = "\n\n".join(f"## {name}\n\n{text}" for name, text in parts.items() if text)
+    front = "\n".join(["---", *_matter(task, run), *matter, "---"])
+    return f"{front}\n\n# {title}\n\n{note}{body}\n"
 
 
 # ---- parts -----------------------------------------------------------------------------------------------------------
 
 
-def _title(run: Mapping[str, Any]) -> str:
+def title_of(run: Mapping[str, Any]) -> str:
+    """Which model, row and seed."""
     name = f"row {run['row']}" if run.get("row") else "a variant"
     return f"{'Demo model' if run.get('demo') else run.get('model_size')}, {name}, seed {run.get('seed')}"
 
@@ -143,11 +158,7 @@ def _method(task: Task, run: Mapping[str, Any]) -> Iterator[str]:
     if run.get("method"):
         yield f"Trained by {code(str(run['method']))}, a method of parameter-efficient fine-tuning. Merges into plain"
         yield f"weights: {merging_in_words(cannot_merge(run))}.\n"
-    yield "| setting | value | what it is |"
-    yield "| --- | --- | --- |"
-    for name, value in _settings(task, run).items():
-        field = fields_of(task.config_class)[name]
-        yield f"| `{name}` | {cell(value)} | {cell(field.metadata['help'])} |"
+    yield from settings_table(task, run)
     padded = run.get("effective_context_length")
     yield f"| | {padded or 'none'} | tokens that every message was padded or cut to |"
     if run.get("trainable_parameters"):
@@ -156,6 +167,15 @@ def _method(task: Task, run: Mapping[str, Any]) -> Iterator[str]:
         yield f"| | {run['added_parameters']:,} | of them added beside the model's own |"
         yield f"| | {run['added_multiply_adds']:,} | multiply-adds a token more than the base at inference |"
     yield f"\nBase weights: SHA-256 of their tensors `{run.get('weights_digest')}`."
+
+
+def settings_table(task: Task, run: Mapping[str, Any]) -> Iterator[str]:
+    """The settings that define the run, as lines of a table of three columns."""
+    yield "| setting | value | what it is |"
+    yield "| --- | --- | --- |"
+    for name, value in _settings(task, run).items():
+        field = fields_of(task.config_class)[name]
+        yield f"| `{name}` | {cell(value)} | {cell(field.metadata['help'])} |"
 
 
 def _settings(task: Task, run: Mapping[str, Any]) -> dict[str, Any]:
@@ -219,7 +239,12 @@ def _limits(run: Mapping[str, Any], labels: list[str]) -> Iterator[str]:
         yield f"It was trained in {run['precision']}; computed in float32 its logits differ in the last digits."
 
 
-def _licence(task: Task, run: Mapping[str, Any]) -> str:
+def licence_of(run: Mapping[str, Any], data: str) -> str:
+    """Whose what is.
+
+    Args:
+        data: a sentence on the data's.
+    """
     parts = [f"Code: {OURS}."]
     if run.get("weights") == RANDOM:
         parts.append("No base weights: they were random.")
@@ -229,11 +254,22 @@ def _licence(task: Task, run: Mapping[str, Any]) -> str:
         parts.append(f"Base weights: this project's own, {OURS}.")
     else:
         parts.append("Base weights and vocabulary: OpenAI's GPT-2, under their licence.")
+    return " ".join([*parts, data])
+
+
+def _data_licence(task: Task, run: Mapping[str, Any]) -> str:
     if _own(run):
-        parts.append("Data: its author's own.")
-    else:
-        parts.append(f"Data: this project's own, {OURS}." if run.get("demo") else f"Data: {task.source}")
-    return " ".join(parts)
+        return "Data: its author's own."
+    return f"Data: this project's own, {OURS}." if run.get("demo") else f"Data: {task.source}"
+
+
+def repeated(task: Task, run: Mapping[str, Any]) -> str:
+    """The command that gives the run again, and what it ran on."""
+    return (
+        f"```sh\n{python_command()} {task.command} {_typed(flags_of(task, run))} --save_model\n```\n\n"
+        f"Run `{run['run_id']}` of {run['timestamp_utc']}, commit {run.get('git_commit') or 'unknown'},"
+        f" PyTorch {run.get('torch_version')} on {run.get('device_name')}."
+    )
 
 
 def flags_of(task: Task, run: Mapping[str, Any]) -> dict[str, Any]:

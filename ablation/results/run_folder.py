@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from ablation.data.demo import disclaimer, vocabulary_digest
 from ablation.files.storage import replace_file
 from ablation.listener import Count, StepLosses
 from ablation.results.log import RUN_JSON, RUNS_FOLDER, ResultsError, encodable, one_writer_at_a_time
-from ablation.results.model_card import CARD, model_card, use_here
+from ablation.results.model_card import CARD, model_card_here
 from ablation.results.result import ExperimentResult, Forgetting, History
 from ablation.results.runs import UNFINISHED, as_record, complete, remove_unfinished
 from ablation.results.table import read_table
@@ -43,11 +43,13 @@ class RunRecord:
         rows: by column name.
         further: what ``run.json`` holds besides the rows.
         files: the folder's other files by name.
+        card: (task, ``run.json``, results folder) -> the text beside a model that is kept.
     """
 
     rows: list[dict[str, Any]]
     further: dict[str, Any]
     files: dict[str, str | bytes]
+    card: Callable[[Task, Mapping[str, Any], Path], str] = model_card_here
 
 
 def discard_checkpoint(result: Any) -> None:
@@ -199,7 +201,7 @@ def write_run(results_dir: Path, task: Task, record: RunRecord) -> list[dict[str
             run = {"task": task.name, **as_record(rows), **record.further}
             files = {**record.files, RUN_JSON: json.dumps(run, indent=1) + "\n"}
             if TRAINED_PARAMETERS in files:
-                files[CARD] = model_card(task, run, results_dir, use_here(run, results_dir))
+                files[CARD] = record.card(task, run, results_dir)
             _write_folder(runs / run_id, files)
             complete(results_dir, task)
     except OSError as error:

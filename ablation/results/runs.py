@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -47,6 +48,17 @@ def as_record(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def rows_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The rows of a run, from its ``run.json``: the inverse of :func:`as_record`."""
     return [{**record, **evaluation} for evaluation in record.get("evaluations", [{}])]
+
+
+def with_more_rows(record: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], task: Task) -> dict[str, Any]:
+    """The ``run.json`` of a run that has been evaluated further: what it said, with more rows behind its own.
+
+    Args:
+        rows: by column name, each with all columns of the task.
+    """
+    own = [{column: row.get(column) for column in task.columns} for row in rows_of(record)]
+    further = {name: value for name, value in record.items() if name not in (*task.columns, "task", "evaluations")}
+    return {"task": task.name, **as_record([*own, *rows]), **further}
 
 
 def run_files(results_dir: Path) -> Iterator[Path]:
@@ -144,36 +156,59 @@ def complete(results_dir: Path, task: Task) -> list[str]:
     path = results_dir / task.csv_name
     try:
         table = read_table(path, task.columns)
-        if not table.damage and not table.odd_line_ends and not _without_row(results_dir, task, table):
+        if not table.damage and not table.odd_line_ends and not _lacking(results_dir, task, table):
             return []
         with one_writer_at_a_time(results_dir):
             table = read_table(path, task.columns)
-            runs = _without_row(results_dir, task, table)
+            lacking = _lacking(results_dir, task, table)
             if table.damage or table.odd_line_ends:
-                mend(path, task.columns, table, {run[HEADER_COLUMN] for run in runs})
-            if runs:
-                append_rows(path, task.columns, [row for run in runs for row in rows_of(run)])
+                mend(path, task.columns, table, {run[HEADER_COLUMN] for run, _ in lacking})
+            if lacking:
+                append_rows(path, task.columns, [row for _, rows in lacking for row in rows])
     except OSError as error:
         raise ResultsError(f"{path}: {error.strerror or error}; give another --results_dir") from None
     places = dict.fromkeys(f"{path}, line {damage.line}: {damage.reason}" for damage in table.damage)
     return [f"{place}; repaired, the file as it was is kept beside" for place in places]
 
 
-def _without_row(results_dir: Path, task: Task, table: Table) -> list[dict[str, Any]]:
-    """The task's runs that have a folder, and no row or a damaged one; oldest first."""
-    there = {row[HEADER_COLUMN] for row in table.rows}
-    runs = []
+def _lacking(results_dir: Path, task: Task, table: Table) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """The task's runs whose folder has rows that the table lacks, and these rows; the oldest run first.
+
+    A run without any row, or with a damaged one, lacks all. One with some may lack those of its further evaluations,
+    where the task's runs have several.
+    """
+    there: dict[str, list[dict[str, str]]] = {}
+    for row in table.rows:
+        there.setdefault(row[HEADER_COLUMN], []).append(row)
+    found = []
     for file in run_files(results_dir):
         name = file.parent.name
-        if name in there and not table.is_damaged(name):
+        known = [] if table.is_damaged(name) else there.get(name, [])
+        if known and not task.evaluation_columns:
             continue
         try:
             record = read_run(file)
         except (OddRunError, ResultsError):
             continue  # a rebuild names it
-        if task_of(record) == task.name:
-            runs.append(record)
-    return sorted(runs, key=_by_time)
+        if task_of(record) == task.name and (rows := _not_among(known, rows_of(record), task.evaluation_columns)):
+            found.append((record, rows))
+    return sorted(found, key=lambda lacking: _by_time(lacking[0]))
+
+
+def _not_among(
+    known: Sequence[Mapping[str, str]], rows: Sequence[dict[str, Any]], columns: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The rows of a run that the table lacks: as many as it has too few, told by what tells evaluations apart."""
+    if not known:
+        return list(rows)
+    left = Counter(format_row(row, columns) for row in known)
+    lacking = []
+    for row in rows:
+        evaluation = format_row(row, columns)
+        left[evaluation] -= 1
+        if left[evaluation] < 0:
+            lacking.append(row)
+    return lacking[: max(len(rows) - len(known), 0)]
 
 
 # ---- all rows anew ---------------------------------------------------------------------------------------------------

@@ -83,8 +83,7 @@ def load_inputs(config: LanguageModelConfig, listener: Listener, device: torch.d
     tokenizer = open_tokenizer(config)
     corpus = load_sentences(config, tokenizer, listener.message)
     listener.message(f"sentences: {corpus.describe()}")
-    tensors = _starting_values(config, listener)
-    weights_digest = digest_of(tensors)
+    tensors, weights_digest = _starting_values(config, listener)
     built = build_language_model(config, tensors)
     built.model.to(device)
     facts = LanguageModelFacts(
@@ -101,18 +100,20 @@ def load_inputs(config: LanguageModelConfig, listener: Listener, device: torch.d
     return Inputs(corpus, tokenizer, built, facts, foreign)
 
 
-def _starting_values(config: LanguageModelConfig, listener: Listener) -> dict[str, Tensor]:
+def _starting_values(config: LanguageModelConfig, listener: Listener) -> tuple[dict[str, Tensor], str]:
+    """All values that the model starts from, and a digest: of the whole base that its blocks are from, so that a run is
+    known by the same digest whichever blocks it takes; or of what was drawn."""
     if config.weights != RANDOM:
         weights = open_pretrained(config, listener)
-        weights.digest()  # which also looks whether all numbers are finite
+        digest = weights.digest()  # which also looks whether all numbers are finite
         numbers = ", ".join(str(block + 1) for block in config.taken_blocks)
         listener.message(f"blocks: {numbers} of {config.base_shape.n_layers}")
-        return pretrained_tensors(weights, config)
+        return pretrained_tensors(weights, config), digest
     listener.message(f"weights: random, seed {config.seed}")
     tensors = normal_weights(config.shape, config.seed)
     if config.tie_head:
         del tensors[HEAD]
-    return tensors
+    return tensors, digest_of(tensors)
 
 
 def _train_and_speak(

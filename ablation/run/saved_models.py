@@ -21,6 +21,7 @@ from ablation.results.task import Task
 
 LATEST = "latest"  # in place of a folder
 LABELS_SHOWN = 12  # of a model's
+MAKES_A_CLASSIFIER = "--demo --row 5 --save_model"  # the flags that are suggested where there is none
 
 
 class NoModelError(Exception):
@@ -55,27 +56,35 @@ def saved_models(results_dir: Path | None, task: Task) -> list[SavedModel]:
     return sorted(found, key=lambda model: (model.when, model.folder.name), reverse=True)
 
 
-def latest(results_dir: Path | None, task: Task) -> SavedModel:
+def latest(results_dir: Path | None, task: Task, makes_one: str = MAKES_A_CLASSIFIER) -> SavedModel:
     """The newest of them.
+
+    Args:
+        makes_one: the flags with which the task's command makes a first one.
 
     Raises:
         NoModelError: there is none.
     """
     models = saved_models(results_dir, task)
     if not models:
-        raise NoModelError(_none(results_dir, task))
+        raise NoModelError(_none(results_dir, task, makes_one))
     return models[0]
 
 
-def find_folder(named: str | Path, results_dir: Path | None, task: Task) -> Path:
+def find_folder(
+    named: str | Path, results_dir: Path | None, task: Task, makes_one: str = MAKES_A_CLASSIFIER
+) -> Path:
     """The folder of a run that is named by it, by the run's id, or as :data:`LATEST`; what is none of these is handed
     back, for whoever opens it to say so.
+
+    Args:
+        makes_one: as for :func:`latest`.
 
     Raises:
         NoModelError: there is no latest.
     """
     if str(named) == LATEST:
-        return latest(results_dir, task).folder
+        return latest(results_dir, task, makes_one).folder
     places = [Path(named), *(folder / RUNS_FOLDER / named for folder in _folders(results_dir))]
     return next((place for place in places if place.is_dir()), places[0])
 
@@ -91,7 +100,7 @@ def describe_all(results_dir: Path | None, task: Task, width: int) -> str:
     """Lines for a person: the models, or how to make one."""
     models = saved_models(results_dir, task)
     if not models:
-        return _none(results_dir, task)
+        return _none(results_dir, task, MAKES_A_CLASSIFIER)
     described = [describe_model(model, task, width) for model in models]
     use = f'{python_command()} classify.py --model latest{_flag(results_dir)} "a message"'
     return "\n".join(["saved models, newest first:", *described, f"to use the first: {use}"])
@@ -101,9 +110,9 @@ def _flag(results_dir: Path | None) -> str:
     return "" if results_dir is None else f" --results_dir {shlex.quote(str(results_dir))}"
 
 
-def _none(results_dir: Path | None, task: Task) -> str:
+def _none(results_dir: Path | None, task: Task, makes_one: str) -> str:
     where = " or ".join(str(folder) for folder in _folders(results_dir))
-    command = f"{python_command()} {task.command} --demo --row 5 --save_model{_flag(results_dir)}"
+    command = f"{python_command()} {task.command} {makes_one}{_flag(results_dir)}"
     return f"no saved model in {where}; to make one: {command}"
 
 

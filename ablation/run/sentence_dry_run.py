@@ -66,7 +66,7 @@ def describe(task: Task, config: LanguageModelConfig) -> str:
 def _sentences_at_hand(task: Task, config: LanguageModelConfig) -> Corpus | None:
     """The sentences, if they and the vocabulary need not be fetched."""
     try:
-        return task.load(replace(config, offline=True), Listener())  # type: ignore[no-any-return]
+        return task.load(replace(config, offline=True), Listener())
     except DownloadError:
         return None
 

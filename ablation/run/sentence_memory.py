@@ -69,11 +69,11 @@ def check_memory(config: LanguageModelConfig, device: torch.device) -> None:
     """
     estimate = estimate_memory(config, device)
     if estimate.needed > estimate.free:
-        blocks, free = config.shape.n_layers, estimate.free / GIGABYTE
+        blocks, needed, free = config.shape.n_layers, estimate.needed / GIGABYTE, estimate.free / GIGABYTE
         raise ConfigError(
             [
-                f"--model_size {config.model_size} with {blocks} blocks and {config.adaptation_flag}: weights, gradients,"
-                f" moments and the best epoch's copy take about {estimate.needed / GIGABYTE:.1f} GB, {free:.1f} GB are"
-                " free; take fewer blocks or a smaller model, train fewer layers, or try all the same with --force"
+                f"--model_size {config.model_size} with {blocks} blocks and {config.adaptation_flag}: weights,"
+                f" gradients, moments and the best epoch's copy take about {needed:.1f} GB, {free:.1f} GB are free;"
+                " take fewer blocks or a smaller model, train fewer layers, or try all the same with --force"
             ]
         )

@@ -67,14 +67,15 @@ def bleu_after_epoch(speaker: Speaker, references: Sequence[Sequence[int]]) -> C
 def speak(speaker: Speaker, config: LanguageModelConfig, corpus: Corpus) -> tuple[Spoken, ...]:
     """Generate in every way that the configuration names, and measure against the test split; nothing with
     ``n_samples`` 0."""
-    return tuple(_speak(speaker, decoding, config.n_samples, corpus) for decoding in _ways(config))
+    return tuple(speak_in(speaker, decoding, config.n_samples, corpus) for decoding in _ways(config))
 
 
 def _ways(config: LanguageModelConfig) -> tuple[Decoding, ...]:
     return config.decodings if config.n_samples else ()
 
 
-def _speak(speaker: Speaker, decoding: Decoding, count: int, corpus: Corpus) -> Spoken:
+def speak_in(speaker: Speaker, decoding: Decoding, count: int, corpus: Corpus) -> Spoken:
+    """Generate in one way, and measure against the test split."""
     began = time.perf_counter()
     sentences = speaker.sentences(decoding, count)
     seconds = time.perf_counter() - began
