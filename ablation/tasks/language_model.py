@@ -12,6 +12,7 @@ from ablation.data.spam import DataError
 from ablation.files.wanted import DownloadError
 from ablation.listener import Listener
 from ablation.results.language_model_record import EVALUATION_COLUMNS
+from ablation.results.published import published_language_model
 from ablation.results.task import Metric, Task
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class LanguageModelTask(Task):
             return None
 
     def published(self) -> Mapping[str, Mapping[str, str]]:
-        return {}
+        return published_language_model()
 
 
 LANGUAGE_MODEL = LanguageModelTask()
