@@ -83,6 +83,8 @@ class CommandLine:
                 choices = setting.metadata["choices"]
                 among = f"; one of {', '.join(choices)}" if choices else ""
                 given |= {"metavar": "VALUE", "help": help_text + among + default}
+            if name in self.config_class.OF_OTHERS:
+                given["help"] = argparse.SUPPRESS
             if name not in without:
                 parser.add_argument(f"--{name}", **given)
 

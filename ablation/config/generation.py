@@ -128,8 +128,17 @@ class LanguageModelConfig(SentenceSettings, DecodingSettings, CommonSettings):
         "seed", "order_seed", "max_len", "data", "n_train", "n_validation", "n_test", "precision", "demo",
     )  # fmt: skip
 
+    OF_OTHERS: ClassVar = (
+        "precision", "bottleneck", "adapter_after", "adapter_scale", "prefix_length", "prompt_length", *OF_A_NEW_HEAD,
+    )  # fmt: skip
+
     n_layers: int | None = option(
         None, f"blocks of a model from scratch; {SCRATCH_BLOCKS} if not given", integer(1)
+    )
+    execution: str = run_option(
+        "planned",
+        "planned: compute the positions that predict something; naive: all of them, padded, as published",
+        choices=("planned", "naive"),
     )
     data_dir: str = run_option("data", "folder of the data: captions in its folder captions/, fetched if missing")
     results_dir: str = run_option(

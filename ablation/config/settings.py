@@ -141,6 +141,7 @@ class CommonSettings(RunOptions, TrainingSettings, MethodSettings, ModelSettings
 
     TASK: ClassVar[str]  # the name of the task; empty for the first one, whose hashes are older than tasks
     LEADING_FIELDS: ClassVar[tuple[str, ...]] = ()  # stand before all others in flags and columns
+    OF_OTHERS: ClassVar[tuple[str, ...]] = ()  # settings of which no value but the default can be had; no help has them
     SPARES_MEMORY: ClassVar = "or a smaller --model_size"  # what to type besides a smaller --batch_size
 
     def __post_init__(self) -> None:
