@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ablation.config.methods import DECLARATIONS, METHOD_OPTIONS, methods
-from ablation.config.settings import CommonSettings, MethodSettings, fields_of
+from ablation.config.settings import LANGUAGE_MODEL, CommonSettings, MethodSettings, fields_of
 from ablation.config.shapes import NANO
 
 
@@ -65,6 +65,13 @@ def _heat(config: Any) -> str:
     return "with --decoding greedy, which has none" if config.decoding == "greedy" else ""
 
 
+def _model_size(config: CommonSettings) -> str:
+    if config.demo:
+        return f"with --demo, which uses {NANO}"
+    has_own_shape = config.weights == LANGUAGE_MODEL and config.model_size != NANO
+    return "with a language model's run, which has a shape of its own" if has_own_shape else ""
+
+
 _naive = _if(lambda config: config.execution == "naive", "with --execution naive, which keeps no features")
 # setting -> why it has no effect in a configuration that has this setting; empty where it has one
 REASONS: dict[str, Callable[[Any], str]] = {
@@ -82,7 +89,7 @@ REASONS: dict[str, Callable[[Any], str]] = {
     "data_dir": _other_data,
     "held_out_text": _if(lambda config: not config.measure_forgetting, "without --measure_forgetting"),
     "split_seed": _if(lambda config: config.data_file is None, "without --data_file FILE, whose split it seeds"),
-    "model_size": _if(lambda config: config.demo, f"with --demo, which uses {NANO}"),
+    "model_size": _model_size,
     "data": _other_sentences,
     "patience": _if(lambda config: config.num_epochs < 3, "with fewer than three epochs: none can end it earlier"),
     "validation_bleu": _if(lambda config: config.select_by == "bleu", "with --select_by bleu, which measures it"),

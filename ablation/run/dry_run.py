@@ -19,7 +19,7 @@ from ablation.config.experiment import (
 )
 from ablation.config.flags import typed
 from ablation.config.rows import find_row
-from ablation.config.settings import CommonSettings
+from ablation.config.settings import LANGUAGE_MODEL, CommonSettings
 from ablation.config.shapes import NANO, ModelShape
 from ablation.data.demo import disclaimer
 from ablation.data.held_out import load_held_out_text
@@ -55,7 +55,7 @@ def describe(task: Task, config: ExperimentConfig) -> str:
     return "\n".join(
         [
             *what_it_is(task, config, foreign),
-            f"model                 {described_model(config.model_in_use, config.shape)}",
+            f"model                 {described_model(_model(config), config.shape)}",
             *(f"{title:22}{text}" for title, text in in_words(costs).items()),
             f"merges                {merging_in_words(config.declaration.cannot_merge)}",
             f"device                {device}, {config.precision}, {config.execution} execution",
@@ -128,6 +128,11 @@ def expected(seconds: float | None) -> str:
 # ---- of a classifier -------------------------------------------------------------------------------------------------
 
 
+def _model(config: ExperimentConfig) -> str:
+    """What is adapted, by the name that a person has for it."""
+    return f"language model in {config.weights_path}" if config.weights == LANGUAGE_MODEL else config.model_in_use
+
+
 def _plan(config: ExperimentConfig, thrift: Thrift) -> list[str]:
     """What is computed once and what at every step; naive, everything is, always."""
     if config.execution == "naive":
@@ -162,6 +167,8 @@ def next_command(task: Task, config: Any) -> tuple[str, float]:
     try:
         real = replace(config, demo=False, results_dir=RESULTS_DIR, model_size=size, weights_path=None)
     except ConfigError:  # a shape for the miniature alone
+        real = None
+    if real is None or real.weights == LANGUAGE_MODEL:  # whose tokens are the miniature's
         kept = {"models_dir": config.models_dir, "data_dir": config.data_dir, **config.own_data_settings()}
         real, settings = type(config)(**kept), {}
     paths = {name: getattr(config, name) for name in ("models_dir", "data_dir")

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from ablation.config.generation import LanguageModelConfig, SentenceSettings
-from ablation.config.generation_rows import GENERATION
+from ablation.config.generation_rows import GENERATION, NAMES
 from ablation.data.spam import DataError
 from ablation.files.wanted import DownloadError
 from ablation.listener import Listener
@@ -48,9 +48,9 @@ METRICS = (
     VALIDATION_PERPLEXITY,
     TEST_PERPLEXITY,
     Metric("test_token_perplexity", "test perplexity per token", more_is_better=False),
-    Metric("forward_bleu", "forward BLEU"),
-    Metric("backward_bleu", "backward BLEU"),
-    Metric("harmonic_bleu", "harmonic BLEU"),
+    Metric("forward_bleu", "forward BLEU", optional=True),
+    Metric("backward_bleu", "backward BLEU", optional=True),
+    Metric("harmonic_bleu", "harmonic BLEU", optional=True),
 )
 
 
@@ -73,6 +73,7 @@ class LanguageModelTask(Task):
     questions = ()
     demo_questions = ()
     baselines: Mapping[str, str] = {}
+    row_names = NAMES
 
     @property
     def chooser(self) -> Metric:
