@@ -19,9 +19,10 @@ import pandas as pd
 import torch
 
 from ablation.config.experiment import ConfigError, ExperimentConfig
-from ablation.config.flags import threshold_problems, weights_path_problems
+from ablation.config.flags import threshold_problems
 from ablation.config.hints import hint
 from ablation.config.own_data import joined_labels
+from ablation.config.path_problems import weights_path_problems
 from ablation.config.settings import RESULTS_DIR, fields_of
 from ablation.config.values import device as read_device
 from ablation.data.lines import InputLine

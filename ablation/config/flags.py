@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ablation.config.base_run import BaseRunError, base_settings
@@ -16,6 +14,7 @@ from ablation.config.effects import REASONS, why_no_effect
 from ablation.config.experiment import ExperimentConfig
 from ablation.config.methods import DECLARATIONS, METHOD_OPTIONS, own_settings
 from ablation.config.parser import Parser
+from ablation.config.path_problems import file_problems, folder_problems, path_problems
 from ablation.config.rows import ROW_SETS, ROWS
 from ablation.config.settings import (
     DEMO_RESULTS_DIR,
@@ -245,26 +244,6 @@ def _sweep(rows: str, flags: Mapping[str, str | bool]) -> str:
     return f", or several to {python_command()} sweep.py {typed({'rows': rows, **kept})}"
 
 
-def folder_problems(folders: Mapping[str, str | Path]) -> list[str]:
-    """One line for each of some flags (by name) that is given a file, or something below one, for a folder."""
-    problems = []
-    for name, given in folders.items():
-        folder = Path(given).absolute()
-        obstacle = next((path for path in (folder, *folder.parents) if path.exists()), folder)
-        if obstacle.is_file():
-            problems.append(f"--{name} {given}: {obstacle} is a file; give a folder")
-    return problems
-
-
-def file_problems(files: Mapping[str, str]) -> list[str]:
-    """One line for each of some flags (by name) that names no file."""
-    return [
-        f"--{name} {file}: {'is a folder' if Path(file).is_dir() else 'no such file'}; check the path"
-        for name, file in files.items()
-        if not Path(file).is_file()
-    ]
-
-
 def report_command(results_dir: str, data_dir: str) -> str:
     """The command that reports on these results, as a person types it."""
     if results_dir == DEMO_RESULTS_DIR:
@@ -272,25 +251,6 @@ def report_command(results_dir: str, data_dir: str) -> str:
     places = {"results_dir": (results_dir, RESULTS_DIR), "data_dir": (data_dir, "data")}
     flags = [part for name, (own, usual) in places.items() if own != usual for part in (f"--{name}", own)]
     return f"{python_command()} {shlex.join(['report.py', *flags])}"
-
-
-def path_problems(results_dir: str, weights_path: str | None) -> list[str]:
-    """What is wrong with the paths of a command, one line per problem."""
-    problems = []
-    folder = Path(results_dir).absolute()
-    obstacle = next((path for path in (folder, *folder.parents) if path.exists()), None)
-    if obstacle is not None and not obstacle.is_dir():
-        problems.append(f"--results_dir {results_dir}: {obstacle} is a file; give a folder")
-    elif obstacle is not None and not os.access(obstacle, os.W_OK):
-        problems.append(f"--results_dir {results_dir}: {obstacle} cannot be written to; give another folder")
-    return problems + weights_path_problems(weights_path)
-
-
-def weights_path_problems(weights_path: str | None) -> list[str]:
-    """Whether there is nothing at the path, neither as such nor as the prefix of a TensorFlow checkpoint."""
-    if weights_path is None or Path(weights_path).exists() or Path(f"{weights_path}.index").exists():
-        return []
-    return [f"--weights_path {weights_path}: no such file or folder; check the path"]
 
 
 def threshold_problems(threshold: float | None) -> list[str]:

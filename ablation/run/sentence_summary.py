@@ -71,10 +71,10 @@ class SentenceSummary(Summary):
         return _in_columns(lines)
 
     def _reached(self) -> list[str]:
-        """How many steps it took to the perplexities that are asked about; nothing where it came to none of them."""
-        found = {str(perplexity): self.rows[0][f"steps_to_{perplexity}"] for perplexity in PERPLEXITIES}
-        reached = [f"{steps:,} to {perplexity}" for perplexity, steps in found.items() if steps is not None]
-        return [f"steps to a validation perplexity: {', '.join(reached)}"] if reached else []
+        """After how many steps it came to the perplexities that are asked about; nothing where to none of them."""
+        steps = {perplexity: self.rows[0][f"steps_to_{perplexity}"] for perplexity in PERPLEXITIES}
+        reached = [f"{perplexity} after {plural(count, 'step')}" for perplexity, count in steps.items() if count]
+        return [f"validation perplexity: {', '.join(reached)}"] if reached else []
 
     @property
     def _published(self) -> Mapping[str, str]:
