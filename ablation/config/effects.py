@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ablation.config.methods import DECLARATIONS, METHOD_OPTIONS, methods
@@ -36,35 +36,6 @@ def _other_data(config: CommonSettings) -> str:
     return "with messages of your own" if config.own_data else "with --demo, which has messages of its own"
 
 
-def _other_sentences(config: CommonSettings) -> str:
-    if config.own_data:
-        return "with sentences of your own"
-    return "with --demo, which has messages of its own" if config.demo else ""
-
-
-def _order_seed(config: Any) -> str:
-    if config.order_seed == config.seed:
-        return "where it is that of --seed"
-    return "with --shuffle never" if getattr(config, "shuffle", "") == "never" else ""
-
-
-def _decodes(cut: str) -> Callable[[Any], str]:
-    """Of a setting of the ways of decoding that have ``cut`` in their name."""
-
-    def reason(config: Any) -> str:
-        if not config.n_samples:
-            return "with --n_samples 0, which generates nothing"
-        return "" if cut in config.decoding else f"with --decoding {config.decoding}, which cuts otherwise"
-
-    return reason
-
-
-def _heat(config: Any) -> str:
-    if not config.n_samples:
-        return "with --n_samples 0, which generates nothing"
-    return "with --decoding greedy, which has none" if config.decoding == "greedy" else ""
-
-
 def _model_size(config: CommonSettings) -> str:
     if config.demo:
         return f"with --demo, which uses {NANO}"
@@ -82,7 +53,7 @@ REASONS: dict[str, Callable[[Any], str]] = {
         "where it acts on the classifier alone, whose own weights are frozen; add --decayed everything",
     ),
     "context_length": _if(lambda config: config.no_padding, "with --no_padding, which pads and cuts nothing"),
-    "order_seed": _order_seed,
+    "order_seed": _if(lambda config: config.order_seed == config.seed, "where it is that of --seed"),
     "feature_cache": _naive,
     "feature_memory": _naive,
     "feature_cache_limit": _if(lambda config: config.feature_cache is None, "without --feature_cache"),
@@ -90,17 +61,15 @@ REASONS: dict[str, Callable[[Any], str]] = {
     "held_out_text": _if(lambda config: not config.measure_forgetting, "without --measure_forgetting"),
     "split_seed": _if(lambda config: config.data_file is None, "without --data_file FILE, whose split it seeds"),
     "model_size": _model_size,
-    "data": _other_sentences,
-    "patience": _if(lambda config: config.num_epochs < 3, "with fewer than three epochs: none can end it earlier"),
-    "validation_bleu": _if(lambda config: config.select_by == "bleu", "with --select_by bleu, which measures it"),
-    "decoding": _if(lambda config: not config.n_samples, "with --n_samples 0, which generates nothing"),
-    "temperature": _heat,
-    "top_k": _decodes("top_k"),
-    "top_p": _decodes("top_p"),
 }
 
 
-def why_no_effect(name: str, config: Any) -> str:
+def reasons_of(config: CommonSettings) -> Mapping[str, Callable[[Any], str]]:
+    """The reasons that there are for the settings of a configuration: those of all, and its task's own."""
+    return {**REASONS, **config.NO_EFFECT}
+
+
+def why_no_effect(name: str, config: CommonSettings) -> str:
     """Why a setting changes nothing in this configuration, to stand behind "has no effect"; empty if it does."""
-    reason = REASONS.get(name)
+    reason = reasons_of(config).get(name)
     return reason(config) if reason else ""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ablation.config.base_run import BaseRunError, base_settings
-from ablation.config.effects import REASONS, why_no_effect
+from ablation.config.effects import reasons_of, why_no_effect
 from ablation.config.experiment import ExperimentConfig
 from ablation.config.methods import DECLARATIONS, METHOD_OPTIONS, own_settings
 from ablation.config.parser import Parser
@@ -264,7 +264,7 @@ def remarks(config: CommonSettings, given: Iterable[str]) -> list[str]:
     """One line for each setting among ``given`` that changes nothing in this configuration, or means more than it
     says."""
     given = set(given)
-    reasons = {name: why_no_effect(name, config) for name in REASONS if name in given}
+    reasons = {name: why_no_effect(name, config) for name in reasons_of(config) if name in given}
     lines = [f"--{name} has no effect {reason}" for name, reason in reasons.items() if reason]
     if "weights_path" in given and "model_size" not in given and config.weights == PRETRAINED and not config.demo:
         lines.append(f"--weights_path is read as {config.model_size}; give --model_size if it is another size")

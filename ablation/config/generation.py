@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ablation.config.decoding import MEANT, TOP_K, TOP_P, WAYS, Decoding, decodings
 from ablation.config.decoding import RANDOM as ANY_TOKEN
+from ablation.config.generation_effects import GENERATION_REASONS
 from ablation.config.methods import HEAD
 from ablation.config.options import option, run_option
 from ablation.config.settings import (
@@ -128,6 +129,7 @@ class LanguageModelConfig(SentenceSettings, DecodingSettings, CommonSettings):
         "seed", "order_seed", "max_len", "data", "n_train", "n_validation", "n_test", "precision", "demo",
     )  # fmt: skip
 
+    NO_EFFECT: ClassVar = GENERATION_REASONS
     OF_OTHERS: ClassVar = (
         "precision", "bottleneck", "adapter_after", "adapter_scale", "prefix_length", "prompt_length", *OF_A_NEW_HEAD,
     )  # fmt: skip

@@ -7,6 +7,7 @@ follow from the fields. This module imports nothing heavy, so that a wrong comma
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -147,6 +148,7 @@ class CommonSettings(RunOptions, TrainingSettings, MethodSettings, ModelSettings
 
     TASK: ClassVar[str]  # the name of the task; empty for the first one, whose hashes are older than tasks
     LEADING_FIELDS: ClassVar[tuple[str, ...]] = ()  # stand before all others in flags and columns
+    NO_EFFECT: ClassVar[Mapping[str, Callable[[Any], str]]] = {}  # of settings of its own: see effects.py
     OF_OTHERS: ClassVar[tuple[str, ...]] = ()  # settings of which no value but the default can be had; no help has them
     SPARES_MEMORY: ClassVar = "or a smaller --model_size"  # what to type besides a smaller --batch_size
 

@@ -21,9 +21,11 @@ import generation_experiments
 from ablation.config.experiment import config_hash
 from ablation.config.generation import DEMO_SAMPLES, SAMPLES, LanguageModelConfig
 from ablation.config.generation_rows import GENERATION, GENERATION_ROW_SETS, NAMES
-from ablation.config.settings import ConfigError
+from ablation.config.settings import ConfigError, fields_of
 from ablation.data.demo import DISCLAIMER
+from ablation.environment import python_command
 from ablation.execution.sentence_losses import packed_losses
+from ablation.execution.vocabulary_loss import ROWS_OF_LOGITS
 from ablation.model.normal_weights import normal_weights
 from ablation.results.read import read_results
 from ablation.run import kinds, sentence_memory
@@ -73,8 +75,8 @@ def test_a_demo_run_from_end_to_end(
         assert generation_experiments.main([*TINY, "--n_samples", "3", "--save_model"]) == 0
     screen = terminal.getvalue()
     lines = re.split("[\r\n]", screen)
-    wide = [line.strip() for line in lines if len(line) > 80]
-    assert all(" " not in line or line.startswith("python ") for line in wide), wide
+    wide = [line.strip() for line in lines if len(line) > 80 and "|" not in line]  # bars fit a real terminal
+    assert all(" " not in line or line.startswith(f"{python_command()} ") for line in wide), wide
     result = screen[screen.index("result: demo, variant ") :]
     assert " ".join(DISCLAIMER.split()) in " ".join(result.split())
     with (tmp_path / "results/demo/generation.csv").open(newline="") as file:
@@ -86,7 +88,8 @@ def test_a_demo_run_from_end_to_end(
         way = f"{row['decoding']} {float(row['temperature']):g}"
         bleu = [f"{float(row[f'{name}_bleu']):.3f}" for name in ("forward", "backward", "harmonic")]
         assert re.search(rf"^  {way} +{' +'.join(bleu)}$", result, re.MULTILINE), (way, bleu)
-    for title, column in (("test perplexity", "test_perplexity"), ("test perplexity per token", "test_token_perplexity")):
+    figures = {"test perplexity": "test_perplexity", "test perplexity per token": "test_token_perplexity"}
+    for title, column in figures.items():
         assert re.search(rf"^  {title} +{float(rows[0][column]):,.2f}$", result, re.MULTILINE)
     assert "standing: the only configuration in these results so far" in result and "published" not in result.replace(
         "beside no published ones", ""
@@ -140,11 +143,11 @@ def test_an_interrupted_run_appends_nothing(tmp_path: Path) -> None:
 # ---- the summary of a published row ----------------------------------------------------------------------------------
 
 
-def published_row(row: int, **changes: Any) -> tuple[LanguageModelConfig, list[dict[str, Any]]]:
+def published_row(number: int, **changes: Any) -> tuple[LanguageModelConfig, list[dict[str, Any]]]:
     """Rows that a run of a published row could have appended."""
-    config, _, _ = GENERATION.read(["--row", str(row)])
+    config, _, _ = GENERATION.read(["--row", str(number)])
     shared = dict.fromkeys(LANGUAGE_MODEL.columns) | {
-        "run_id": "r", "row": row, "data_digest": "d", "validation_perplexity": 17.123, "test_perplexity": 15.876,
+        "run_id": "r", "row": number, "data_digest": "d", "validation_perplexity": 17.123, "test_perplexity": 15.876,
         "test_token_perplexity": 1234.5, "best_epoch": 7, "epochs": 8, "training_minutes": 90.0, "n_samples": 5000,
         "steps_to_30": 938, "steps_to_20": None, "steps_to_18": None,
     }  # fmt: skip
@@ -246,7 +249,8 @@ def test_activations_are_what_a_step_keeps(heads: int, dropout: float) -> None:
         sizes.pop(parameter.untyped_storage().data_ptr(), None)
     assert kept.mean.requires_grad
     estimate = sentence_memory.estimate_memory(config, CPU, free=10**9)
-    assert 0.75 < sum(sizes.values()) / estimate.activations < 1.1
+    logits = 4 * ROWS_OF_LOGITS * config.shape.vocab_size  # which no graph holds
+    assert 0.9 < sum(sizes.values()) / (estimate.activations - logits) < 1.15
     parameters = sum(parameter.numel() for parameter in model.parameters())
     assert estimate.needed == 20 * parameters  # weights, gradients, two moments, the best epoch's copy, 4 bytes each
 
@@ -290,7 +294,7 @@ def test_all_that_is_wrong_is_found_together(tmp_path: Path, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("--weights pretrained --blocks 1,13", "--blocks 1,13: gpt2-small (124M) has blocks 1 to 12; give some of them"),
+        ("--weights pretrained --blocks 1,13", "--blocks 1,13: gpt2-small (124M) has blocks 1 to 12; give some"),
         ("--weights pretrained --blocks 2,1,2", "--blocks 2,1,2: give each block once, counted from 1: 1,6,12"),
         ("--blocks 2,1", "--blocks 2,1: names pretrained blocks; add --weights pretrained, or give --n_layers"),
         ("--demo --row 9", "--blocks 1,6,12: gpt2-nano (demo) has blocks 1 to 3; give some of them"),
@@ -303,7 +307,7 @@ def test_all_that_is_wrong_is_found_together(tmp_path: Path, capsys: pytest.Capt
         ("--precision bf16", "--precision bf16: a language model is trained in fp32; leave it out"),
         ("--execution recorded", "--execution recorded: choose one of planned, naive"),
         ("--tie_head --trainable_layers last_layer", "there is no layer of its own to train"),
-        ("--weights pretrained --n_heads 6", "--n_heads 6: pretrained weights have a fixed shape; add --weights random"),
+        ("--weights pretrained --n_heads 6", "--n_heads 6: pretrained weights have a fixed shape; add"),
         ("--train_file . --validation_file . --test_file .", "--train_file .: is a folder; check the path"),
         ("--test_file x", "--test_file x: give --train_file and --validation_file, too"),
         ("--device cuda:7 --demo --dry_run", "--device cuda:7: "),
@@ -361,9 +365,9 @@ def test_what_has_no_effect_is_said_and_is_the_same_run(command: str, warned: li
     config, warnings, _ = GENERATION.read(shlex.split(command))
     assert sorted(re.findall(r"^--(\w+) has no effect ", "\n".join(warnings), re.MULTILINE)) == warned
     assert "--method lora" in "".join(warnings) or warned != ["lora_rank"]
-    usual = {name: LanguageModelConfig.__dataclass_fields__[name].default for name in warned if name != "model_size"}
+    usual = {name: fields_of(LanguageModelConfig)[name].default for name in warned if name != "model_size"}
     if "model_size" not in warned:  # of the demo, which tells its rows by it
-        kept = {name: getattr(config, name) for name in config.__dataclass_fields__} | usual
+        kept = {name: getattr(config, name) for name in fields_of(LanguageModelConfig)} | usual
         assert config_hash(LanguageModelConfig(**kept)) == config_hash(config)
 
 
@@ -406,7 +410,7 @@ def test_rows_are_listed_by_number_and_published_name(
     assert generation_experiments.main(["--list_rows"]) == 0
     output = capsys.readouterr().out
     assert max(map(len, output.splitlines())) <= 80
-    found = re.findall(r"^ *(\d+) +(?:[\d.]+|–) +(\S+)  (?=\S)", output, re.MULTILINE)
+    found = re.findall(r"^ *(\d+) +(?:[\d.]+|–) +(\S+) {2,}(?=\S)", output, re.MULTILINE)
     assert {int(row): name for row, name in found} == NAMES
 
 
