@@ -15,6 +15,8 @@ import report
 import sweep
 from ablation.config.experiment import FIELDS
 from ablation.config.flags import EXPERIMENTS
+from ablation.config.generation_rows import GENERATION
+from ablation.config.settings import fields_of
 from ablation.config.generation import LanguageModelConfig
 from ablation.config.settings import fields_of
 from ablation.environment import PROJECT
@@ -25,11 +27,13 @@ DOCUMENTS = [README, *sorted((PROJECT / "docs").glob("*.md"))]
 OF_OTHERS = {"address", "generate", "head", "help", "port"}  # flags of Ray, and what argparse adds
 MADE_BY_USE = re.compile(r"results/|runs/|report/|run\.json|make_mail\.py")
 
+SETTINGS = {*FIELDS, *fields_of(GENERATION.config_class), *GENERATION.further}
 PARSERS = {
     "additional_experiments.py": EXPERIMENTS.parser,
     "baselines.py": baselines.make_parser,
     "classify.py": classify.make_parser,
     "export.py": export.make_parser,
+    "generation_experiments.py": GENERATION.parser,
     "report.py": report.make_parser,
     "sweep.py": sweep.make_parser,
 }
