@@ -23,7 +23,8 @@ from pathlib import Path
 
 from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail, say
 from ablation.config.experiment import ConfigError
-from ablation.config.flags import Parser, weights_path_problems
+from ablation.config.flags import Parser
+from ablation.config.path_problems import weights_path_problems
 from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR
 from ablation.environment import require_packages
 

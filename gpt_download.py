@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail, interrupt_on_signals
-from ablation.config.flags import Parser, folder_problems
+from ablation.config.flags import Parser
+from ablation.config.path_problems import folder_problems
 from ablation.config.shapes import MODEL_SHAPES, canonical_model_size
 from ablation.environment import require_packages
 from ablation.files.download import DownloadError, FetchOptions

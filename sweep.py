@@ -6,10 +6,12 @@
     python sweep.py --demo --rows all --seeds 123-125
     python sweep.py --rows 1-19 --seeds 123-128 --engine ray --ray_address auto
     python sweep.py --rows 20,28,30 --learning_rate 1e-4,1e-3,1e-2 --seeds 123-125
+    python sweep.py --task language_model --rows 1-16 --seeds 1-6
 
-Besides its own flags it takes those of additional_experiments.py, which apply to every run; they may stand behind --.
-A comma between values of a setting means a run with each of them: --learning_rate 1e-4,1e-3. Several linear maps
-within one value are joined by +: --lora_targets query+value,query+key is two.
+Besides its own flags it takes those of the task's command, which apply to every run; they may stand behind --. A comma
+between values of a setting means a run with each of them: --learning_rate 1e-4,1e-3. Several linear maps or blocks
+within one value are joined by +: --lora_targets query+value,query+key is two, --blocks 1+6+12,1+2+3 as well (and
+--blocks 1,6,12 is one value). Flags of decoding keep their commas: every run generates in all these ways.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ablation.commands import FAILED, FINISHED, INTERRUPTED, WRONG_COMMAND, fail, interrupt_on_signals, say
+from ablation.config.command_lines import COMMAND_LINES, SPAM
 from ablation.config.experiment import ConfigError
 from ablation.config.flags import EXPERIMENTS, FORCE, CommandLine, Parser, report_command
 from ablation.config.values import integer, number
@@ -49,6 +52,9 @@ def make_parser(runner: CommandLine = EXPERIMENTS) -> argparse.ArgumentParser:
         "sweep.py", description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
+        "--task", default=SPAM, choices=COMMAND_LINES, help=f"what the runs are about (default: {SPAM}); its flags follow"
+    )
+    parser.add_argument(
         "--rows", nargs="+", metavar="LIST", help=f"rows of the table: 1,3,16-19 or 1 3 5, or {described_sets(runner)}"
     )
     parser.add_argument("--list_rows", action="store_true", help="show the rows and their published figures")
@@ -72,6 +78,13 @@ def make_parser(runner: CommandLine = EXPERIMENTS) -> argparse.ArgumentParser:
     for name in INSTEAD:
         parser.add_argument(f"--{name}", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser
+
+
+def asked_task(arguments: Sequence[str]) -> str:
+    """The task that the sweep's flags name; whether there is such a one is for their parser to say."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--task", nargs="?", default=SPAM)
+    return parser.parse_known_args(arguments)[0].task
 
 
 def described_sets(runner: CommandLine) -> str:
@@ -117,7 +130,7 @@ def read_options(task: Task, given: argparse.Namespace, flags: Sequence[str]) ->
         ConfigError: all problems of the command together.
     """
     values, problems = vars(given).copy(), []
-    del values["list_rows"]
+    del values["list_rows"], values["task"]
     for name in ("rows", "seeds"):
         values[name] = ",".join(values[name])
     rows: Callable[[str], Any] = partial(parse_rows, rows=list(task.rows), sets=task.command_line.row_sets)
@@ -147,18 +160,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     end = arguments.index("--") if "--" in arguments else len(arguments)
     own, flags = arguments[:end], arguments[end + 1 :]
-    parser = make_parser()
+    parser = make_parser(COMMAND_LINES.get(asked_task(own), EXPERIMENTS))
     given = parser.parse_args(own)
     if given.rows is None and not given.list_rows:
         parser.error("the following arguments are required: --rows")
     require_packages()
     from ablation.results.log import ResultsError
-    from ablation.tasks.spam import SPAM
+    from ablation.tasks.registry import TASKS
 
+    task = TASKS[given.task]
     try:
         if given.list_rows:
-            return list_rows(SPAM, given)
-        return run_sweep(SPAM, read_options(SPAM, given, flags), began)
+            return list_rows(task, given)
+        return run_sweep(task, read_options(task, given, flags), began)
     except ConfigError as error:
         return fail(error.problems, WRONG_COMMAND)
     except ResultsError as error:

@@ -19,9 +19,10 @@ import pandas as pd
 import torch
 
 from ablation.config.experiment import ConfigError, ExperimentConfig
-from ablation.config.flags import threshold_problems, weights_path_problems
+from ablation.config.flags import threshold_problems
 from ablation.config.hints import hint
 from ablation.config.own_data import joined_labels
+from ablation.config.path_problems import weights_path_problems
 from ablation.config.settings import RESULTS_DIR, fields_of
 from ablation.config.values import device as read_device
 from ablation.data.lines import InputLine
@@ -36,7 +37,6 @@ from ablation.run.answers import WARNINGS_TOLD, answer_lines
 from ablation.run.beforehand import check_beforehand
 from ablation.run.inputs import thread_count
 from ablation.run.open_classifier import config_here, open_classifier, seen_in_training
-from ablation.run.recorded import recording_remarks
 from ablation.run.saved_models import LATEST, find_folder
 from ablation.run.trained_classifier import Answer, SavedRun, read_saved_run
 from ablation.tasks.registry import TASKS
@@ -103,7 +103,7 @@ def run_experiment(
     """
     about = _task(task)
     config, remarks = about.command_line.configure(_as_typed(about, settings), None if row is None else str(row))
-    for line in [*remarks, *recording_remarks(config), *check_beforehand(about, config, force=force)]:
+    for line in [*remarks, *kinds.remarks(config), *check_beforehand(about, config, force=force)]:
         _warn(line)
     rows = kinds.save_result(about, kinds.run(about, config, listener))
     runs, _ = read_results(Path(config.results_dir), about)

@@ -6,6 +6,12 @@ from dataclasses import dataclass
 
 # The pieces of work that people wait for, by the names under which they are announced.
 FROZEN_PASS, TRAINING = "frozen pass", "training"
+EPOCH = "epoch"  # and its number, where each is announced by itself
+
+
+def is_epoch(work: str) -> bool:
+    """Whether a piece of work is an epoch of training."""
+    return work.startswith(f"{EPOCH} ")
 
 
 @dataclass(frozen=True)

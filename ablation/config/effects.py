@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ablation.config.methods import DECLARATIONS, METHOD_OPTIONS, methods
-from ablation.config.settings import LANGUAGE_MODEL, CommonSettings, MethodSettings
+from ablation.config.settings import LANGUAGE_MODEL, CommonSettings, MethodSettings, fields_of
 from ablation.config.shapes import NANO
 
 
@@ -19,7 +19,9 @@ def _needs_method(option: str) -> Callable[[MethodSettings], str]:
             return ""
         if config.method is not None:
             return f"with --method {config.method}; it belongs to --method {', '.join(taking)}"
-        return f"with --trainable_layers {config.trainable_layers}; add --trainable_layers {having[0]}"
+        layers = fields_of(type(config))["trainable_layers"].metadata["choices"]  # type: ignore[arg-type]
+        adding = "--trainable_layers" if having[0] in layers else "--method"
+        return f"with --trainable_layers {config.trainable_layers}; add {adding} {having[0]}"
 
     return reason
 
@@ -62,7 +64,12 @@ REASONS: dict[str, Callable[[Any], str]] = {
 }
 
 
-def why_no_effect(name: str, config: Any) -> str:
+def reasons_of(config: CommonSettings) -> Mapping[str, Callable[[Any], str]]:
+    """The reasons that there are for the settings of a configuration: those of all, and its task's own."""
+    return {**REASONS, **config.NO_EFFECT}
+
+
+def why_no_effect(name: str, config: CommonSettings) -> str:
     """Why a setting changes nothing in this configuration, to stand behind "has no effect"; empty if it does."""
-    reason = REASONS.get(name)
+    reason = reasons_of(config).get(name)
     return reason(config) if reason else ""

@@ -96,8 +96,9 @@ def _problems(run: str | None, text: str | None, given: frozenset[str], config: 
     what = f"--run {run}" if run is not None else "--generate"
     problems = []
     if odd:
+        them = "it" if len(odd) == 1 else "them"
         less = "; --samples says how often" if odd == ["--n_samples"] else ""
-        problems.append(f"{what} trains nothing, so {', '.join(odd)} cannot be had with it; leave out{less}")
+        problems.append(f"{what} trains nothing, and has no use for {', '.join(odd)}; leave {them} out{less}")
     if text is not None and run is None and not (config.demo or config.weights == PRETRAINED):
         problems.append("--generate: of which model? give --run RUN, --weights pretrained or --demo")
     if text is None and config.n_samples == 0:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ablation.config.base_run import BaseRunError, base_settings
-from ablation.config.effects import REASONS, why_no_effect
+from ablation.config.effects import reasons_of, why_no_effect
 from ablation.config.experiment import ExperimentConfig
 from ablation.config.methods import DECLARATIONS, METHOD_OPTIONS, own_settings
 from ablation.config.parser import Parser
+from ablation.config.path_problems import file_problems, folder_problems, path_problems
 from ablation.config.rows import ROW_SETS, ROWS
 from ablation.config.settings import (
     DEMO_RESULTS_DIR,
@@ -43,6 +42,7 @@ class CommandLine:
         config_class: what flags make; each field of it is a flag.
         rows: what differs from the defaults, by the number that ``--row`` takes.
         row_sets: rows that have a name together.
+        files: settings that name files to read, which have to be there.
         further_flags: adds flags that are no settings to a parser; they are read as the command's own options.
         further: their names.
     """
@@ -52,6 +52,7 @@ class CommandLine:
     config_class: type[CommonSettings]
     rows: Mapping[int, Mapping[str, Any]]
     row_sets: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    files: Sequence[str] = ()
     further_flags: Callable[[argparse.ArgumentParser], None] = lambda parser: None
     further: tuple[str, ...] = ()
 
@@ -90,6 +91,8 @@ class CommandLine:
                 choices = setting.metadata["choices"]
                 among = f"; one of {', '.join(choices)}" if choices else ""
                 given |= {"metavar": "VALUE", "help": help_text + among + default}
+            if name in self.config_class.OF_OTHERS:
+                given["help"] = argparse.SUPPRESS
             if name not in without:
                 parser.add_argument(f"--{name}", **given)
 
@@ -110,6 +113,11 @@ class CommandLine:
         options = {name: flags.pop(name) for name in (*COMMAND_OPTIONS, *self.further) if name in flags}
         config, warnings = self.configure(flags, options.get("row"))
         return config, warnings, options
+
+    def given(self, arguments: Sequence[str] | None = None) -> frozenset[str]:
+        """Names of the settings, and ``row``, that a command line gives."""
+        named = vars(self.parser().parse_known_args(arguments)[0])
+        return frozenset(name for name in named if name == "row" or name in fields_of(self.config_class))
 
     def _missing_blanks(self, flags: Mapping[str, str | bool], rest: Sequence[str], known: Sequence[str]) -> list[str]:
         """Where a flag was typed without a blank before it, so that the shell made it a part of the value before: row 9
@@ -184,6 +192,7 @@ class CommandLine:
         default_dir = DEMO_RESULTS_DIR if values.get("demo") else RESULTS_DIR
         if not values.get("demo"):  # which reads and fetches nothing there
             problems.extend(folder_problems({name: values[name] for name in READ_FROM if name in values}))
+        problems.extend(file_problems({name: values[name] for name in self.files if name in values}))
         problems.extend(path_problems(values.get("results_dir", default_dir), values.get("weights_path")))
         if problems:
             raise ConfigError(problems)
@@ -235,17 +244,6 @@ def _sweep(rows: str, flags: Mapping[str, str | bool]) -> str:
     return f", or several to {python_command()} sweep.py {typed({'rows': rows, **kept})}"
 
 
-def folder_problems(folders: Mapping[str, str | Path]) -> list[str]:
-    """One line for each of some flags (by name) that is given a file, or something below one, for a folder."""
-    problems = []
-    for name, given in folders.items():
-        folder = Path(given).absolute()
-        obstacle = next((path for path in (folder, *folder.parents) if path.exists()), folder)
-        if obstacle.is_file():
-            problems.append(f"--{name} {given}: {obstacle} is a file; give a folder")
-    return problems
-
-
 def report_command(results_dir: str, data_dir: str) -> str:
     """The command that reports on these results, as a person types it."""
     if results_dir == DEMO_RESULTS_DIR:
@@ -253,25 +251,6 @@ def report_command(results_dir: str, data_dir: str) -> str:
     places = {"results_dir": (results_dir, RESULTS_DIR), "data_dir": (data_dir, "data")}
     flags = [part for name, (own, usual) in places.items() if own != usual for part in (f"--{name}", own)]
     return f"{python_command()} {shlex.join(['report.py', *flags])}"
-
-
-def path_problems(results_dir: str, weights_path: str | None) -> list[str]:
-    """What is wrong with the paths of a command, one line per problem."""
-    problems = []
-    folder = Path(results_dir).absolute()
-    obstacle = next((path for path in (folder, *folder.parents) if path.exists()), None)
-    if obstacle is not None and not obstacle.is_dir():
-        problems.append(f"--results_dir {results_dir}: {obstacle} is a file; give a folder")
-    elif obstacle is not None and not os.access(obstacle, os.W_OK):
-        problems.append(f"--results_dir {results_dir}: {obstacle} cannot be written to; give another folder")
-    return problems + weights_path_problems(weights_path)
-
-
-def weights_path_problems(weights_path: str | None) -> list[str]:
-    """Whether there is nothing at the path, neither as such nor as the prefix of a TensorFlow checkpoint."""
-    if weights_path is None or Path(weights_path).exists() or Path(f"{weights_path}.index").exists():
-        return []
-    return [f"--weights_path {weights_path}: no such file or folder; check the path"]
 
 
 def threshold_problems(threshold: float | None) -> list[str]:
@@ -285,7 +264,7 @@ def remarks(config: CommonSettings, given: Iterable[str]) -> list[str]:
     """One line for each setting among ``given`` that changes nothing in this configuration, or means more than it
     says."""
     given = set(given)
-    reasons = {name: why_no_effect(name, config) for name in REASONS if name in given}
+    reasons = {name: why_no_effect(name, config) for name in reasons_of(config) if name in given}
     lines = [f"--{name} has no effect {reason}" for name, reason in reasons.items() if reason]
     if "weights_path" in given and "model_size" not in given and config.weights == PRETRAINED and not config.demo:
         lines.append(f"--weights_path is read as {config.model_size}; give --model_size if it is another size")

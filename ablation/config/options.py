@@ -25,6 +25,7 @@ def option(
     choices: tuple[str, ...] = (),
     identity: bool = True,
     usual: Any = None,
+    commas: bool = False,
     meanings: Mapping[str, str] | None = None,
 ) -> Any:
     """A field with its help text, the reader of its flag (or ``choices`` in its place), and whether it is part of what
@@ -32,10 +33,11 @@ def option(
 
     Args:
         usual: what the default None of a setting stands for where no method says something else.
+        commas: one value may have commas in it; where + stands in their place, a sweep takes a comma for the next value.
         meanings: choices -> words that people type for them.
     """
     usual = default if usual is None else usual
-    metadata = {"help": help_text, "choices": choices, "identity": identity, "usual": usual}
+    metadata = {"help": help_text, "choices": choices, "identity": identity, "usual": usual, "commas": commas}
     return field(default=default, metadata={**metadata, "parse": one_of(choices, meanings or {}) if choices else parse})
 
 

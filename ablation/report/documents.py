@@ -8,10 +8,12 @@ from typing import Any
 
 from ablation.config.experiment import FIELDS
 from ablation.config.flags import EXPERIMENTS, typed
+from ablation.config.generation_rows import GENERATION, NAMES
 from ablation.config.methods import DECLARATIONS, methods
 from ablation.config.rows import ROW_SETS
+from ablation.config.settings import fields_of
 from ablation.environment import PROJECT
-from ablation.results.published import published_figures, published_table
+from ablation.results.published import published_figures, published_language_model, published_table
 from ablation.results.row_list import row_flags
 
 RECORDS = PROJECT / "benchmarks" / "records"
@@ -81,15 +83,43 @@ def method_rows_table() -> str:
 
 
 def flags_table() -> str:
-    """What each flag does, from the configuration's own fields."""
+    """What each flag of a classifier's run does, from the configuration's own fields."""
+    return _flags({name: field.metadata for name, field in FIELDS.items()})
+
+
+def generation_flags_table() -> str:
+    """The flags of a language model's run that are not, or not so, those of a classifier's."""
+    own = {name: field.metadata for name, field in fields_of(GENERATION.config_class).items()}
+    shown = {
+        name: metadata
+        for name, metadata in own.items()
+        if name not in GENERATION.config_class.OF_OTHERS
+        and (name not in FIELDS or _cells(metadata) != _cells(FIELDS[name].metadata))
+    }
+    return _flags(shown)
+
+
+def _flags(settings: Mapping[str, Mapping[str, Any]]) -> str:
     lines = ["| flag | default | what it does |", "| --- | --- | --- |"]
-    for name, field in FIELDS.items():
-        unset: dict[Any, str] = {None: "", False: "off"}
-        usual = field.metadata["usual"]
-        default = unset.get(usual, f"`{usual}`")
-        choices = field.metadata["choices"]
-        among = f" ({', '.join(f'`{choice}`' for choice in choices)})" if choices else ""
-        lines.append(f"| `--{name}` | {default} | {field.metadata['help']}{among} |")
+    return "\n".join([*lines, *(f"| `--{name}` | {_cells(metadata)} |" for name, metadata in settings.items())])
+
+
+def _cells(metadata: Mapping[str, Any]) -> str:
+    """A setting's default, and what it does."""
+    unset: dict[Any, str] = {None: "", False: "off"}
+    usual, choices = metadata["usual"], metadata["choices"]
+    among = f" ({', '.join(f'`{choice}`' for choice in choices)})" if choices else ""
+    return f"{unset.get(usual, f'`{usual}`')} | {metadata['help']}{among}"
+
+
+def generation_rows_table() -> str:
+    """The language model's rows: their names where they were published, flags, and published test perplexity."""
+    published = published_language_model()
+    lines = ["| row | published as | flags beside `--row N` | test perplexity |", "| --- | --- | --- | --- |"]
+    for row, name in NAMES.items():
+        flags = typed(row_flags(GENERATION, row)).replace("+", ",")
+        figure = published.get(str(row), {}).get("test_perplexity", "–")
+        lines.append(f"| {row} | {name} | {f'`{flags}`' if flags else 'none: these are the defaults'} | {figure} |")
     return "\n".join(lines)
 
 
@@ -116,7 +146,8 @@ def recorded(record: str) -> str:
 # Document -> its blocks, and what makes the content of each. (The README's results are the report's to write.)
 BLOCKS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "docs/rows.md": {"rows": rows_table, "method_rows": method_rows_table},
-    "docs/flags.md": {"flags": flags_table},
+    "docs/flags.md": {"flags": flags_table, "generation_flags": generation_flags_table},
+    "docs/language-model.md": {"generation_rows": generation_rows_table},
     "docs/methods.md": {"methods": methods_table, "speed": partial(recorded, "2026-11-25_methods")},
     "docs/speed.md": {
         "speed": partial(recorded, "2026-11-21_rows"),

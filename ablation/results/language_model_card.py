@@ -94,8 +94,8 @@ def _whose(task: Task, run: Mapping[str, Any]) -> str:
 def _training(task: Task, run: Mapping[str, Any]) -> Iterator[str]:
     start = "random values" if run.get("weights") == RANDOM else "blocks of pretrained weights"
     yield f"A GPT-2 with its vocabulary head, trained from {start} to predict the next token of each sentence."
-    yield f"The end token starts and ends every sentence. Epochs: {run.get('epochs')}, of which the parameters of"
-    yield f"epoch {run.get('best_epoch')} are kept; steps: {run.get('steps')}.\n"
+    yield f"The end token starts and ends every sentence. Epochs: {run.get('epochs')}; kept are the parameters after"
+    yield f"epoch {run.get('best_epoch')}. Steps: {run.get('steps')}.\n"
     yield from settings_table(task, run)
     if run.get("weights") != RANDOM:
         yield f"\nBase weights: SHA-256 of their tensors `{run.get('weights_digest')}`."
@@ -106,8 +106,8 @@ def _perplexity(run: Mapping[str, Any]) -> Iterator[str]:
     yield "| --- | --- | --- |"
     for name, title in (("perplexity", "per sentence"), ("token_perplexity", "per token")):
         yield f"| {title} | {_number(run.get(f'validation_{name}'))} | {_number(run.get(f'test_{name}'))} |"
-    yield "\nPer sentence: of the mean over sentences of each one's mean loss, as published. Per token: of the mean over"
-    yield "all tokens, as usual elsewhere. The validation split chose the epoch."
+    yield "\nPer sentence: of the mean over sentences of each one's mean loss, as published. Per token: of the mean"
+    yield "over all tokens, as usual elsewhere. The validation split chose the epoch."
 
 
 def _generated(run: Mapping[str, Any]) -> Iterator[str]:

@@ -138,6 +138,7 @@ class Task(Protocol):
         splits: names of the parts of the data: training first, the one that chooses next to last, the one that
             questions are about last.
         published_data_digest: of the published data.
+        data_settings: names of those settings whose values in a sweep make other data.
         source: what the published data are, whose, and under which licence, in a sentence; empty if it is not said.
         questions: declared before any result; ``demo_questions`` are those that the demo can answer.
         baselines: what a trained row has to beat: name of the row, description.
@@ -155,6 +156,7 @@ class Task(Protocol):
     headline: Metric
     splits: tuple[str, ...]
     published_data_digest: str
+    data_settings: tuple[str, ...] = ()
     source: str = ""
     questions: Sequence[Question]
     demo_questions: Sequence[Question]
@@ -211,6 +213,12 @@ class Task(Protocol):
 
     def data_digest(self, config: Any) -> str | None:
         """The digest that a run of this configuration would record, if its data are at hand; fetches nothing."""
+
+    def foreign_data_digest(self, config: Any) -> str | None:
+        """As :meth:`data_digest` where the data are other than the published ones; None where they are not, or are not
+        at hand."""
+        digest = self.data_digest(config)
+        return None if digest == self.published_data_digest else digest
 
     def likeness(self, data_dir: Path, *, demo: bool, recorded: Mapping[str, str] = {}) -> tuple[Likeness | None, str]:
         """Which examples are alike; or None, and what to do about it.

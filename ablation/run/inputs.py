@@ -155,7 +155,7 @@ def foreign_digests(task: Task, config: CommonSettings) -> dict[str, str]:
     except (DownloadError, weight_files.WeightsError, OSError):
         pass  # the run itself will say what is wrong
     may_differ = config.own_data or (config.trust_new_hash and not config.demo)
-    digest = task.data_digest(config) if may_differ else None
-    if digest is not None and digest != task.published_data_digest:
+    digest = task.foreign_data_digest(config) if may_differ else None
+    if digest is not None:
         foreign["data_digest"] = digest
     return foreign

@@ -101,10 +101,7 @@ def _corpus_of(saved: SavedLanguageModel, listener: Listener) -> Corpus:
 
 def _further(record: Mapping[str, Any], spoken: Sequence[Spoken], when: Mapping[str, Any]) -> Further:
     """What is new to the run as it is by now: another process may have added some of it."""
-    new = [
-        one for one in spoken
-        if _hold_against(record, [one.decoding], len(one.texts)).missing
-    ]  # fmt: skip
+    new = [one for one in spoken if _hold_against(record, [one.decoding], len(one.texts)).missing]
     files = {f"{_file_stem(one.decoding, record)}.txt": "".join(f"{text}\n" for text in one.texts) for one in new}
     before = record.get(INTERVALS) or {}
     note = {**when, "evaluations": [{**one.decoding.settings, "n_samples": len(one.texts)} for one in new]}
@@ -117,7 +114,8 @@ def _further(record: Mapping[str, Any], spoken: Sequence[Spoken], when: Mapping[
 
 def _file_stem(way: Decoding, record: Mapping[str, Any]) -> str:
     """The name of a way's sentences; with its cuts where another cut of the run has the plain name already."""
-    alike = [row for row in rows_of(record) if (row.get("decoding"), row.get("temperature")) == (way.name, way.temperature)]
+    named = way.name, way.temperature
+    alike = [row for row in rows_of(record) if (row.get("decoding"), row.get("temperature")) == named]
     if not alike or (alike[0].get("top_k"), alike[0].get("top_p")) == (way.top_k, way.top_p):
         return way.file_stem
     cuts = "_".join(f"{cut:g}" for cut in (way.top_k, way.top_p) if cut is not None)

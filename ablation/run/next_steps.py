@@ -29,9 +29,8 @@ def next_steps(summary: Summary) -> list[Step]:
     usual = DEMO_RESULTS_DIR if config.demo else RESULTS_DIR
     results = "" if config.results_dir == usual else f" --results_dir {shlex.quote(config.results_dir)}"
     steps = [Step("all results", report_command(config.results_dir, config.data_dir))]
-    if config.save_model:
-        folder = shlex.quote(str(summary.folder))
-        steps.append(Step("ask the model", f'{python_command()} classify.py --model {folder} "a message"'))
+    uses = [Step(what, command) for what, command in summary.ways_to_use().items()] if config.save_model else []
+    steps += uses[:1]
     if config.demo:
         command, megabytes = next_command(task, config)
         steps.append(Step(f"with GPT-2 ({megabytes:.0f} MB)" if megabytes else "with GPT-2", command))
@@ -40,7 +39,7 @@ def next_steps(summary: Summary) -> list[Step]:
         own = "".join(f" --{name} {shlex.quote(str(value))}" for name, value in config.own_data_settings().items())
         flags = (" --demo" if config.demo else data) + own
         steps.append(Step("what to beat", f"{python_command()} baselines.py{flags}{results}"))
-    return steps[:MOST]
+    return [*steps, *uses[1:]][:MOST]
 
 
 def show_steps(steps: Sequence[Step], width: int | None) -> str:

@@ -81,6 +81,8 @@ def _config_here(
     own = {name for name, field in fields.items() if field.metadata["identity"] or name in FROM_THE_RUN}
     anew = set(given) & {*SAID_ANEW, *FROM_THE_RUN}
     values = {name: record[name] for name in own - anew if name in record}
+    if "n_samples" not in given:
+        values["n_samples"] = None  # as many as are usual for such a run: of the demo fewer
     try:
         return dataclasses.replace(config, **values)
     except (ConfigError, TypeError):

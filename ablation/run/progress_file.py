@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ablation.listener import TRAINING, Listener, StepLosses
+from ablation.listener import TRAINING, Listener, StepLosses, is_epoch
 
 INTERVAL = 1.0  # seconds between two writings
 
@@ -24,7 +24,7 @@ class RunProgress:
         done: of ``amount``, in its own unit (steps where the work is the training).
         seconds: since the piece of work began.
         loss: the last training loss that was evaluated.
-        trained: training is over.
+        trained: training is over, or an epoch of it where each is a piece of work.
     """
 
     work: str = ""
@@ -58,7 +58,8 @@ class ProgressFile(Listener):
             self._write()
 
     def work_ended(self) -> None:
-        self._now = replace(self._now, work="", trained=self._now.trained or self._now.work == TRAINING)
+        trains = self._now.work == TRAINING or is_epoch(self._now.work)
+        self._now = replace(self._now, work="", trained=self._now.trained or trains)
         self._write()
 
     def evaluated(self, losses: StepLosses) -> None:

@@ -6,7 +6,8 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from ablation.config.flags import threshold_problems, weights_path_problems
+from ablation.config.flags import threshold_problems
+from ablation.config.path_problems import weights_path_problems
 from ablation.data.inbox import STANDARD_INPUT
 
 WORK = ("message", "file", "evaluate", "merge")  # a command asks for one of them

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ablation.config.generation import BLEU, PER_EPOCH, PERPLEXITY, LanguageModelConfig
 from ablation.execution.sentence_losses import SentenceLosses
-from ablation.listener import Listener
+from ablation.listener import EPOCH, Listener
 from ablation.results.language_model import Epoch, Fit, SentenceHistory, SpokenBleu
 from ablation.run.finite import FiniteGuard
 from ablation.run.sentence_checkpoint import SentenceProgress, SentenceState
@@ -137,7 +137,7 @@ class SentenceTraining:
         batches = order_of_epoch(len(self.train), number, config).split(config.batch_size)
         if config.max_steps is not None:
             batches = batches[: config.max_steps - history.steps + progress.batch]
-        self.listener.work_started(f"epoch {number}", len(batches), "batches")
+        self.listener.work_started(f"{EPOCH} {number}", len(batches), "batches")
         self.listener.work_advanced(progress.batch)
         self.model.train()
         for batch in batches[progress.batch :]:

@@ -6,15 +6,17 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any
 
-from ablation.config.experiment import RANDOM, ConfigError, ExperimentConfig
+from ablation.config.classifier_settings import ClassifierSettings
+from ablation.config.settings import RANDOM, CommonSettings, ConfigError
 from ablation.data.held_out import load_held_out_text
 from ablation.files.needed import files_to_fetch, how_to_fetch
 from ablation.listener import Listener
 from ablation.results.task import Task
 from ablation.run.inputs import EXPECTED_FAILURES, open_tokenizer, open_weights, resolve_device
-from ablation.run.memory import check_memory
+from ablation.run.kinds import check_memory
 from ablation.sweep.lists import write_rows
 from ablation.sweep.plan import PlannedRun
+from ablation.sweep.state import data_settings
 
 
 def check_inputs(task: Task, runs: Sequence[PlannedRun], *, forced: bool) -> list[str]:
@@ -30,7 +32,7 @@ def check_inputs(task: Task, runs: Sequence[PlannedRun], *, forced: bool) -> lis
     return _lacking(asked) or list(dict.fromkeys(_problems(task, asked)))
 
 
-def _fits(config: ExperimentConfig) -> bool:
+def _fits(config: CommonSettings) -> bool:
     device = resolve_device(config)
     try:
         check_memory(config, device)
@@ -63,9 +65,10 @@ def _problems(task: Task, runs: Sequence[PlannedRun]) -> list[str]:
         # What is opened, and what it depends on.
         inputs: list[tuple[Hashable, Callable[[], Any]]] = [
             (("vocabulary", config.model_in_use), partial(open_tokenizer, config)),
-            (("data", config.demo), partial(task.load, config, Listener())),
-            ("held-out text", partial(load_held_out_text, config)),
+            (("data", *data_settings(task, config)), partial(task.load, config, Listener())),
         ]
+        if isinstance(config, ClassifierSettings):
+            inputs.append(("held-out text", partial(load_held_out_text, config)))
         if config.weights != RANDOM:
             base = "weights", config.model_in_use, config.weights_path
             inputs.append((base, partial(open_weights, config, Listener())))

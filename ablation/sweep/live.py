@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ablation.listener import TRAINING
+from ablation.listener import TRAINING, is_epoch
 from ablation.results.task import Metric
 from ablation.run.progress_file import RunProgress
 from ablation.sweep.failures import kind_of
@@ -34,12 +34,14 @@ def left_of(run: UnderWay, estimate: float | None) -> float | None:
 
 
 def describe_progress(progress: RunProgress | None) -> str:
-    """``frozen pass 45 %``; ``step 120 of 650, loss 0.512``."""
+    """``frozen pass 45 %``; ``step 120 of 650, loss 0.512``; ``epoch 3, step 120 of 469``."""
     if progress is None:
         return "starting"
     if progress.work == TRAINING:
         text = f"step {progress.done} of {progress.amount}"
         return text if progress.loss is None else f"{text}, loss {progress.loss:.3f}"
+    if is_epoch(progress.work):
+        return f"{progress.work}, step {progress.done} of {progress.amount}"
     if progress.work:
         return f"{progress.work} {progress.done / max(progress.amount, 1):.0%}"
     return "evaluating" if progress.trained else "preparing"

@@ -110,7 +110,7 @@ class LocalEngine:
     def _does_not_fit(self, run: PlannedRun) -> str:
         """Why a run does not fit into the memory that is free now, or an empty text."""
         from ablation.run.inputs import resolve_device
-        from ablation.run.memory import check_memory
+        from ablation.run.kinds import check_memory
 
         device = resolve_device(run.config)
         if self.options.forced:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from ablation.config.experiment import ExperimentConfig
+from ablation.config.classifier_settings import ClassifierSettings
+from ablation.config.settings import CommonSettings
 from ablation.run.inputs import resolve_device, thread_count
 
 FEATURES_FOLDER = "features"  # below the models: where runs share features unless --feature_cache says otherwise
@@ -23,7 +25,7 @@ def default_threads(jobs: int) -> int:
     return max(1, processors() // jobs)
 
 
-def automatic_jobs(config: ExperimentConfig) -> int:
+def automatic_jobs(config: CommonSettings) -> int:
     """How many runs at a time ``--jobs auto`` means: as many as have threads of their own; on a GPU one.
 
     Raises:
@@ -34,19 +36,21 @@ def automatic_jobs(config: ExperimentConfig) -> int:
     return max(1, processors() // (thread_count(config) or THREADS_OF_A_RUN))
 
 
-def features_folder(config: ExperimentConfig) -> Path:
-    """Where a run of a sweep keeps its features."""
-    return Path(config.models_dir, FEATURES_FOLDER) if config.feature_cache is None else Path(config.feature_cache)
+def shared_features(config: CommonSettings) -> dict[str, str]:
+    """Where a run of a sweep keeps its features, as a setting by name; empty for runs that have none."""
+    if not isinstance(config, ClassifierSettings):
+        return {}
+    return {"feature_cache": config.feature_cache or str(Path(config.models_dir, FEATURES_FOLDER))}
 
 
-def as_run_here(config: ExperimentConfig, jobs: int) -> ExperimentConfig:
+def as_run_here(config: Any, jobs: int) -> Any:
     """The configuration with what a sweep adds: where features are shared, and the run's share of the threads."""
     threads = default_threads(jobs) if jobs > 1 and thread_count(config) is None else config.threads
-    return replace(config, feature_cache=str(features_folder(config)), threads=threads)
+    return replace(config, **shared_features(config), threads=threads)
 
 
-def added_flags(config: ExperimentConfig, jobs: int) -> list[str]:
+def added_flags(config: CommonSettings, jobs: int) -> list[str]:
     """What :func:`as_run_here` adds, as flags of the runner."""
     here = as_run_here(config, jobs)
-    added = (name for name in ("feature_cache", "threads") if getattr(here, name) != getattr(config, name))
+    added = (name for name in (*shared_features(config), "threads") if getattr(here, name) != getattr(config, name))
     return [part for name in added for part in (f"--{name}", str(getattr(here, name)))]

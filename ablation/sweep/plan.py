@@ -8,9 +8,12 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import product
 from pathlib import Path
+from typing import Any
 
-from ablation.config.experiment import ConfigError, ExperimentConfig, config_hash
+from ablation.config.classifier_settings import ClassifierSettings
+from ablation.config.experiment import config_hash
 from ablation.config.flags import CommandLine
+from ablation.config.settings import CommonSettings, ConfigError
 from ablation.execution.plan import make_plan
 from ablation.run.progress_file import RunProgress
 from ablation.sweep.lists import write_numbers, write_rows
@@ -18,7 +21,7 @@ from ablation.sweep.several import Values, as_flags, combinations, in_words
 
 LOCAL, RAY = "local", "ray"  # the engines by name
 
-ForeignDigests = Callable[[ExperimentConfig], Mapping[str, str]]
+ForeignDigests = Callable[[CommonSettings], Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class PlannedRun:
 
     Attributes:
         row: the row of the task that it starts from.
+        config: of the task's own class.
         arguments: the runner's flags that mean its configuration.
         foreign: digests of its data and base weights, as far as they are other than the published ones.
         values: what it has of the settings that the sweep tries several values of.
@@ -61,7 +65,7 @@ class PlannedRun:
 
     row: int
     seed: int
-    config: ExperimentConfig
+    config: Any
     arguments: tuple[str, ...]
     foreign: Mapping[str, str] = field(default_factory=dict)
     values: Values = ()
@@ -204,9 +208,9 @@ def _read_commands(
     return runs
 
 
-def feature_group(config: ExperimentConfig) -> Hashable:
-    """Equal for runs that share features; None for runs that keep none."""
-    return make_plan(config).feature_group
+def feature_group(config: Any) -> Hashable:
+    """Equal for runs that share features; None for runs that keep none, as all that are about no classifier."""
+    return make_plan(config).feature_group if isinstance(config, ClassifierSettings) else None
 
 
 def together(runs: Sequence[PlannedRun]) -> list[PlannedRun]:

@@ -18,12 +18,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ablation.config.experiment import ConfigError, ExperimentConfig
+from ablation.config.settings import CommonSettings, ConfigError
 from ablation.environment import PROJECT, git_commit
 from ablation.results.run_folder import RunRecord, write_run
 from ablation.results.task import Task
 from ablation.sweep.failures import failure_of, keep_failure
-from ablation.sweep.machine import features_folder
+from ablation.sweep.machine import shared_features
 from ablation.sweep.plan import Outcome, PlannedRun, Status, SweepOptions, Watcher
 from ablation.sweep.state import Results
 
@@ -46,12 +46,12 @@ RETRIES = 5  # of a run whose worker or node died
 NOT_SENT = ("/models", "/results", "/tests", "/benchmarks", "/data/SMSSpamCollection.tsv*", "__pycache__")
 
 
-def with_absolute_paths(config: ExperimentConfig) -> ExperimentConfig:
+def with_absolute_paths(config: Any) -> Any:
     """The configuration as it means the same from any working directory, with features kept below the models. (Of the
     results a node has but the checkpoints, so that a run that is tried again goes on.)"""
-    paths = {name: value for name in PATHS if (value := getattr(config, name)) is not None}
-    paths["feature_cache"] = features_folder(config)
-    return dataclasses.replace(config, **{name: str(Path(path).absolute()) for name, path in paths.items()})  # type: ignore[arg-type]
+    paths = {name: value for name in PATHS if (value := getattr(config, name, None)) is not None}
+    paths |= shared_features(config)
+    return dataclasses.replace(config, **{name: str(Path(path).absolute()) for name, path in paths.items()})
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,11 @@ class NoResult:
     message: str
 
 
-def run_on_node(task: Task, config: ExperimentConfig, forced: bool) -> RunRecord | NoResult:
+def run_on_node(task: Task, config: CommonSettings, forced: bool) -> RunRecord | NoResult:
     """What a Ray task does: run, and bring home what the results keep, or why there is nothing."""
     from ablation.results.run_folder import discard_checkpoint
     from ablation.run.inputs import EXPECTED_FAILURES, resolve_device
-    from ablation.run.kinds import describe, run
-    from ablation.run.memory import check_memory
+    from ablation.run.kinds import check_memory, describe, run
 
     try:
         if not forced:

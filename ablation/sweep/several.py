@@ -1,4 +1,8 @@
-"""Several values of one setting: in a sweep a comma between them means several runs."""
+"""Several values of one setting: in a sweep a comma between them means several runs.
+
+Where one value may itself have commas, as the blocks 1,6,12, it is one value as it stands; several are told by the +
+within them: 1+6+12,1+2+3.
+"""
 
 from __future__ import annotations
 
@@ -42,9 +46,15 @@ def combinations(command: CommandLine, flags: Sequence[str]) -> tuple[list[Value
     lists = {
         name: [(name, value.strip()) for value in given[name].split(",")]
         for name in given
-        if name in takes_several(command) and "," in given[name]
+        if name in takes_several(command) and _is_several(command, name, given[name])
     }
     return list(product(*lists.values())), _without(flags, lists)
+
+
+def _is_several(command: CommandLine, name: str, text: str) -> bool:
+    """Whether a comma stands between values rather than within one."""
+    one = fields_of(command.config_class)[name].metadata["commas"] and "+" not in text
+    return "," in text and not one
 
 
 def _without(flags: Sequence[str], names: Iterable[str]) -> list[str]:

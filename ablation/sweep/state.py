@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ablation.config.experiment import RANDOM, ExperimentConfig, config_hash, variant_settings
+from ablation.config.experiment import config_hash, variant_settings
+from ablation.config.settings import RANDOM, CommonSettings
 from ablation.listener import Listener
 from ablation.results.read import FinishedRun, read_results, variant_key
 from ablation.results.runs import complete
 from ablation.results.task import Metric, Task
-from ablation.run.estimate import estimate_seconds, has_kept_features
+from ablation.run.estimate import has_kept_features
 from ablation.sweep.failures import failed_from, failure_of, inputs_of, reason
 from ablation.sweep.machine import as_run_here
 from ablation.sweep.plan import LOCAL, Outcome, PlannedRun, Status, SweepOptions, feature_group
@@ -21,21 +22,34 @@ from ablation.sweep.several import RATE
 # ---- what a run here would record -----------------------------------------------------------------------------------
 
 
-def foreign_of(task: Task, config: ExperimentConfig) -> Mapping[str, str]:
+def foreign_of(task: Task, config: CommonSettings) -> Mapping[str, str]:
     """Digests that a run here would have in its identity: those of data or base weights that were not published."""
     from ablation.run.inputs import foreign_digests  # brings torch, which a wrong command does without
 
     return foreign_digests(task, config)
 
 
+def data_settings(task: Task, config: CommonSettings) -> tuple[Hashable, ...]:
+    """Equal for runs of a sweep that work on the same data."""
+    return config.demo, *(getattr(config, name) for name in task.data_settings)
+
+
 @dataclass
 class Digests:
     """What the runs of this sweep would record of data and weights, as far as it is at hand; None where not."""
 
-    data: str | None
+    task: Task
+    _data: dict[Hashable, str | None] = field(default_factory=dict)
     _weights: dict[tuple[str, str | None], str | None] = field(default_factory=dict)
 
-    def weights(self, config: ExperimentConfig) -> str | None:
+    def data(self, config: CommonSettings) -> str | None:
+        """The digest of the data."""
+        key = data_settings(self.task, config)
+        if self._data.get(key) is None:  # what is missing may have been fetched since
+            self._data[key] = self.task.data_digest(config)
+        return self._data[key]
+
+    def weights(self, config: CommonSettings) -> str | None:
         """The digest of weights from a file; None for random ones (the configuration says all of them) and for files
         that are not here yet."""
         if config.weights == RANDOM:
@@ -46,7 +60,7 @@ class Digests:
         return self._weights[key]
 
 
-def _digest_of_weights(config: ExperimentConfig) -> str | None:
+def _digest_of_weights(config: CommonSettings) -> str | None:
     from ablation.run.inputs import EXPECTED_FAILURES, open_weights
 
     try:
@@ -87,7 +101,8 @@ def result_of(
 
 
 def _same_data_and_base(planned: PlannedRun, run: FinishedRun, digests: Digests) -> bool:
-    if digests.data is not None and run["data_digest"] != digests.data:
+    data = digests.data(planned.config)
+    if data is not None and run["data_digest"] != data:
         return False
     weights = digests.weights(planned.config)
     if weights is None:  # nothing to compare with; but a run that names a file has a base of its own
@@ -115,7 +130,7 @@ class Results:
         config = plan[0].config
         tries_rates = RATE in dict(plan[0].values)
         metric = task.chooser if tries_rates else task.headline
-        return cls(Path(config.results_dir), task, Digests(task.data_digest(config)), metric)
+        return cls(Path(config.results_dir), task, Digests(task), metric)
 
     def headlines(self, runs: Iterable[PlannedRun]) -> dict[str, float]:
         """By hash of those of the runs that are done, the value of the metric that is shown."""
@@ -125,7 +140,7 @@ class Results:
 
     def inputs_of(self, run: PlannedRun) -> str:
         """A digest of what a run goes from, as it is now."""
-        return inputs_of(run, self.digests.data or self.task.data_digest(run.config), self.digests.weights(run.config))
+        return inputs_of(run, self.digests.data(run.config), self.digests.weights(run.config))
 
 
 @dataclass(frozen=True)
@@ -178,6 +193,8 @@ def estimate_all(
     runs that share features only the first computes them, unless they are kept already."""
     if options.engine != LOCAL:  # other machines have their own pace
         return dict.fromkeys(run.hash for run in runs)
+    from ablation.run.kinds import estimate_seconds
+
     task, finished = results.task, read_results(results.folder, results.task)[0]
     kept: dict[object, bool] = {}
     known: dict[tuple[str, bool], float | None] = {}  # seeds change nothing
@@ -185,10 +202,10 @@ def estimate_all(
     for planned in runs:
         config, group = as_run_here(planned.config, options.jobs or 1), feature_group(planned.config)
         if group not in kept:
-            kept[group] = has_kept_features(task, config, finished)
+            kept[group] = group is not None and has_kept_features(task, config, finished)
         kind = variant_key(variant_settings(config, planned.foreign)), kept[group]
         if kind not in known:
-            known[kind] = estimate_seconds(task, config, finished, foreign=planned.foreign, reuses=kept[group])
+            known[kind] = estimate_seconds(task, config, finished, planned.foreign, reuses=kept[group])
         seconds = known[kind]
         estimates[planned.hash] = None if seconds is None else start_up + seconds
         kept[group] = group is not None

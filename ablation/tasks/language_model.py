@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
-from ablation.config.generation import LanguageModelConfig
+from ablation.config.generation import LanguageModelConfig, SentenceSettings
 from ablation.config.generation_rows import GENERATION, NAMES
 from ablation.data.spam import DataError
 from ablation.files.wanted import DownloadError
@@ -70,6 +70,7 @@ class LanguageModelTask(Task):
     headline = TEST_PERPLEXITY
     splits = ("train", "validation", "test")
     published_data_digest = PUBLISHED_DATA_DIGEST
+    data_settings = tuple(field.name for field in fields(SentenceSettings))
     source = "Image captions of MS COCO's annotations, CC BY 4.0: 15,000 / 5,000 / 5,000 sentences."
     questions = ()
     demo_questions = ()
@@ -87,11 +88,18 @@ class LanguageModelTask(Task):
         return load_sentences(config, open_tokenizer(config), listener.message)
 
     def data_digest(self, config: LanguageModelConfig) -> str | None:
+        corpus = self._at_hand(config)
+        return None if corpus is None else corpus.digest
+
+    def foreign_data_digest(self, config: LanguageModelConfig) -> str | None:
+        corpus = self._at_hand(config)
+        return None if corpus is None or corpus.published else corpus.digest
+
+    def _at_hand(self, config: LanguageModelConfig) -> Corpus | None:
         try:
-            corpus = self.load(replace(config, offline=True), Listener())
+            return self.load(replace(config, offline=True), Listener())
         except (DataError, DownloadError):
             return None
-        return self.published_data_digest if corpus.published else corpus.digest
 
     def published(self) -> Mapping[str, Mapping[str, str]]:
         return published_language_model()

@@ -20,6 +20,7 @@ import ablation
 import additional_experiments
 import baselines
 import classify
+import generation_experiments
 import gpt_download
 import report
 import sweep
@@ -34,7 +35,7 @@ from ablation.run.experiment import run_experiment
 from ablation.run.inputs import RunError, resolve_device
 from ablation.tasks.spam import SPAM
 
-COMMANDS = (additional_experiments, sweep, report, baselines, classify, gpt_download)
+COMMANDS = (additional_experiments, generation_experiments, sweep, report, baselines, classify, gpt_download)
 ROW_9_AS_PRINTED = 'python additional_experiments.py --model_size "gpt2-xl (1558M)"--trainable_layers all'
 
 

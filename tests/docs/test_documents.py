@@ -15,7 +15,7 @@ import report
 import sweep
 from ablation.config.experiment import FIELDS
 from ablation.config.flags import EXPERIMENTS
-from ablation.config.generation import LanguageModelConfig
+from ablation.config.generation_rows import GENERATION
 from ablation.config.settings import fields_of
 from ablation.environment import PROJECT
 from ablation.report.documents import BLOCKS, renew, replace_block
@@ -25,11 +25,13 @@ DOCUMENTS = [README, *sorted((PROJECT / "docs").glob("*.md"))]
 OF_OTHERS = {"address", "generate", "head", "help", "port"}  # flags of Ray, and what argparse adds
 MADE_BY_USE = re.compile(r"results/|runs/|report/|run\.json|make_mail\.py")
 
+SETTINGS = {*FIELDS, *fields_of(GENERATION.config_class), *GENERATION.further}
 PARSERS = {
     "additional_experiments.py": EXPERIMENTS.parser,
     "baselines.py": baselines.make_parser,
     "classify.py": classify.make_parser,
     "export.py": export.make_parser,
+    "generation_experiments.py": GENERATION.parser,
     "report.py": report.make_parser,
     "sweep.py": sweep.make_parser,
 }
@@ -67,7 +69,7 @@ def test_every_flag_exists(document: Path) -> None:
     sources = [*PROJECT.glob("*.py"), *PROJECT.glob("benchmarks/*.py"), *modules]
     scripts = "".join(path.read_text(encoding="utf-8") for path in sources)
     for flag in set(re.findall(r"(?<![\w-])--([a-z_]+)(?![\w-])", text)) - OF_OTHERS:
-        assert flag in FIELDS or flag in fields_of(LanguageModelConfig) or f'"--{flag}"' in scripts, flag
+        assert flag in SETTINGS or f'"--{flag}"' in scripts, flag
 
 
 @each_document

@@ -229,11 +229,10 @@ def as_recorded(result: LanguageModelResult) -> dict[str, Any]:
     (*_, read), problems = read_results(folder, LANGUAGE_MODEL)
     assert not problems
     assert foreign_digests(LANGUAGE_MODEL, result.config) == dict(result.foreign)
-    config: Any = result.config
-    digests = Digests(LANGUAGE_MODEL.data_digest(config))
-    assert digests.data == read["data_digest"]
+    digests = Digests(LANGUAGE_MODEL)
+    assert digests.data(result.config) == read["data_digest"]
     if result.config.weights == "pretrained":
-        assert digests.weights(config) == read["weights_digest"]
+        assert digests.weights(result.config) == read["weights_digest"]
     return dict(read.settings)
 
 
