@@ -10,12 +10,24 @@ import re
 import statistics
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def seconds_of(cpu_time: bool) -> Callable[[], float]:
+    """A clock: of the time that passes; or, where others are at work on the machine, of this process's own time on the
+    processor, with a single thread from now on."""
+    if not cpu_time:
+        return time.perf_counter
+    import torch
+
+    torch.set_num_threads(1)  # more would wait for each other by turning in circles, which counts
+    return time.process_time
 
 
 @dataclass

@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ablation.config.settings import LANGUAGE_MODEL
-from ablation.config.shapes import ModelShape
+from ablation.config.settings import LANGUAGE_MODEL, RANDOM, SHAPE_OVERRIDES, CommonSettings, fields_of
+from ablation.config.shapes import ALL_SHAPES, NANO, ModelShape
 
 RUN_JSON, TRAINED_PARAMETERS = "run.json", "trained.safetensors"
 # In the header of the latter: the settings that define the run, the model's dimensions, and whose tokens it knows.
@@ -119,3 +119,55 @@ def _metadata(path: Path) -> dict[str, str]:
         raise BaseRunError(f"{path} cannot be read ({error.strerror or error}); check its permissions") from None
     except (struct.error, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         raise BaseRunError(f"{path} is damaged, or not whole; restore it, or {TRAIN_ANEW}") from None
+
+
+# ---- what a command sets by naming one -------------------------------------------------------------------------------
+
+
+def base_settings(config_class: type[CommonSettings], values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the weights that a command names say of other settings: those of a language model's run have a shape.
+
+    Args:
+        values: the settings that were given, by name.
+
+    Returns:
+        Settings that take the place of given ones; none where the weights are of another kind.
+
+    Raises:
+        BaseRunError: the run cannot be a base, or contradicts what else was given.
+    """
+    path, weights = values.get("weights_path"), values.get("weights")
+    if path is None or weights == RANDOM:
+        if weights == LANGUAGE_MODEL:
+            raise BaseRunError(f"--weights {LANGUAGE_MODEL}: give the folder of its run, too: --weights_path RUN")
+        return {}
+    base = find_base_run(Path(path))
+    if base is None:
+        if weights == LANGUAGE_MODEL:
+            raise BaseRunError(f"--weights_path {path}: is no language model's run; give one, or leave --weights out")
+        return {}
+    fields = fields_of(config_class)
+    if LANGUAGE_MODEL not in fields["weights"].metadata["choices"]:
+        raise BaseRunError(f"--weights_path {path}: a language model's run is a base for classifiers; leave it out")
+    miniature = bool(values.get("demo")) or values.get("model_size") == NANO
+    return {"weights": LANGUAGE_MODEL, **_shape_settings(base, path, values, miniature)}
+
+
+def _shape_settings(base: BaseRun, path: str, values: Mapping[str, Any], miniature: bool) -> dict[str, int | None]:
+    """The shape as far as it differs from the model's whose vocabulary is in use, which has the rest of it."""
+    if miniature != (base.vocabulary == DEMO_VOCABULARY):
+        whose = ("GPT-2's vocabulary; leave --demo out", "the demo's vocabulary alone; add --demo")
+        raise BaseRunError(f"--weights_path {path}: knows {whose[not miniature]}")
+    usual = ALL_SHAPES[NANO] if miniature else ALL_SHAPES[CommonSettings.model_size]
+    if (base.shape.vocab_size, base.shape.context_length) != (usual.vocab_size, usual.context_length):
+        raise BaseRunError(
+            f"{base.path} has {base.shape.vocab_size} tokens and {base.shape.context_length} positions, not"
+            f" {usual.vocab_size} and {usual.context_length}; {TRAIN_ANEW}"
+        )
+    settings: dict[str, int | None] = {}
+    for name in SHAPE_OVERRIDES:
+        own, given = getattr(base.shape, name), values.get(name)
+        if given not in (None, own):
+            raise BaseRunError(f"--{name} {given}: the model in {path} has {own}; leave it out")
+        settings[name] = own if own != getattr(usual, name) else None
+    return settings

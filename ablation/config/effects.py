@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ablation.config.methods import DECLARATIONS, METHOD_OPTIONS, methods
-from ablation.config.settings import CommonSettings, MethodSettings
+from ablation.config.settings import LANGUAGE_MODEL, CommonSettings, MethodSettings
 from ablation.config.shapes import NANO
 
 
@@ -34,6 +34,13 @@ def _other_data(config: CommonSettings) -> str:
     return "with messages of your own" if config.own_data else "with --demo, which has messages of its own"
 
 
+def _model_size(config: CommonSettings) -> str:
+    if config.demo:
+        return f"with --demo, which uses {NANO}"
+    has_own_shape = config.weights == LANGUAGE_MODEL and config.model_size != NANO
+    return "with a language model's run, which has a shape of its own" if has_own_shape else ""
+
+
 _naive = _if(lambda config: config.execution == "naive", "with --execution naive, which keeps no features")
 # setting -> why it has no effect in a configuration that has this setting; empty where it has one
 REASONS: dict[str, Callable[[Any], str]] = {
@@ -51,7 +58,7 @@ REASONS: dict[str, Callable[[Any], str]] = {
     "data_dir": _other_data,
     "held_out_text": _if(lambda config: not config.measure_forgetting, "without --measure_forgetting"),
     "split_seed": _if(lambda config: config.data_file is None, "without --data_file FILE, whose split it seeds"),
-    "model_size": _if(lambda config: config.demo, f"with --demo, which uses {NANO}"),
+    "model_size": _model_size,
 }
 
 

@@ -11,12 +11,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ablation.config.base_run import BaseRunError, base_settings
 from ablation.config.effects import REASONS, why_no_effect
 from ablation.config.experiment import ExperimentConfig
 from ablation.config.methods import DECLARATIONS, METHOD_OPTIONS, own_settings
 from ablation.config.parser import Parser
 from ablation.config.rows import ROW_SETS, ROWS
-from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR, CommonSettings, ConfigError, fields_of
+from ablation.config.settings import (
+    DEMO_RESULTS_DIR,
+    PRETRAINED,
+    RESULTS_DIR,
+    SHAPE_OVERRIDES,
+    CommonSettings,
+    ConfigError,
+    fields_of,
+)
 from ablation.environment import python_command
 
 READ_FROM = ("data_dir", "models_dir")  # folders that a run reads, and fetches what is missing into
@@ -164,6 +173,11 @@ class CommandLine:
         if "method" in flags and "method" not in values:  # nobody knows which settings it would have
             values = {name: value for name, value in values.items() if name not in own_settings()}
         try:
+            values |= base_settings(self.config_class, values)
+        except BaseRunError as error:
+            problems.append(str(error))
+            values = {name: value for name, value in values.items() if name not in ("weights", *SHAPE_OVERRIDES)}
+        try:
             config = self.config_class(**values)
         except ConfigError as error:
             problems.extend(error.problems)
@@ -273,6 +287,6 @@ def remarks(config: CommonSettings, given: Iterable[str]) -> list[str]:
     given = set(given)
     reasons = {name: why_no_effect(name, config) for name in REASONS if name in given}
     lines = [f"--{name} has no effect {reason}" for name, reason in reasons.items() if reason]
-    if "weights_path" in given and "model_size" not in given and not config.demo:
+    if "weights_path" in given and "model_size" not in given and config.weights == PRETRAINED and not config.demo:
         lines.append(f"--weights_path is read as {config.model_size}; give --model_size if it is another size")
     return lines

@@ -45,7 +45,7 @@ MEANINGS: dict[str, str] = {
     "--device cpu": "cpu no_gpu no_cuda use_cpu",
     "--model": "run run_dir run_id checkpoint ckpt model_path",
     "--model_size": "model models model_name model_type size arch architecture",
-    "--weights_path": "checkpoint ckpt load load_from model_path model_name_or_path pretrained_model_name_or_path",
+    "--weights_path": "checkpoint ckpt load load_from model_path model_name_or_path pretrained_model_name_or_path base",
     "--weights random": "random random_weights random_init from_scratch scratch no_pretrained",
     "--weights": "pretrained init initialization",
     "--trainable_layers lora": "lora use_lora",

@@ -20,7 +20,8 @@ __all__ = ["METHODS", "TRAINABLE_LAYERS", "ConfigError", "MethodSettings", "opti
 
 PRETRAINED, RANDOM = "pretrained", "random"
 WEIGHTS = (PRETRAINED, RANDOM)
-LANGUAGE_MODEL = "language_model"  # weights that a run of that task trained
+LANGUAGE_MODEL = "language_model"  # the task, and weights that a run of it trained
+BASES = (*WEIGHTS, LANGUAGE_MODEL)
 MESSAGES, CAPTIONS = "messages", "captions"  # published data that a run may need
 PRECISIONS = ("fp32", "tf32", "bf16")
 EXECUTIONS = ("planned", "recorded", "naive")
@@ -37,7 +38,12 @@ class ModelSettings:
         f"which GPT-2: {', '.join(MODEL_SHAPES)}; short names work too (small, gpt2-small, 124M)",
         lambda text: canonical_model_size(text, ALL_SHAPES),
     )
-    weights: str = option(PRETRAINED, "OpenAI's weights, or random ones drawn from the seed", choices=WEIGHTS)
+    weights: str = option(
+        PRETRAINED,
+        "OpenAI's weights, random ones drawn from the seed, or those of a language model's run, which --weights_path"
+        " names",
+        choices=BASES,
+    )
     n_layers: int | None = option(None, "number of blocks; only with --weights random", integer(1))
     emb_dim: int | None = option(None, "width; only with --weights random", integer(1))
     n_heads: int | None = option(None, "attention heads; only with --weights random", integer(1))
@@ -110,7 +116,7 @@ class RunOptions:
     weights_path: str | None = run_option(
         None,
         "weights of your own: .safetensors, .pth, .pt or .bin, the .index.json of several, a TensorFlow checkpoint by"
-        " its prefix, or the folder of any of these",
+        " its prefix, or the folder of any of these; or the folder of a language model's run",
     )
     results_dir: str = run_option(
         RESULTS_DIR, f"folder of results.csv and of the runs' own folders; with --demo {DEMO_RESULTS_DIR}"
@@ -172,10 +178,14 @@ class CommonSettings(RunOptions, TrainingSettings, MethodSettings, ModelSettings
     def problems(self) -> list[str]:
         """What is wrong with values that are each fine by themselves, one line per problem."""
         problems: list[str] = []
-        if self.weights != RANDOM:
+        if self.weights == PRETRAINED:
             problems.extend(
                 f"--{name} {value}: pretrained weights have a fixed shape; add --weights random"
                 for name, value in self.shape_overrides.items()
+            )
+        if self.weights == LANGUAGE_MODEL and self.model_in_use not in (NANO, type(self).model_size):
+            problems.append(
+                f"--model_size {self.model_size}: a language model's run has a shape of its own; leave it out"
             )
         shape = self.shape
         if shape.emb_dim % shape.n_heads:

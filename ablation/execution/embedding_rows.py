@@ -1,16 +1,22 @@
 """Where the embeddings train: only the rows that occur need gradients and moments.
 
-AdamW works element by element, so that leaving the other rows out changes nothing for these. A row that occurs in no
-message has a zero gradient at every step: its moments stay zero, and each update only decays it by the same factor. So
-its value is known without computing it, and is filled in when the parameters are asked for. (A row that occurs only in
-validation or test decays too, and matters: it counts as occurring.)
+Adam works element by element, so that leaving the other rows out changes nothing for these. A row that occurs in no
+example has a zero gradient at every step: its moments stay zero, and each update only decays it by the same factor. So
+its value is known without computing it.
+
+A classifier reads known messages alone: they are renumbered, and all rows are filled in when the parameters are asked
+for. (A row that occurs only in validation or test decays too, and matters: it counts as occurring.) A language model
+decays nothing, and may be asked about any token while it trains: the other rows stay beside, as they are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ablation.config.experiment import ExperimentConfig
@@ -69,3 +75,46 @@ def whole_embeddings(
         whole[name] = weights.tensor(name) * decay
         whole[name][occurring] = trained[name].to(whole[name].dtype)
     return whole
+
+
+class OccurringTokens(nn.Module):
+    """A token embedding of which the rows of some tokens train; the others are read as they were. (…) -> (…, D)
+
+    Attributes:
+        weight: (K, D) these rows, in the order of their tokens; the module's one parameter.
+    """
+
+    def __init__(self, whole: nn.Embedding, tokens: Tensor) -> None:
+        """``tokens``: (K,) sorted, each once."""
+        super().__init__()
+        self.weight = nn.Parameter(whole.weight.detach()[tokens])
+        self._tokens, self._others = tokens, whole.weight.detach()
+
+    def forward(self, token_ids: Tensor) -> Tensor:
+        rows = torch.searchsorted(self._tokens, token_ids).clamp_(max=len(self._tokens) - 1)
+        occurring = F.embedding(rows, self.weight)
+        own = self._tokens[rows] == token_ids
+        return occurring if own.all() else torch.where(own[..., None], occurring, self._others[token_ids])
+
+
+@contextmanager
+def occurring_tokens(model: GPTModel, sentences: Iterable[Iterable[int]], end_token: int) -> Iterator[None]:
+    """Let the model's token embedding be :class:`OccurringTokens` of the sentences and the end token for a while, in
+    which an optimizer without decay may train it; afterwards it is the whole one again, with the rows as trained.
+
+    One that does not train, or that is the vocabulary head, too, stays as it is.
+    """
+    whole = model.tok_emb
+    if not whole.weight.requires_grad or getattr(model.out_head, "weight", None) is whole.weight:
+        yield
+        return
+    occurring = {end_token}.union(*sentences)
+    tokens = torch.tensor(sorted(occurring), device=whole.weight.device)
+    own = OccurringTokens(whole, tokens).train(model.training)
+    setattr(model, "tok_emb", own)  # noqa: B010  (to the type checker it is an nn.Embedding)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            whole.weight[tokens] = own.weight
+        model.tok_emb = whole

@@ -7,6 +7,7 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ablation.config.base_run import RUN_JSON, TRAINED_PARAMETERS
 from ablation.files.storage import beside
 
 # As transformers writes them into a folder, in the order in which it looks for them.
@@ -39,7 +40,7 @@ def weights_file(path: Path) -> Path:
         return path
     index = beside(path, ".index")
     if not index.exists():
-        raise WeightsError(f"no weights at {path.absolute()}: check the path")
+        raise WeightsError(f"no weights at {path.absolute()}: give --weights_path where they are")
     return index
 
 
@@ -47,6 +48,8 @@ def _in_folder(folder: Path) -> Path:
     for name in IN_FOLDERS:
         if (folder / name).exists():
             return folder / name
+    if (folder / RUN_JSON).is_file() and (folder / TRAINED_PARAMETERS).is_file():
+        return folder / TRAINED_PARAMETERS
     if (folder / "checkpoint").is_file():
         return _latest_step(folder / "checkpoint")
     found = sorted(folder.glob("*.index"))

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from ablation.methods.primitives import SublayerWrapper, has_hooks, unwrapped
 from previous_chapters import FeedForward, GPTModel, MultiHeadAttention, TransformerBlock
 
+TOKENS_OF_A_PRODUCT = 512  # measured: one product over the whole vocabulary gets two thirds of the rate on a CPU
+
 
 def check_model(model: GPTModel) -> None:
     """See that :class:`KeyValueCache` computes what the model does.
@@ -68,7 +70,8 @@ class KeyValueCache:
         limit: how many positions are read at most; no more than the model's context.
 
     Attributes:
-        logits: (B, V) for the next token of each sentence.
+        logits: (B, V) for the next token of each sentence. The next step overwrites them; after :meth:`keep` there are
+            none before it.
         rows: how many sentences are still here.
         length: how many positions have been read.
     """
@@ -83,6 +86,7 @@ class KeyValueCache:
         self._values: list[Tensor] = []
         for block in self._blocks:
             x = self._read_beginning(block, x, limit)
+        self._scores: Tensor | None = None  # where logits are put: new memory would have to be zeroed at each step
         self.logits = self._head(x[:, -1]).expand(count, -1)
 
     def _read_beginning(self, block: TransformerBlock, x: Tensor, limit: int) -> Tensor:
@@ -116,12 +120,25 @@ class KeyValueCache:
         heads = (attention.n_heads, -1)
         query, key, value = (project(h).unflatten(-1, heads) for project in attention.projections()[:3])
         keys[:, :, self.length - 1], values[:, :, self.length - 1] = key, value
-        seen = keys[:, :, : self.length], values[:, :, : self.length]
-        context = F.scaled_dot_product_attention(query.unsqueeze(2), *seen)  # (B, H, 1, D/H): the last sees all
-        return _rest(block, x, h, attention.out_proj(context.flatten(1)), wrappers)
+        context = self._attend(query, keys[:, :, : self.length], values[:, :, : self.length])
+        return _rest(block, x, h, attention.out_proj(context), wrappers)
+
+    def _attend(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Queries (B, H, D/H) of the last position, which sees all keys and values (B, H, T, D/H) -> (B, D)."""
+        return F.scaled_dot_product_attention(query.unsqueeze(2), keys, values).flatten(1)
 
     def _head(self, x: Tensor) -> Tensor:
-        return self._model.out_head(self._model.final_norm(x))  # (B, D) -> (B, V)
+        """(B, D) -> (B, V)"""
+        head, x = self._model.out_head, self._model.final_norm(x)
+        if type(head) is not nn.Linear or head.bias is not None or has_hooks(head) or x.device.type != "cpu":
+            return head(x)
+        if self._scores is None or len(self._scores) < len(x):
+            self._scores = x.new_empty(self.rows, len(head.weight))
+        scores = self._scores[: len(x)]
+        for start in range(0, len(head.weight), TOKENS_OF_A_PRODUCT):
+            tokens = slice(start, start + TOKENS_OF_A_PRODUCT)
+            torch.mm(x, head.weight[tokens].t(), out=scores[:, tokens])
+        return scores
 
     def keep(self, kept: Tensor) -> Tensor:
         """Let the other sentences leave.
@@ -140,7 +157,7 @@ class KeyValueCache:
         order[gaps] = staying + kept[staying:].nonzero().flatten()
         for table in (*self._keys, *self._values):
             table[gaps, :, : self.length] = table[order[gaps], :, : self.length]
-        self.logits, self.rows = self.logits[order], staying
+        self.logits, self.rows = self.logits[:0], staying
         return order
 
 

@@ -7,6 +7,7 @@ Shapes: B sentences, V vocabulary.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -17,8 +18,10 @@ from torch import Tensor
 
 from ablation.config.decoding import GREEDY, RANDOM, TOP_K, TOP_K_TOP_P, TOP_P, Decoding
 
+_ROWS = 32  # sentences at once: so many logits of GPT-2's vocabulary stay in a processor's cache from pass to pass
 _GROUP = 256  # tokens whose probabilities are summed first, when any token can be drawn
-_PREFIX = 512  # so many of the likeliest tokens are looked at first for a nucleus, then eight times as many, …
+_SMALLEST_GROUP = 4  # tokens; below, nothing is gained by looking for the largest of each group first
+_PREFIX = 64  # so many of the likeliest tokens are looked at first for a nucleus, then eight times as many, …
 
 
 def uniforms(seed: int, number: int, draws: int) -> NDArray[np.float64]:
@@ -44,11 +47,18 @@ def choose_tokens(logits: Tensor, decoding: Decoding, uniform: Tensor) -> Tensor
     Raises:
         ValueError: a logit is not a number or infinite.
     """
+    parts = zip(logits.split(_ROWS), uniform.split(_ROWS), strict=True)
+    return torch.cat([_choose(some, decoding, numbers) for some, numbers in parts])
+
+
+def _choose(logits: Tensor, decoding: Decoding, uniform: Tensor) -> Tensor:
     if not torch.isfinite(logits.amax(-1)).all():
         raise ValueError("the model's logits are not finite, so no token can be drawn: its training has diverged")
     if decoding.name == GREEDY:
         return logits.argmax(-1)  # of several largest, the first
-    return _DRAWS[decoding.name](logits / decoding.temperature, decoding, uniform)
+    if decoding.temperature != 1:
+        logits = logits / decoding.temperature
+    return _DRAWS[decoding.name](logits, decoding, uniform)
 
 
 def check_decoding(decoding: Decoding) -> None:
@@ -70,15 +80,18 @@ def check_decoding(decoding: Decoding) -> None:
 def _any(logits: Tensor, decoding: Decoding, uniform: Tensor) -> Tensor:
     """Of all tokens, in the order of their ids: first a group of them, then one of the group. No sort, and no float64
     number for each token."""
-    weights = (logits - logits.amax(-1, keepdim=True)).exp()
-    weights = F.pad(weights, (0, -weights.shape[-1] % _GROUP)).unflatten(-1, (-1, _GROUP))  # (B, groups, tokens)
-    cumulative = weights.sum(-1, dtype=torch.float64).cumsum(-1)
+    weights, vocabulary = (logits - logits.amax(-1, keepdim=True)).exp_(), logits.shape[-1]
+    groups = vocabulary // _GROUP
+    sums = weights[:, : groups * _GROUP].unflatten(-1, (groups, _GROUP)).sum(-1, dtype=torch.float64)
+    rest_of_them = weights[:, groups * _GROUP :].sum(-1, keepdim=True, dtype=torch.float64)  # a last, smaller group
+    cumulative = torch.cat([sums, rest_of_them], -1).cumsum(-1)
     target = uniform[:, None] * cumulative[:, -1:]
     group = torch.searchsorted(cumulative, target, right=True)  # the first whose sum is above the target
     before = F.pad(cumulative, (1, 0)).gather(1, group)
-    rows = torch.arange(len(group), device=group.device)
-    within = weights[rows, group[:, 0]].to(torch.float64).cumsum(-1)
-    # A group's two sums may differ in the last digit; a target at its end would find the zeros that fill it up.
+    tokens = group * _GROUP + torch.arange(_GROUP, device=group.device)
+    there = weights.gather(1, tokens.clamp(max=vocabulary - 1)).to(torch.float64)
+    within = there.mul_(tokens < vocabulary).cumsum(-1)
+    # A group's two sums may differ in the last digit; a target at its end would find the zeros behind the last token.
     rest = torch.minimum(target - before, torch.nextafter(within[:, -1:], torch.zeros_like(target)))
     return (group * _GROUP + torch.searchsorted(within, rest, right=True))[:, 0]
 
@@ -92,7 +105,7 @@ def _likeliest_k(logits: Tensor, decoding: Decoding, uniform: Tensor) -> Tensor:
 def _nucleus(logits: Tensor, decoding: Decoding, uniform: Tensor) -> Tensor:
     """Sorts no more of a sentence's tokens than a prefix in which its nucleus lies."""
     top = logits.amax(-1, keepdim=True)
-    total = (logits - top).exp().sum(-1, keepdim=True, dtype=torch.float64)
+    total = (logits - top).exp_().sum(-1, keepdim=True, dtype=torch.float64)
     tokens = torch.empty(len(logits), dtype=torch.long, device=logits.device)
     rows, width = torch.arange(len(logits), device=logits.device), _PREFIX
     while len(rows):
@@ -128,7 +141,7 @@ def likeliest(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
     vocabulary = logits.shape[-1]
     if k >= vocabulary:
         return logits.sort(dim=-1, descending=True, stable=True)
-    values, ids = logits.topk(k + 1, dim=-1)
+    values, ids = _largest(logits, k + 1)
     tied = values[:, k - 1] == values[:, k]  # then topk may have taken any of the equal ones
     ids = ids[:, :k].sort(dim=-1).values
     values, order = logits.gather(1, ids).sort(dim=-1, descending=True, stable=True)
@@ -137,6 +150,26 @@ def likeliest(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
         all_values, all_ids = logits[tied].sort(dim=-1, descending=True, stable=True)
         values[tied], ids[tied] = all_values[:, :k], all_ids[:, :k]
     return values, ids
+
+
+def _largest(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """As ``topk`` gives them, most of whose time goes to tokens that are far below the largest.
+
+    Tokens are put into groups, the largest of each group is found, and only the ``count`` groups with the largest of
+    these are searched: in any other group, no token is above one of theirs that is among the ``count`` largest.
+    """
+    vocabulary = logits.shape[-1]
+    size = math.isqrt(vocabulary // count)  # of a group; then both searches go through about equally many
+    if size < _SMALLEST_GROUP:
+        return logits.topk(count, dim=-1)
+    groups = vocabulary // size
+    maxima = logits[:, : size * groups].unflatten(-1, (size, groups)).amax(1)  # a group's tokens lie ``groups`` apart
+    steps = groups * torch.arange(size, device=logits.device)
+    ids = (maxima.topk(count, dim=-1, sorted=False).indices[:, :, None] + steps).flatten(1)
+    ungrouped = torch.arange(size * groups, vocabulary, device=logits.device)
+    ids = torch.cat([ids, ungrouped.expand(len(ids), -1)], -1)
+    values, places = logits.gather(1, ids).topk(count, dim=-1)
+    return values, ids.gather(1, places)
 
 
 _DRAWS: dict[str, Callable[[Tensor, Decoding, Tensor], Tensor]] = {

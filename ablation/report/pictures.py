@@ -8,8 +8,9 @@ from __future__ import annotations
 import io
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -160,15 +161,20 @@ PICTURES: dict[str, Drawing] = {
 }
 
 
-def draw_pictures(contents: Contents, folder: Path) -> list[tuple[str, str, str]]:
+def draw_pictures(
+    contents: Any, folder: Path, pictures: Mapping[str, Callable[[Any], tuple[Figure, str] | None]] = PICTURES
+) -> list[tuple[str, str, str]]:
     """Write every picture that has something to show as ``<name>.png`` and ``<name>.svg``.
+
+    Args:
+        contents: what each is drawn of, with a ``disclaimer`` that is written below it.
 
     Returns:
         (name, caption, SVG for the page) of each.
     """
     drawn = []
     with plt.rc_context(STYLE):
-        for name, draw in PICTURES.items():
+        for name, draw in pictures.items():
             found = draw(contents)
             if found is None:
                 for stale in (folder / f"{name}.png", folder / f"{name}.svg"):

@@ -16,7 +16,7 @@ from ablation.config.effects import why_no_effect
 from ablation.config.experiment import ConfigError
 from ablation.config.methods import DECLARATIONS, Declaration
 from ablation.config.own_data import OWN_DATA_FIELDS
-from ablation.config.settings import RANDOM, fields_of
+from ablation.config.settings import LANGUAGE_MODEL, RANDOM, fields_of
 from ablation.environment import python_command
 from ablation.files.published import RELEASES
 from ablation.results.costs import merging_in_words
@@ -104,7 +104,8 @@ def assembled(
 def title_of(run: Mapping[str, Any]) -> str:
     """Which model, row and seed."""
     name = f"row {run['row']}" if run.get("row") else "a variant"
-    return f"{'Demo model' if run.get('demo') else run.get('model_size')}, {name}, seed {run.get('seed')}"
+    model = "Own language model" if run.get("weights") == LANGUAGE_MODEL else run.get("model_size")
+    return f"{'Demo model' if run.get('demo') else model}, {name}, seed {run.get('seed')}"
 
 
 def _matter(task: Task, run: Mapping[str, Any]) -> Iterator[str]:
@@ -248,6 +249,8 @@ def licence_of(run: Mapping[str, Any], data: str) -> str:
     parts = [f"Code: {OURS}."]
     if run.get("weights") == RANDOM:
         parts.append("No base weights: they were random.")
+    elif run.get("weights") == LANGUAGE_MODEL:
+        parts.append("Base weights: those of a language model that its author trained.")
     elif run.get("weights_path"):
         parts.append("Base weights: those of a file of its author's, under its licence.")
     elif run.get("demo"):

@@ -217,6 +217,7 @@ def _read_line(line: str, columns: list[str], results_dir: Path, task: Task) -> 
     values = {
         metric.name: counts[metric.split].accuracy if metric.split else _read_number(fields, metric.name)
         for metric in task.metrics
+        if fields.get(metric.name) or not metric.optional
     }
     folder = results_dir / RUNS_FOLDER / run_id
     return FinishedRun(task, settings, seeds, values, counts, minutes, fields, folder, evaluation)

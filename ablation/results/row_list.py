@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import textwrap
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ablation.config.flags import CommandLine, typed
@@ -15,6 +16,7 @@ from ablation.results.task import Task
 from ablation.words import in_ranges
 
 TOGETHER = "\N{NO-BREAK SPACE}"  # where no line ends
+NOTHING = "–"
 
 
 def row_list(task: Task, config: CommonSettings) -> str:
@@ -26,20 +28,37 @@ def row_list(task: Task, config: CommonSettings) -> str:
     Raises:
         ResultsError: the published table is not there.
     """
-    metric, published = task.headline, task.published()
-    lines = [f"row  {metric.label:>8}  minutes  flags that --row stands for (figures as published)"]
+    columns, published = _columns(task), task.published()
+    heading = "".join(f"{title:{alignment}}  " for title, alignment, _ in columns)
+    lines = [f"row  {heading}flags that --row stands for (figures as published)"]
     for row in task.rows:
-        settings = row_flags(task.command_line, row)
-        figures = {metric.name: "–", "training_minutes": "–", **published.get(str(row), {})}
+        settings, figures = row_flags(task.command_line, row), published.get(str(row), {})
         short = {name: short_model_size(value) if name == "model_size" else value for name, value in settings.items()}
-        percent = " " if figures[metric.name] == "–" else "%"
-        start = f"{row:>3}  {figures[metric.name]:>6} {percent}  {figures['training_minutes']:>7}  "
+        start = f"{row:>3}  " + "".join(f"{cell(figures):{alignment}}  " for _, alignment, cell in columns)
         lines.append(start + (typed(short) or "(none: the defaults)"))
+    indent = len(f"row  {heading}")
     if sets := task.command_line.row_sets:
         named = ", ".join(f"{name} ({in_ranges(rows)})" for name, rows in sets.items())
         lines.append(f"sets of rows, as --rows of a sweep takes them: {named}")
     lines.append(f"one of them: {python_command()} {task.command} --row 5{carried(config)}")
-    return "\n".join(_folded(line) for line in lines)
+    return "\n".join(_folded(line, indent) for line in lines)
+
+
+def _columns(task: Task) -> list[tuple[str, str, Callable[[Mapping[str, str]], str]]]:
+    """What is published of the rows: (title, alignment and width, how it is read from a row's figures)."""
+    metric, published = task.headline, task.published().values()
+    unit, title = (" %", metric.label) if metric.scale == 100 else ("", metric.title)
+
+    def headline(figures: Mapping[str, str]) -> str:
+        return f"{figures[metric.name]}{unit}" if metric.name in figures else NOTHING + " " * len(unit)
+
+    columns = [(title, f">{max(8, len(title))}", headline)]
+    for name, title, alignment in (("training_minutes", "minutes", ">"), ("name", "published as", "<")):
+        cells = [figures[name] for figures in published if name in figures]
+        if cells:
+            width = max(map(len, (title, *cells)))
+            columns.append((title, f"{alignment}{width}", lambda figures, name=name: figures.get(name, NOTHING)))
+    return columns
 
 
 def row_flags(asked: CommandLine, row: int) -> dict[str, Any]:
@@ -58,8 +77,10 @@ def carried(config: CommonSettings) -> str:
     return demo + (f" {typed({'results_dir': config.results_dir})}" if config.results_dir != usual else "")
 
 
-def _folded(line: str) -> str:
+def _folded(line: str, indent: int) -> str:
     """In lines that fit the terminal, a flag never apart from its value."""
     width, together = shutil.get_terminal_size().columns, re.sub(r"(--\w+) (?=[^-\s])", rf"\1{TOGETHER}", line)
-    text = textwrap.fill(together, width, subsequent_indent=" " * 24, break_long_words=False, break_on_hyphens=False)
+    text = textwrap.fill(
+        together, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
     return text.replace(TOGETHER, " ")

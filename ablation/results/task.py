@@ -33,12 +33,14 @@ class Metric:
         split: whose examples it is a share of, where it is one: the row then has ``<split>_correct`` and
             ``<split>_total``, and the value is shown in percent.
         more_is_better: whether a larger value is the better one.
+        optional: whether a row may lack it, as one of a run that generated nothing lacks BLEU.
     """
 
     name: str
     title: str
     split: str | None = None
     more_is_better: bool = True
+    optional: bool = False
 
     @property
     def label(self) -> str:
@@ -140,6 +142,7 @@ class Task(Protocol):
         source: what the published data are, whose, and under which licence, in a sentence; empty if it is not said.
         questions: declared before any result; ``demo_questions`` are those that the demo can answer.
         baselines: what a trained row has to beat: name of the row, description.
+        row_names: what rows are called where they were published, by number.
     """
 
     name: str
@@ -158,6 +161,7 @@ class Task(Protocol):
     questions: Sequence[Question]
     demo_questions: Sequence[Question]
     baselines: Mapping[str, str]
+    row_names: Mapping[int, str] = {}
 
     @property
     def command(self) -> str:

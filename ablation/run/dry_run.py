@@ -18,6 +18,7 @@ from ablation.config.experiment import (
 )
 from ablation.config.flags import typed
 from ablation.config.rows import find_row
+from ablation.config.settings import LANGUAGE_MODEL
 from ablation.config.shapes import NANO
 from ablation.data.demo import disclaimer
 from ablation.data.held_out import load_held_out_text
@@ -58,7 +59,7 @@ def describe(task: Task, config: ExperimentConfig) -> str:
             f"row                   {row or 'none of the published ones'}",
             f"differs from row 1    {settings}",
             f"seed                  {config.seed} (order {config.effective_order_seed})",
-            f"model                 {config.model_in_use}: {shape.n_layers} blocks of width {shape.emb_dim} with"
+            f"model                 {_model(config)}: {shape.n_layers} blocks of width {shape.emb_dim} with"
             f" {shape.n_heads} heads, {shape.context_length} positions, {shape.vocab_size:,} tokens",
             *(f"{title:22}{text}" for title, text in in_words(costs).items()),
             f"merges                {merging_in_words(config.declaration.cannot_merge)}",
@@ -77,6 +78,11 @@ def describe(task: Task, config: ExperimentConfig) -> str:
             *([disclaimer(config.own_data).long] if config.demo else []),
         ]
     )
+
+
+def _model(config: ExperimentConfig) -> str:
+    """What is adapted, by the name that a person has for it."""
+    return f"language model in {config.weights_path}" if config.weights == LANGUAGE_MODEL else config.model_in_use
 
 
 def _plan(config: ExperimentConfig, thrift: Thrift) -> list[str]:
@@ -114,6 +120,8 @@ def next_command(task: Task, config: ExperimentConfig) -> tuple[str, float]:
     try:
         real = replace(config, demo=False, results_dir=RESULTS_DIR, model_size=size, weights_path=None)
     except ConfigError:  # a shape for the miniature alone
+        real = None
+    if real is None or real.weights == LANGUAGE_MODEL:  # whose tokens are the miniature's
         kept = {"models_dir": config.models_dir, "data_dir": config.data_dir, **config.own_data_settings()}
         real, settings = type(config)(**kept), {}
     paths = {name: getattr(config, name) for name in ("models_dir", "data_dir")

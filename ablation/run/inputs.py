@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ablation.config.base_run import BaseRunError, find_base_run
 from ablation.config.experiment import RANDOM, ConfigError
-from ablation.config.settings import CommonSettings
+from ablation.config.settings import LANGUAGE_MODEL, CommonSettings
 from ablation.config.shapes import NANO
 from ablation.data.demo import WEIGHTS, load_demo_tokenizer
 from ablation.data.encode import load_tokenizer
@@ -19,6 +20,7 @@ from ablation.files.download import DownloadError
 from ablation.listener import Listener
 from ablation.model import weights as weight_files
 from ablation.model.classifier import RandomWeights, WeightSource
+from ablation.results.language_model_files import check_unaltered
 from ablation.results.log import ResultsError
 from ablation.results.task import Task
 
@@ -92,17 +94,32 @@ def open_pretrained(config: CommonSettings, listener: Listener) -> weight_files.
     """Weights of the user's file, embedded, or fetched."""
     path = _weights_path(config, offline=config.offline)
     listener.message(f"weights: {path}")
+    if config.weights == LANGUAGE_MODEL:
+        _check_base_run(path)
     return weight_files.open_weights(path, config.base_shape)
 
 
 def _weights_path(config: CommonSettings, *, offline: bool) -> Path:
     if config.weights_path is not None:
         return Path(config.weights_path)
+    if config.weights == LANGUAGE_MODEL:
+        raise weight_files.WeightsError("the base weights are those of a language model's run: give --weights_path RUN")
     if config.model_in_use == NANO:
         return WEIGHTS
     return fetch.fetch_weights(
         config.model_size, Path(config.models_dir), offline=offline, trust_new_hash=config.trust_new_hash
     )
+
+
+def _check_base_run(path: Path) -> None:
+    """Raises WeightsError if a language model's run is not as it was kept; a copy of its weights in another kind of
+    file is known by their digest alone."""
+    try:
+        base = find_base_run(path)
+        if base is not None:
+            check_unaltered(base)
+    except BaseRunError as error:
+        raise weight_files.WeightsError(str(error)) from None
 
 
 # ---- published or not ------------------------------------------------------------------------------------------------
@@ -116,6 +133,8 @@ def has_published_weights(config: CommonSettings) -> bool:
     """
     if config.weights == RANDOM or (config.weights_path is None and not config.trust_new_hash):
         return True  # what is fetched is checked
+    if config.weights == LANGUAGE_MODEL:
+        return False
     path = _weights_path(config, offline=True)
     if config.model_in_use == NANO:
         return path == WEIGHTS or _digest(path, config) == _digest(WEIGHTS, config)

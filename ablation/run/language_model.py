@@ -68,14 +68,14 @@ def run_language_model(
     listener = listener or Listener()
     with running(config) as (device, watch):
         with watch.part("load"):
-            inputs = load_inputs(config, listener, device)
+            inputs = load_inputs(task, config, device, listener)
         digests = inputs.facts.weights_digest, inputs.facts.data_digest
         key = checkpoint_key(task.name, config, inputs.foreign, *digests, device)
         with open_checkpoint(config, key, listener, watch) as checkpoint:
             return _train_and_speak(config, inputs, checkpoint, watch, device, listener)
 
 
-def load_inputs(config: LanguageModelConfig, listener: Listener, device: torch.device) -> Inputs:
+def load_inputs(task: Task, config: LanguageModelConfig, device: torch.device, listener: Listener) -> Inputs:
     """Read sentences and starting values, and build the model."""
     check_files(config)
     if config.demo:
@@ -89,7 +89,7 @@ def load_inputs(config: LanguageModelConfig, listener: Listener, device: torch.d
     facts = LanguageModelFacts(
         **asdict(costs_of(built.model, built.added, config)),
         weights_digest=weights_digest,
-        data_digest=corpus.digest,
+        data_digest=task.published_data_digest if corpus.published else corpus.digest,
         train_sentences=len(corpus.splits["train"]),
         validation_sentences=len(corpus.splits["validation"]),
         test_sentences=len(corpus.splits["test"]),
@@ -101,8 +101,7 @@ def load_inputs(config: LanguageModelConfig, listener: Listener, device: torch.d
 
 
 def _starting_values(config: LanguageModelConfig, listener: Listener) -> tuple[dict[str, Tensor], str]:
-    """All values that the model starts from, and a digest: of the whole base that its blocks are from, so that a run is
-    known by the same digest whichever blocks it takes; or of what was drawn."""
+    """What the model begins with, and the digest of what that is from: a whole file, whichever blocks are taken."""
     if config.weights != RANDOM:
         weights = open_pretrained(config, listener)
         digest = weights.digest()  # which also looks whether all numbers are finite

@@ -51,12 +51,20 @@ class SentenceState:
 
     def keep_if_due(self, progress: SentenceProgress) -> None:
         """Write down where training stands, if it is time; no gradients may be waiting."""
-        if self.checkpoint is None or not self.checkpoint.is_due:
-            return
+        if self.checkpoint is not None and self.checkpoint.is_due:
+            self._keep(self.checkpoint, progress)
+
+    def keep_the_end(self, progress: SentenceProgress) -> None:
+        """Write down that training is over, however short ago something was written: what comes after it can take long,
+        and whoever is cut off there need not train again."""
+        if self.checkpoint is not None and self.checkpoint.has_begun:
+            self._keep(self.checkpoint, progress)
+
+    def _keep(self, checkpoint: Checkpoint, progress: SentenceProgress) -> None:
         tensors = training_tensors(self.parameters, self.optimizer, {NOW: generator_states()})
         tensors |= {f"{BEST}{number}": value for number, value in enumerate(progress.best)}
         place = {"losses": progress.losses, "batch": progress.batch, "history": asdict(progress.history)}
-        self.checkpoint.write(TRAINING_SNAPSHOT, tensors, place)
+        checkpoint.write(TRAINING_SNAPSHOT, tensors, place)
 
     def restore(self) -> SentenceProgress:
         """Where training stood, parameters, moments and generators being as they were then; its beginning if nothing

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ablation.config.generation import BLEU, PER_EPOCH, PERPLEXITY, LanguageModelConfig
 from ablation.execution.sentence_losses import SentenceLosses
-from ablation.listener import EPOCH, Listener
+from ablation.listener import EPOCH, Listener, StepLosses
 from ablation.results.language_model import Epoch, Fit, SentenceHistory, SpokenBleu
 from ablation.run.finite import FiniteGuard
 from ablation.run.sentence_checkpoint import SentenceProgress, SentenceState
@@ -113,12 +113,13 @@ class SentenceTraining:
         guard.go_on_from(history.steps)
         while not self._is_over(history):
             self._rest_of_epoch(progress, guard)
-            self._end_epoch(progress)
+            self._end_epoch(progress, guard)
             history.best_epoch, unlucky = choose(history)
             if history.best_epoch == len(history.epochs):
                 progress.best = [parameter.detach().clone() for parameter in self.state.parameters]
             history.stopped = unlucky >= config.epochs_of_patience
-            self.state.keep_if_due(progress)
+            keep = self.state.keep_the_end if self._is_over(history) else self.state.keep_if_due
+            keep(progress)
         with torch.no_grad():
             for kept, parameter in zip(progress.best, self.state.parameters, strict=True):
                 parameter.copy_(kept)
@@ -158,7 +159,7 @@ class SentenceTraining:
         self.state.optimizer.zero_grad()
         return loss.detach()[None]
 
-    def _end_epoch(self, progress: SentenceProgress) -> None:
+    def _end_epoch(self, progress: SentenceProgress, guard: FiniteGuard) -> None:
         """Look at the validation split, and say how the epoch went."""
         number = len(progress.history.epochs) + 1
         self.listener.work_started("validation", len(self.validation), "sentences")
@@ -166,6 +167,7 @@ class SentenceTraining:
             self.model, self.validation, self.losses, self.config.max_len, self.end_token, self.listener.work_advanced
         )
         self.listener.work_ended()
+        guard.checked(StepLosses(number, progress.history.steps - 1, progress.losses[-1], fit.loss))
         bleu = self.speak(number) if self.config.measures_bleu else None
         losses = tuple(progress.losses)
         progress.history.epochs.append(Epoch(losses, fit, bleu))

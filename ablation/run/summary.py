@@ -13,6 +13,7 @@ from typing import Any
 
 from ablation.config.experiment import ExperimentConfig, variant_settings
 from ablation.config.flags import typed
+from ablation.config.settings import LANGUAGE_MODEL
 from ablation.data.demo import disclaimer
 from ablation.listener import Count
 from ablation.results.costs import Costs, in_words
@@ -102,6 +103,8 @@ class Summary:
         if self.config.order_seed is not None:
             seed += f" (order {self.config.order_seed})"
         name = f"row {row}" if row else f"variant {typed(settings) or 'by its weights or messages'}"
+        if self.config.weights == LANGUAGE_MODEL:  # the settings do not say which
+            name += f" (weights {self.rows[0]['weights_digest'][:8]})"
         return f"{'demo, ' if self.config.demo else ''}{name}, {seed}"
 
     def _costs(self) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablation.config.experiment import config_hash, variant_settings
-from ablation.config.settings import PRETRAINED, CommonSettings
+from ablation.config.settings import RANDOM, CommonSettings
 from ablation.listener import Listener
 from ablation.results.read import FinishedRun, read_results, variant_key
 from ablation.results.runs import complete
@@ -50,9 +50,9 @@ class Digests:
         return self._data[key]
 
     def weights(self, config: CommonSettings) -> str | None:
-        """The digest of pretrained weights; None for random ones (the configuration says all of them) and for files
+        """The digest of weights from a file; None for random ones (the configuration says all of them) and for files
         that are not here yet."""
-        if config.weights != PRETRAINED:
+        if config.weights == RANDOM:
             return None
         key = config.model_size, config.weights_path
         if self._weights.get(key) is None:  # what is missing may have been fetched since

@@ -7,11 +7,12 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from ablation.config.generation import LanguageModelConfig, SentenceSettings
-from ablation.config.generation_rows import GENERATION
+from ablation.config.generation_rows import GENERATION, NAMES
 from ablation.data.spam import DataError
 from ablation.files.wanted import DownloadError
 from ablation.listener import Listener
 from ablation.results.language_model_record import EVALUATION_COLUMNS
+from ablation.results.published import published_language_model
 from ablation.results.task import Metric, Task
 
 if TYPE_CHECKING:
@@ -47,9 +48,9 @@ METRICS = (
     VALIDATION_PERPLEXITY,
     TEST_PERPLEXITY,
     Metric("test_token_perplexity", "test perplexity per token", more_is_better=False),
-    Metric("forward_bleu", "forward BLEU"),
-    Metric("backward_bleu", "backward BLEU"),
-    Metric("harmonic_bleu", "harmonic BLEU"),
+    Metric("forward_bleu", "forward BLEU", optional=True),
+    Metric("backward_bleu", "backward BLEU", optional=True),
+    Metric("harmonic_bleu", "harmonic BLEU", optional=True),
 )
 
 
@@ -72,6 +73,7 @@ class LanguageModelTask(Task):
     questions = ()
     demo_questions = ()
     baselines: Mapping[str, str] = {}
+    row_names = NAMES
 
     @property
     def chooser(self) -> Metric:
@@ -98,7 +100,7 @@ class LanguageModelTask(Task):
             return None
 
     def published(self) -> Mapping[str, Mapping[str, str]]:
-        return {}
+        return published_language_model()
 
 
 LANGUAGE_MODEL = LanguageModelTask()

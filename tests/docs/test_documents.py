@@ -15,6 +15,8 @@ import report
 import sweep
 from ablation.config.experiment import FIELDS
 from ablation.config.flags import EXPERIMENTS
+from ablation.config.generation import LanguageModelConfig
+from ablation.config.settings import fields_of
 from ablation.environment import PROJECT
 from ablation.report.documents import BLOCKS, renew, replace_block
 
@@ -65,7 +67,7 @@ def test_every_flag_exists(document: Path) -> None:
     sources = [*PROJECT.glob("*.py"), *PROJECT.glob("benchmarks/*.py"), *modules]
     scripts = "".join(path.read_text(encoding="utf-8") for path in sources)
     for flag in set(re.findall(r"(?<![\w-])--([a-z_]+)(?![\w-])", text)) - OF_OTHERS:
-        assert flag in FIELDS or f'"--{flag}"' in scripts, flag
+        assert flag in FIELDS or flag in fields_of(LanguageModelConfig) or f'"--{flag}"' in scripts, flag
 
 
 @each_document

@@ -14,12 +14,11 @@ from ablation.config.decoding import Decoding
 from ablation.config.shapes import ModelShape
 from ablation.methods.primitives import ExtraKeysAndValues, SublayerWrapper
 from ablation.model import decoding as decoding_module
+from ablation.model import key_value_cache
 from ablation.model.decoding import sample_sentences
 from ablation.model.key_value_cache import KeyValueCache
-from ablation.model.weights import load_into, open_weights
 from lora import LinearWithLoRA
 from previous_chapters import GPTModel, generate
-from tests.support.hub_twin import make_twin
 
 SHAPE = ModelShape(vocab_size=53, context_length=16, emb_dim=32, n_layers=3, n_heads=4)
 END = 52
@@ -54,6 +53,9 @@ def sampled(model: GPTModel, decoding: Decoding, count: int = 40, prompt: Any = 
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, GPTModel]:
     """Hugging Face's GPT-2, and ours with its weights, both in float64."""
+    from ablation.model.weights import load_into, open_weights
+    from tests.support.hub_twin import make_twin
+
     path: Path = tmp_path_factory.mktemp("twin")
     twin = make_twin()
     twin.save_pretrained(path)
@@ -65,6 +67,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, GPTModel]:
 
 
 class TestGreedy:
+    @pytest.mark.slow  # importing its generate takes seconds; the plain loop is beside ours in the quick tests, too
     @pytest.mark.parametrize("prompt", [[], [5], [7, 1, 30, 30], [11] * 9])
     def test_equals_generate_of_hugging_face(self, twins: tuple[Any, GPTModel], prompt: list[int]) -> None:
         twin, model = twins
@@ -83,6 +86,10 @@ class TestGreedy:
 
 
 class TestKeyValueCache:
+    @pytest.fixture(autouse=True, params=[20, 512], ids=["head in pieces", "head at once"])
+    def pieces_of_the_head(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(key_value_cache, "TOKENS_OF_A_PRODUCT", request.param)
+
     def test_logits_are_those_of_whole_sentences(self, model: GPTModel) -> None:
         tokens = torch.randint(53, (5, 16), generator=torch.Generator().manual_seed(1))
         tokens[:, :3] = tokens[0, :3]
@@ -98,6 +105,28 @@ class TestKeyValueCache:
             cache.step(tokens[here, position])
         torch.testing.assert_close(cache.logits, expected[here, 15], rtol=0, atol=1e-9)
         assert cache.rows == 2 and sorted(here.tolist()) != [0, 1]
+
+    def test_asks_a_head_that_is_more_than_a_product(self, model: GPTModel) -> None:
+        """Also in pieces, it would be left out what was added to it."""
+        adapted: Any = made()
+        adapted.out_head = LinearWithLoRA(adapted.out_head, 2, 4)
+        nn.init.normal_(adapted.out_head.lora.B)
+        adapted.double().eval()
+        tokens = torch.tensor([[4, 8, 15]])
+        cache = KeyValueCache(adapted, [4, 8], 1, limit=3)
+        cache.step(tokens[:, 2])
+        with torch.no_grad():
+            expected = adapted(tokens)[:, -1]
+            assert (expected - model(tokens)[:, -1]).abs().max() > 0.1
+        torch.testing.assert_close(cache.logits, expected, rtol=0, atol=1e-9)
+
+    def test_has_no_logits_of_sentences_that_left(self, model: GPTModel) -> None:
+        cache = KeyValueCache(model, [4, 8], 3, limit=4)
+        cache.step(torch.tensor([1, 2, 3]))
+        assert cache.keep(torch.tensor([False, True, True])).tolist() == [2, 1]
+        assert cache.logits.shape == (0, 53)
+        cache.step(torch.tensor([5, 6]))
+        assert cache.logits.shape == (2, 53)
 
     def test_knows_linear_maps_and_wrappers(self) -> None:
         model: Any = made()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from scipy.stats import chisquare
+from scipy.special import chdtrc
 
 from ablation.config.decoding import Decoding
 from ablation.model import sampling
@@ -38,6 +38,7 @@ def exact(decoding: Decoding) -> NDArray[np.float64]:
 @pytest.fixture(params=[pytest.param((32, 32), marks=pytest.mark.slow), (4, 2)], ids=["one group", "many groups"])
 def groups(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sizes with which the vocabulary is one group, and with which it is several."""
+    monkeypatch.setattr(sampling, "_ROWS", 40_000)
     monkeypatch.setattr(sampling, "_GROUP", request.param[0])
     monkeypatch.setattr(sampling, "_PREFIX", request.param[1])
 
@@ -50,7 +51,9 @@ def test_draws_have_the_exact_distribution(decoding: Decoding) -> None:
     expected = exact(decoding)
     assert (found[expected == 0] == 0).all() and (expected == 0).any() == (decoding.name != "random")
     drawn = expected > 0
-    assert chisquare(found[drawn], DRAWS * expected[drawn]).pvalue > 0.01
+    wanted = DRAWS * expected[drawn]
+    chi_square = ((found[drawn] - wanted) ** 2 / wanted).sum()
+    assert chdtrc(drawn.sum() - 1, chi_square) > 0.01
 
 
 @pytest.mark.usefixtures("groups")
@@ -68,6 +71,25 @@ def test_equal_logits_come_in_the_order_of_their_ids() -> None:
     assert ids.tolist() == [[1, 3, 2, 4], [0, 1, 2, 3], [0, 2, 1, 3]]
     assert values.tolist() == logits.gather(1, ids).tolist()
     assert choose_tokens(logits, Decoding("greedy"), torch.zeros(3)).tolist() == [1, 0, 0]
+
+
+@pytest.mark.parametrize("k", [1, 10, 60, 250])
+def test_the_likeliest_are_those_of_a_sort(k: int) -> None:
+    """Of a vocabulary that is looked through by groups, with a rest; also where many are equal."""
+    numbers = np.random.default_rng(k).normal(0, 2, (40, 1003))
+    logits = torch.from_numpy(np.concatenate([numbers, numbers.round(1), numbers.round(0)]))
+    expected = logits.sort(dim=-1, descending=True, stable=True)
+    values, ids = likeliest(logits, k)
+    assert (ids == expected.indices[:, :k]).all() and (values == expected.values[:, :k]).all()
+
+
+@pytest.mark.parametrize("decoding", WAYS, ids=Decoding.describe)
+def test_rows_at_once_change_nothing(decoding: Decoding, monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = torch.from_numpy(np.random.default_rng(1).normal(0, 3, (20, 600)))
+    uniform = torch.from_numpy(uniforms(4, 0, 20))
+    whole = choose_tokens(logits, decoding, uniform)
+    monkeypatch.setattr(sampling, "_ROWS", 7)
+    assert (choose_tokens(logits, decoding, uniform) == whole).all()
 
 
 def test_a_nucleus_has_one_token_at_least() -> None:
