@@ -36,7 +36,6 @@ from ablation.run.answers import WARNINGS_TOLD, answer_lines
 from ablation.run.beforehand import check_beforehand
 from ablation.run.inputs import thread_count
 from ablation.run.open_classifier import config_here, open_classifier, seen_in_training
-from ablation.run.recorded import recording_remarks
 from ablation.run.saved_models import LATEST, find_folder
 from ablation.run.trained_classifier import Answer, SavedRun, read_saved_run
 from ablation.tasks.registry import TASKS
@@ -103,7 +102,7 @@ def run_experiment(
     """
     about = _task(task)
     config, remarks = about.command_line.configure(_as_typed(about, settings), None if row is None else str(row))
-    for line in [*remarks, *recording_remarks(config), *check_beforehand(about, config, force=force)]:
+    for line in [*remarks, *kinds.remarks(config), *check_beforehand(about, config, force=force)]:
         _warn(line)
     rows = kinds.save_result(about, kinds.run(about, config, listener))
     runs, _ = read_results(Path(config.results_dir), about)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 GREEDY, RANDOM, TOP_K, TOP_P, TOP_K_TOP_P = "greedy", "random", "top_k", "top_p", "top_k_top_p"
 WAYS = (GREEDY, RANDOM, TOP_P, TOP_K, TOP_K_TOP_P)
+MEANT = {GREEDY: "argmax deterministic", RANDOM: "sample sampling multinomial ancestral pure", TOP_P: "nucleus p",
+         TOP_K: "k", TOP_K_TOP_P: "top_p_top_k both"}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ablation.config.methods import DECLARATIONS, METHOD_OPTIONS, methods
-from ablation.config.settings import LANGUAGE_MODEL, CommonSettings, MethodSettings
+from ablation.config.settings import LANGUAGE_MODEL, CommonSettings, MethodSettings, fields_of
 from ablation.config.shapes import NANO
 
 
@@ -19,7 +19,9 @@ def _needs_method(option: str) -> Callable[[MethodSettings], str]:
             return ""
         if config.method is not None:
             return f"with --method {config.method}; it belongs to --method {', '.join(taking)}"
-        return f"with --trainable_layers {config.trainable_layers}; add --trainable_layers {having[0]}"
+        layers = fields_of(type(config))["trainable_layers"].metadata["choices"]  # type: ignore[arg-type]
+        adding = "--trainable_layers" if having[0] in layers else "--method"
+        return f"with --trainable_layers {config.trainable_layers}; add {adding} {having[0]}"
 
     return reason
 
@@ -32,6 +34,35 @@ def _other_data(config: CommonSettings) -> str:
     if config.reads_data_dir:
         return ""
     return "with messages of your own" if config.own_data else "with --demo, which has messages of its own"
+
+
+def _other_sentences(config: CommonSettings) -> str:
+    if config.own_data:
+        return "with sentences of your own"
+    return "with --demo, which has messages of its own" if config.demo else ""
+
+
+def _order_seed(config: Any) -> str:
+    if config.order_seed == config.seed:
+        return "where it is that of --seed"
+    return "with --shuffle never" if getattr(config, "shuffle", "") == "never" else ""
+
+
+def _decodes(cut: str) -> Callable[[Any], str]:
+    """Of a setting of the ways of decoding that have ``cut`` in their name."""
+
+    def reason(config: Any) -> str:
+        if not config.n_samples:
+            return "with --n_samples 0, which generates nothing"
+        return "" if cut in config.decoding else f"with --decoding {config.decoding}, which cuts otherwise"
+
+    return reason
+
+
+def _heat(config: Any) -> str:
+    if not config.n_samples:
+        return "with --n_samples 0, which generates nothing"
+    return "with --decoding greedy, which has none" if config.decoding == "greedy" else ""
 
 
 def _model_size(config: CommonSettings) -> str:
@@ -51,7 +82,7 @@ REASONS: dict[str, Callable[[Any], str]] = {
         "where it acts on the classifier alone, whose own weights are frozen; add --decayed everything",
     ),
     "context_length": _if(lambda config: config.no_padding, "with --no_padding, which pads and cuts nothing"),
-    "order_seed": _if(lambda config: config.order_seed == config.seed, "where it is that of --seed"),
+    "order_seed": _order_seed,
     "feature_cache": _naive,
     "feature_memory": _naive,
     "feature_cache_limit": _if(lambda config: config.feature_cache is None, "without --feature_cache"),
@@ -59,6 +90,13 @@ REASONS: dict[str, Callable[[Any], str]] = {
     "held_out_text": _if(lambda config: not config.measure_forgetting, "without --measure_forgetting"),
     "split_seed": _if(lambda config: config.data_file is None, "without --data_file FILE, whose split it seeds"),
     "model_size": _model_size,
+    "data": _other_sentences,
+    "patience": _if(lambda config: config.num_epochs < 3, "with fewer than three epochs: none can end it earlier"),
+    "validation_bleu": _if(lambda config: config.select_by == "bleu", "with --select_by bleu, which measures it"),
+    "decoding": _if(lambda config: not config.n_samples, "with --n_samples 0, which generates nothing"),
+    "temperature": _heat,
+    "top_k": _decodes("top_k"),
+    "top_p": _decodes("top_p"),
 }
 
 

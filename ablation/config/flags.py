@@ -43,6 +43,7 @@ class CommandLine:
         config_class: what flags make; each field of it is a flag.
         rows: what differs from the defaults, by the number that ``--row`` takes.
         row_sets: rows that have a name together.
+        files: settings that name files to read, which have to be there.
         further_flags: adds flags that are no settings to a parser; they are read as the command's own options.
         further: their names.
     """
@@ -52,6 +53,7 @@ class CommandLine:
     config_class: type[CommonSettings]
     rows: Mapping[int, Mapping[str, Any]]
     row_sets: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    files: Sequence[str] = ()
     further_flags: Callable[[argparse.ArgumentParser], None] = lambda parser: None
     further: tuple[str, ...] = ()
 
@@ -90,6 +92,8 @@ class CommandLine:
                 choices = setting.metadata["choices"]
                 among = f"; one of {', '.join(choices)}" if choices else ""
                 given |= {"metavar": "VALUE", "help": help_text + among + default}
+            if name in self.config_class.OF_OTHERS:
+                given["help"] = argparse.SUPPRESS
             if name not in without:
                 parser.add_argument(f"--{name}", **given)
 
@@ -110,6 +114,11 @@ class CommandLine:
         options = {name: flags.pop(name) for name in (*COMMAND_OPTIONS, *self.further) if name in flags}
         config, warnings = self.configure(flags, options.get("row"))
         return config, warnings, options
+
+    def given(self, arguments: Sequence[str] | None = None) -> frozenset[str]:
+        """Names of the settings, and ``row``, that a command line gives."""
+        named = vars(self.parser().parse_known_args(arguments)[0])
+        return frozenset(name for name in named if name == "row" or name in fields_of(self.config_class))
 
     def _missing_blanks(self, flags: Mapping[str, str | bool], rest: Sequence[str], known: Sequence[str]) -> list[str]:
         """Where a flag was typed without a blank before it, so that the shell made it a part of the value before: row 9
@@ -184,6 +193,7 @@ class CommandLine:
         default_dir = DEMO_RESULTS_DIR if values.get("demo") else RESULTS_DIR
         if not values.get("demo"):  # which reads and fetches nothing there
             problems.extend(folder_problems({name: values[name] for name in READ_FROM if name in values}))
+        problems.extend(file_problems({name: values[name] for name in self.files if name in values}))
         problems.extend(path_problems(values.get("results_dir", default_dir), values.get("weights_path")))
         if problems:
             raise ConfigError(problems)
@@ -244,6 +254,15 @@ def folder_problems(folders: Mapping[str, str | Path]) -> list[str]:
         if obstacle.is_file():
             problems.append(f"--{name} {given}: {obstacle} is a file; give a folder")
     return problems
+
+
+def file_problems(files: Mapping[str, str]) -> list[str]:
+    """One line for each of some flags (by name) that names no file."""
+    return [
+        f"--{name} {file}: {'is a folder' if Path(file).is_dir() else 'no such file'}; check the path"
+        for name, file in files.items()
+        if not Path(file).is_file()
+    ]
 
 
 def report_command(results_dir: str, data_dir: str) -> str:

@@ -5,18 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from ablation.config.decoding import MEANT, TOP_K, TOP_P, WAYS, Decoding, decodings
 from ablation.config.decoding import RANDOM as ANY_TOKEN
-from ablation.config.decoding import TOP_K, TOP_P, WAYS, Decoding, decodings
 from ablation.config.methods import HEAD
 from ablation.config.options import option, run_option
-from ablation.config.settings import CAPTIONS, MESSAGES, PRETRAINED, RANDOM, WEIGHTS, CommonSettings
+from ablation.config.settings import (
+    CAPTIONS,
+    DEMO_RESULTS_DIR,
+    MESSAGES,
+    PRETRAINED,
+    RANDOM,
+    RESULTS_DIR,
+    WEIGHTS,
+    CommonSettings,
+)
 from ablation.config.shapes import ALL_SHAPES, ModelShape
 from ablation.config.values import integer, number, one_of
 
-SCRATCH_BLOCKS = 3
+SCRATCH_BLOCKS, FIRST_BLOCKS = 3, "1+2+3"  # unless said
+SAMPLES, DEMO_SAMPLES = 5000, 300
 PER_EPOCH, NEVER = "per_epoch", "never"
 PERPLEXITY, BLEU = "perplexity", "bleu"
+USUAL_PATIENCE = {PERPLEXITY: 1, BLEU: 2}
 SMS = "sms"
+OWN_FILES = ("train_file", "validation_file", "test_file")
 ALL_BLOCKS = "all"
 TRAINS = ("all", "last_block", "last_two_blocks", "last_layer")  # of --trainable_layers
 ADAPTS = ("lora", "bitfit", "norms")  # of --method
@@ -40,6 +52,13 @@ def _several(read: Any) -> Any:
         return ",".join(dict.fromkeys(f"{read(part.strip())}" for part in text.split(",")))
 
     return parse
+
+
+def _temperature(text: str) -> float:
+    try:
+        return number(positive=True)(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; without any chance it is --decoding greedy") from None
 
 
 def _share(text: str) -> float:
@@ -74,14 +93,19 @@ class SentenceSettings:
 class DecodingSettings:
     """How a trained language model speaks. It changes nothing of the training, and so not what a run is."""
 
-    n_samples: int = run_option(5000, "sentences to generate for each way of decoding; 0 generates none", integer(0))
+    n_samples: int = run_option(
+        None,
+        f"sentences to generate for each way of decoding, {SAMPLES} (with --demo {DEMO_SAMPLES}) if not given; 0"
+        " generates none",
+        integer(0),
+    )
     decoding: str = run_option(
         f"{ANY_TOKEN},{TOP_P},{TOP_K}",
         f"ways to choose the next token, with commas between: {', '.join(WAYS)}",
-        _several(one_of(WAYS)),
+        _several(one_of(WAYS, MEANT)),
     )
     temperature: str = run_option(
-        "0.7,1", "what logits are divided by first, one or several; greedy has none", _several(number(positive=True))
+        "0.7,1", "what logits are divided by first, one or several; greedy has none", _several(_temperature)
     )
     top_k: int = run_option(40, "likeliest tokens that top_k draws from", integer(1))
     top_p: float = run_option(0.9, "probability that the likeliest tokens of top_p have together", _share)
@@ -104,12 +128,31 @@ class LanguageModelConfig(SentenceSettings, DecodingSettings, CommonSettings):
         "seed", "order_seed", "max_len", "data", "n_train", "n_validation", "n_test", "precision", "demo",
     )  # fmt: skip
 
+    OF_OTHERS: ClassVar = (
+        "precision", "bottleneck", "adapter_after", "adapter_scale", "prefix_length", "prompt_length", *OF_A_NEW_HEAD,
+    )  # fmt: skip
+
+    n_layers: int | None = option(
+        None, f"blocks of a model from scratch; {SCRATCH_BLOCKS} if not given", integer(1)
+    )
+    execution: str = run_option(
+        "planned",
+        "planned: compute the positions that predict something; naive: all of them, padded, as published",
+        choices=("planned", "naive"),
+    )
+    data_dir: str = run_option("data", "folder of the data: captions in its folder captions/, fetched if missing")
+    results_dir: str = run_option(
+        RESULTS_DIR, f"folder of generation.csv and of the runs' own folders; with --demo {DEMO_RESULTS_DIR}"
+    )
     weights: str = option(RANDOM, "start from scratch, or from OpenAI's weights", choices=WEIGHTS)
     blocks: str | None = option(
         None, "pretrained blocks to take, counted from 1: 1,6,12, or all; 1,2,3 if not given", _blocks, commas=True
     )
     tie_head: bool = option(False, "let the vocabulary head be the token embedding")
     trainable_layers: str = option("all", "which parameters train", choices=TRAINS)
+    method: str | None = option(
+        None, "a method of parameter-efficient fine-tuning, in place of --trainable_layers", choices=ADAPTS
+    )
     dropout: float = option(0.1, "share of embeddings, attention weights and sublayers' outputs dropped", _dropout)
     num_epochs: int = option(20, "passes over the training sentences at most", integer(1))
     batch_size: int = option(32, "sentences per batch", integer(1))
@@ -127,9 +170,29 @@ class LanguageModelConfig(SentenceSettings, DecodingSettings, CommonSettings):
     )
     validation_bleu: bool = option(False, "measure validation BLEU after each epoch, too, without choosing by it")
 
+    def __post_init__(self) -> None:
+        if self.n_samples is None:
+            object.__setattr__(self, "n_samples", DEMO_SAMPLES if self.demo else SAMPLES)
+        for name, usual in self._usual().items():
+            if getattr(self, name) == usual:
+                object.__setattr__(self, name, None)
+        super().__post_init__()
+
+    def _usual(self) -> dict[str, Any]:
+        """What some settings are where they are not given: a command that gives it all the same means the same run."""
+        usual: dict[str, Any] = {"patience": USUAL_PATIENCE[self.select_by]}
+        if self.weights == PRETRAINED:
+            return {**usual, "blocks": FIRST_BLOCKS}
+        base = self.base_shape
+        return {**usual, "n_layers": SCRATCH_BLOCKS, "n_heads": base.n_heads, "emb_dim": base.emb_dim}
+
     @property
     def own_data(self) -> bool:
         return self.train_file is not None
+
+    def own_data_settings(self) -> dict[str, Any]:
+        files = {name: getattr(self, name) for name in OWN_FILES}
+        return {name: file for name, file in files.items() if file is not None}
 
     @property
     def needed_data(self) -> str | None:
@@ -147,7 +210,7 @@ class LanguageModelConfig(SentenceSettings, DecodingSettings, CommonSettings):
         """The pretrained blocks that are taken, counted from 0, in the order in which they are put together."""
         if self.blocks == ALL_BLOCKS:
             return tuple(range(self.base_shape.n_layers))
-        return tuple(int(number) - 1 for number in (self.blocks or "1+2+3").split("+"))
+        return tuple(int(number) - 1 for number in (self.blocks or FIRST_BLOCKS).split("+"))
 
     @property
     def shape(self) -> ModelShape:
@@ -158,7 +221,7 @@ class LanguageModelConfig(SentenceSettings, DecodingSettings, CommonSettings):
 
     @property
     def epochs_of_patience(self) -> int:
-        return self.patience or (2 if self.select_by == BLEU else 1)
+        return self.patience or USUAL_PATIENCE[self.select_by]
 
     @property
     def measures_bleu(self) -> bool:
@@ -194,20 +257,24 @@ class LanguageModelConfig(SentenceSettings, DecodingSettings, CommonSettings):
     def _block_problems(self) -> list[str]:
         last = self.base_shape.n_layers
         if self.weights == RANDOM:
-            beside = f"--blocks {self.blocks}: names pretrained blocks; add --weights pretrained, or give --n_layers"
-            return [beside] if self.blocks is not None else []
+            given = (self.blocks or "").replace("+", ",")
+            beside = f"--blocks {given}: names pretrained blocks; add --weights pretrained, or give --n_layers"
+            return [beside] if given else []
         missing = [block + 1 for block in self.taken_blocks if block >= last]
         if not missing:
             return []
-        given = self.blocks or "1+2+3"
-        return [f"--blocks {given.replace('+', ',')}: the model has blocks 1 to {last}; give some of them"]
+        given = self.blocks or FIRST_BLOCKS
+        return [f"--blocks {given.replace('+', ',')}: {self.model_in_use} has blocks 1 to {last}; give some of them"]
 
     def _file_problems(self) -> list[str]:
-        files = {name: getattr(self, name) for name in ("train_file", "validation_file", "test_file")}
-        given = [name for name, file in files.items() if file is not None]
-        if not given or len(given) == len(files):
-            room = self.shape.context_length - 1
-            long = f"--max_len {self.max_len}: the model has {room + 1} positions, one is the start; give 1 to {room}"
-            return [long] if self.max_len > room else []
-        lacking = " and ".join(f"--{name}" for name in files if name not in given)
-        return [f"--{given[0]} {files[given[0]]}: give {lacking}, too"]
+        room, problems = self.shape.context_length - 1, list[str]()
+        if self.max_len > room:
+            problems.append(
+                f"--max_len {self.max_len}: the model has {room + 1} positions, one is the start; give 1 to {room}"
+            )
+        given = self.own_data_settings()
+        if given and len(given) < len(OWN_FILES):
+            lacking = " and ".join(f"--{name}" for name in OWN_FILES if name not in given)
+            name, file = next(iter(given.items()))
+            problems.append(f"--{name} {file}: give {lacking}, too")
+        return problems

@@ -6,7 +6,7 @@ from typing import Any
 
 from ablation.config import finished_run
 from ablation.config.flags import CommandLine
-from ablation.config.generation import ALL_BLOCKS, BLEU, NEVER, LanguageModelConfig
+from ablation.config.generation import ALL_BLOCKS, BLEU, NEVER, OWN_FILES, LanguageModelConfig
 from ablation.config.settings import PRETRAINED
 
 GENERATION_ROWS: dict[int, dict[str, Any]] = {
@@ -34,6 +34,7 @@ NAMES: dict[int, str] = {
 }  # fmt: skip
 GENERATION_ROW_SETS: dict[str, tuple[int, ...]] = {
     "all": tuple(range(1, 17)), "scratch": (1, 3, *range(10, 17)), "heads": (10, 11, 12, 1, 13, 14, 15, 16),
+    "demo": (1, 2, 3, 4, 5, 6, 10),
 }  # fmt: skip
 
 GENERATION = CommandLine(
@@ -43,6 +44,7 @@ GENERATION = CommandLine(
     LanguageModelConfig,
     GENERATION_ROWS,
     GENERATION_ROW_SETS,
-    finished_run.add_flags,
-    tuple(finished_run.FLAGS),
+    files=OWN_FILES,
+    further_flags=finished_run.add_flags,
+    further=tuple(finished_run.FLAGS),
 )

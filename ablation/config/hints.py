@@ -27,6 +27,17 @@ METHOD_WORDS: dict[str, str] = {
 MEANINGS: dict[str, str] = {
     "--learning_rate": "lr step_size",
     "--quiet": "q silent no_progress",
+    "--max_len": "max_length max_seq_length seq_len sequence_length context_length block_size max_tokens",
+    "--n_samples": "samples num_samples n_sentences sentences generate",
+    "--decoding": "sampling sampler strategy decode do_sample",
+    "--temperature": "temp t",
+    "--n_train": "train_size num_train train_samples max_train_samples",
+    "--n_validation": "n_dev n_val num_validation dev_size",
+    "--select_by": "metric_for_best_model select choose monitor",
+    "--tie_head": "tie tie_weights tie_word_embeddings weight_tying",
+    "--dropout": "drop_rate drop p_drop resid_pdrop",
+    "--patience": "early_stopping early_stop early_stopping_patience",
+    "--validation_file": "dev_file val_file",
     "--num_epochs": "epochs epoch n_epochs train_epochs num_train_epochs max_epochs",
     "--max_steps": "steps iterations iters num_steps max_iters",
     "--batch_size": "bs batch train_batch_size micro_batch_size per_device_train_batch_size",
@@ -100,9 +111,17 @@ HABITS: dict[str, dict[str, str]] = {
         "--save_model": "losses and predictions are kept in the run's folder below --results_dir; report.py shows them",
     },
     "optimizer optim scheduler lr_scheduler lr_scheduler_type warmup warmup_steps": {
+        "--dropout": "as published it is Adam at a constant rate; --learning_rate sets it",
         "--learning_rate": "as published it is AdamW at a constant rate; --learning_rate and --weight_decay set it",
     },
-    "dropout drop_rate": {"--learning_rate": "as published nothing is dropped out"},
+    "dropout drop_rate": {"--weight_decay": "as published nothing is dropped out"},
+    "trainable_token_pos average_embeddings no_padding disable_causal_mask ignore_index accumulation_steps weight_decay"
+    " eval_freq eval_iter feature_cache feature_memory data_file labels text_column label_column measure_forgetting": {
+        "--select_by": "that is for classifiers: additional_experiments.py takes it",
+    },
+    "decoding temperature top_k top_p n_samples select_by validation_bleu blocks tie_head patience n_train": {
+        "--average_embeddings": "that is for language models: generation_experiments.py takes it",
+    },
 }
 
 

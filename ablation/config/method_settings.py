@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ablation.config.hints import METHOD_WORDS
@@ -124,19 +124,27 @@ class MethodSettings:
         for name, value in given.items():
             if self.method is not None and self.declaration.takes(name):
                 continue
-            having = [method for method in METHODS if DECLARATIONS[method].takes(name)]
+            offered = self._offered_methods
+            having = [method for method in offered if DECLARATIONS[method].takes(name)]
             lacking = self._without_method if self.method is None else f"--method {self.method} does not take it"
-            problems.append(f"--{name} {value}: {lacking}; give {_one_of(having)}, or leave --{name} out")
+            giving = f"give {_one_of(having, offered)}, or leave --{name} out" if having else "leave it out"
+            problems.append(f"--{name} {value}: {lacking}; {giving}")
         return problems
+
+    @property
+    def _offered_methods(self) -> Sequence[str]:
+        """What ``--method`` takes here."""
+        (field,) = (field for field in fields(self) if field.name == "method")
+        return field.metadata["choices"]
 
     @property
     def _without_method(self) -> str:
         return f"belongs to a --method, and this is --trainable_layers {self.trainable_layers}"
 
 
-def _one_of(names: Sequence[str]) -> str:
+def _one_of(names: Sequence[str], offered: Sequence[str]) -> str:
     """Methods that a person may choose among; of nearly all of them those that are not."""
-    others = [method for method in METHODS if method not in names]
+    others = [method for method in offered if method not in names]
     if len(names) > 1 and len(others) < len(names) and others:
         return f"any --method but {' and '.join(others)}"
     return f"--method {' or '.join(filter(None, [', '.join(names[:-1]), names[-1]]))}"

@@ -147,6 +147,7 @@ class CommonSettings(RunOptions, TrainingSettings, MethodSettings, ModelSettings
 
     TASK: ClassVar[str]  # the name of the task; empty for the first one, whose hashes are older than tasks
     LEADING_FIELDS: ClassVar[tuple[str, ...]] = ()  # stand before all others in flags and columns
+    OF_OTHERS: ClassVar[tuple[str, ...]] = ()  # settings of which no value but the default can be had; no help has them
     SPARES_MEMORY: ClassVar = "or a smaller --model_size"  # what to type besides a smaller --batch_size
 
     def __post_init__(self) -> None:
@@ -164,6 +165,10 @@ class CommonSettings(RunOptions, TrainingSettings, MethodSettings, ModelSettings
     def own_data(self) -> bool:
         """Whether the examples are the user's own; they are where a task takes such."""
         return False
+
+    def own_data_settings(self) -> dict[str, Any]:
+        """What was given of the settings that name them, by name."""
+        return {}
 
     @property
     def needed_data(self) -> str | None:
@@ -194,7 +199,10 @@ class CommonSettings(RunOptions, TrainingSettings, MethodSettings, ModelSettings
                 " give a divisor of it, or another --emb_dim"
             )
         if self.weights_path is not None and self.weights == RANDOM:
-            problems.append(f"--weights_path {self.weights_path}: contradicts --weights random; give one of the two")
+            problems.append(
+                f"--weights_path {self.weights_path}: contradicts --weights random; add --weights pretrained, or leave"
+                " one of the two out"
+            )
         if self.method == "dylora" and self.execution == "recorded":
             problems.append("--execution recorded: DyLoRA's steps differ in rank; leave it out, or give planned")
         return [*problems, *self.method_problems(shape.n_layers)]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ablation.config.experiment import ExperimentConfig
+from ablation.config.settings import CommonSettings
 from ablation.results.runs import check_writable, complete
 from ablation.results.task import Task
 from ablation.run.inputs import resolve_device
-from ablation.run.memory import check_memory
+from ablation.run.kinds import check_memory
 
 
-def check_beforehand(task: Task, config: ExperimentConfig, *, force: bool = False) -> list[str]:
+def check_beforehand(task: Task, config: CommonSettings, *, force: bool = False) -> list[str]:
     """Refuse a run that this machine or its results folder cannot take.
 
     Args:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from ablation.config.experiment import (
@@ -18,8 +19,8 @@ from ablation.config.experiment import (
 )
 from ablation.config.flags import typed
 from ablation.config.rows import find_row
-from ablation.config.settings import LANGUAGE_MODEL
-from ablation.config.shapes import NANO
+from ablation.config.settings import LANGUAGE_MODEL, CommonSettings
+from ablation.config.shapes import NANO, ModelShape
 from ablation.data.demo import disclaimer
 from ablation.data.held_out import load_held_out_text
 from ablation.environment import python_command
@@ -29,11 +30,11 @@ from ablation.methods.costs import costs_of
 from ablation.model.classifier import assemble
 from ablation.process_state import process_state_kept
 from ablation.results.costs import in_words, merging_in_words
-from ablation.results.read import read_results
+from ablation.results.read import FinishedRun, read_results
 from ablation.results.task import Task
 from ablation.run.estimate import estimate_seconds, has_kept_features
 from ablation.run.inputs import foreign_digests, resolve_device
-from ablation.run.memory import GIGABYTE, estimate_memory
+from ablation.run.memory import GIGABYTE, MemoryEstimate, estimate_memory
 from ablation.words import duration
 
 SHORT_HASH = 8  # characters, as in a run's id; run.json has all of it
@@ -50,34 +51,81 @@ def describe(task: Task, config: ExperimentConfig) -> str:
     with process_state_kept():  # the new layers are drawn
         assembly = assemble(config, config.shape)
     costs = asdict(costs_of(assembly.model, assembly.added, config))
-    memory, shape, foreign = estimate_memory(config, device), config.shape, foreign_digests(task, config)
-    row = find_row(task.rows, config, foreign)
-    digests = [f"{name} {digest[:SHORT_HASH]}" for name, digest in foreign.items()]
-    settings = ", ".join(filter(None, [typed(variant_settings(config)), *digests])) or "in nothing"
+    memory, foreign = estimate_memory(config, device), foreign_digests(task, config)
     return "\n".join(
         [
-            f"row                   {row or 'none of the published ones'}",
-            f"differs from row 1    {settings}",
-            f"seed                  {config.seed} (order {config.effective_order_seed})",
-            f"model                 {_model(config)}: {shape.n_layers} blocks of width {shape.emb_dim} with"
-            f" {shape.n_heads} heads, {shape.context_length} positions, {shape.vocab_size:,} tokens",
+            *what_it_is(task, config, foreign),
+            f"model                 {described_model(_model(config), config.shape)}",
             *(f"{title:22}{text}" for title, text in in_words(costs).items()),
             f"merges                {merging_in_words(config.declaration.cannot_merge)}",
             f"device                {device}, {config.precision}, {config.execution} execution",
             *_plan(config, memory.thrift),
-            f"memory                {memory.needed / GIGABYTE:.2f} GB for weights, gradients and moments;"
-            f" {memory.free / GIGABYTE:.1f} GB free"
-            + ("; would be refused without --force" if memory.needed > memory.free else ""),
-            f"activations           up to {memory.activations / GIGABYTE:.2f} GB in a training step",
+            *memory_lines(memory, "weights, gradients and moments"),
             f"time                  {_time(task, config, foreign)}",
             f"configuration hash    {config_hash(config, foreign)[:SHORT_HASH]}",
             *([f"labels                {', '.join(task.labels(config))}"] if config.own_data else []),
             *_held_out_text(config),
-            f"results               {config.results_dir}",
-            *_downloads(config),
-            *([disclaimer(config.own_data).long] if config.demo else []),
+            *where_it_leaves_things(config),
         ]
     )
+
+
+# ---- what every plan says --------------------------------------------------------------------------------------------
+
+
+def what_it_is(task: Task, config: CommonSettings, foreign: Mapping[str, str]) -> list[str]:
+    """Which experiment of the task's."""
+    row = find_row(task.rows, config, foreign)
+    digests = [f"{name} {digest[:SHORT_HASH]}" for name, digest in foreign.items()]
+    settings = ", ".join(filter(None, [typed(variant_settings(config)), *digests])) or "in nothing"
+    return [
+        f"row                   {row or 'none of the published ones'}",
+        f"differs from row 1    {settings}",
+        f"seed                  {config.seed} (order {config.effective_order_seed})",
+    ]
+
+
+def described_model(name: str, shape: ModelShape) -> str:
+    """A model's name and dimensions."""
+    return (
+        f"{name}: {shape.n_layers} blocks of width {shape.emb_dim} with {shape.n_heads} heads,"
+        f" {shape.context_length} positions, {shape.vocab_size:,} tokens"
+    )
+
+
+def memory_lines(memory: MemoryEstimate, what: str) -> list[str]:
+    """What a run takes for ``what``, what a step keeps, and what there is."""
+    refused = "; would be refused without --force" if memory.needed > memory.free else ""
+    return [
+        f"memory                {memory.needed / GIGABYTE:.2f} GB for {what};"
+        f" {memory.free / GIGABYTE:.1f} GB free{refused}",
+        f"activations           up to {memory.activations / GIGABYTE:.2f} GB in a training step",
+    ]
+
+
+def where_it_leaves_things(config: CommonSettings) -> list[str]:
+    """Where results go, what would be fetched first, and what the figures of the demo are not."""
+    return [
+        f"results               {config.results_dir}",
+        *_downloads(config),
+        *([disclaimer(config.own_data).long] if config.demo else []),
+    ]
+
+
+def finished_runs(task: Task, config: CommonSettings) -> list[FinishedRun]:
+    """The runs in the results of a configuration; none where they cannot be read."""
+    try:
+        return read_results(Path(config.results_dir), task)[0]
+    except OSError:
+        return []
+
+
+def expected(seconds: float | None) -> str:
+    """How long it will take, as far as that is known."""
+    return "unknown: no run like this one has finished here yet" if seconds is None else f"about {duration(seconds)}"
+
+
+# ---- of a classifier -------------------------------------------------------------------------------------------------
 
 
 def _model(config: ExperimentConfig) -> str:
@@ -101,16 +149,15 @@ def _held_out_text(config: ExperimentConfig) -> list[str]:
 
 def _time(task: Task, config: ExperimentConfig, foreign: Mapping[str, str]) -> str:
     """How long the run will take, if finished ones in the same results can tell."""
-    try:
-        finished = read_results(Path(config.results_dir), task)[0]
-    except OSError:
-        finished = []
+    finished = finished_runs(task, config)
     reuses = has_kept_features(task, config, finished)
-    seconds = estimate_seconds(task, config, finished, foreign=foreign, reuses=reuses)
-    return "unknown: no run like this one has finished here yet" if seconds is None else f"about {duration(seconds)}"
+    return expected(estimate_seconds(task, config, finished, foreign=foreign, reuses=reuses))
 
 
-def next_command(task: Task, config: ExperimentConfig) -> tuple[str, float]:
+# ---- of any ----------------------------------------------------------------------------------------------------------
+
+
+def next_command(task: Task, config: Any) -> tuple[str, float]:
     """What to try after a demo run: the same with GPT-2 and the real messages, and how many MB that will download."""
     settings = {name: value for name, value in identity(config).items() if name != "demo"}
     row, defaults = find_row(task.rows, config), type(config)()
@@ -133,7 +180,7 @@ def next_command(task: Task, config: ExperimentConfig) -> tuple[str, float]:
     return " ".join(command.split()), sum(file.size or 0 for file in wanted) / 1e6
 
 
-def _downloads(config: ExperimentConfig) -> list[str]:
+def _downloads(config: CommonSettings) -> list[str]:
     """What is lacking, where it belongs and which machine has it; whole addresses would not fit a line."""
     wanted = [(kind, path, file) for kind, files in files_to_fetch(config).items() for path, file in files]
     if not wanted:

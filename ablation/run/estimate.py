@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ablation.config.experiment import ExperimentConfig, variant_settings
+from ablation.config.settings import CommonSettings
 from ablation.environment import device_name
 from ablation.execution.plan import make_plan
 from ablation.results.read import DATA_DIGEST, WEIGHTS_DIGEST, FinishedRun
@@ -49,15 +50,15 @@ def estimate_seconds(
     Raises:
         ConfigError: the device asked for is not there.
     """
-    here = _conditions(config)
-    runs = [run for run in finished_runs if not run.is_baseline and _conditions_of(run) == here]
+    here = conditions(config)
+    runs = [run for run in finished_runs if not run.is_baseline and conditions_of(run) == here]
     kind = _work(variant_settings(config, foreign))
     alike = [run for run in runs if _work(run.settings) == kind]
     bare = [seconds for run in alike if (seconds := _seconds_without_features(task, config, run)) is not None]
     if not bare:
         return None
     if reuses:
-        reading = [_number(run, "feature_seconds") for run in alike if run["features"] == _REUSED]
+        reading = [number_in(run, "feature_seconds") for run in alike if run["features"] == _REUSED]
         return statistics.median(bare) + (statistics.median(reading) if reading else 0.0)
     features = _seconds_to_compute_features(task, config, runs, foreign.get(DATA_DIGEST))
     return None if features is None else statistics.median(bare) + features
@@ -71,7 +72,7 @@ def _seconds_to_compute_features(
     if group is None:
         return 0.0
     computing = [
-        _number(run, "feature_seconds")
+        number_in(run, "feature_seconds")
         for run in runs
         if run["features"] == _COMPUTED
         and run.settings.get(DATA_DIGEST) == data
@@ -95,12 +96,14 @@ def has_kept_features(task: Task, config: ExperimentConfig, finished_runs: Itera
 # ---- which runs can tell --------------------------------------------------------------------------------------------
 
 
-def _conditions(config: ExperimentConfig) -> tuple[str, str, str]:
+def conditions(config: CommonSettings) -> tuple[str, str, str]:
+    """What the pace of a run depends on besides its work: device, threads, execution."""
     threads = thread_count(config) or torch.get_num_threads()
     return device_name(str(resolve_device(config))), str(threads), config.execution
 
 
-def _conditions_of(run: FinishedRun) -> tuple[str, str, str]:
+def conditions_of(run: FinishedRun) -> tuple[str, str, str]:
+    """The same of a finished run."""
     return run["device_name"], run["threads"], run["execution"]
 
 
@@ -123,7 +126,7 @@ def _group_of(task: Task, run: FinishedRun, seed: int | None) -> object:
 # ---- what they tell -------------------------------------------------------------------------------------------------
 
 
-def _number(run: FinishedRun, column: str) -> float:
+def number_in(run: FinishedRun, column: str) -> float:
     """A column's number; 0 for what is none, as in a file that was edited by hand."""
     try:
         value = float(run[column] or 0)
@@ -134,10 +137,10 @@ def _number(run: FinishedRun, column: str) -> float:
 
 def _seconds_without_features(task: Task, config: ExperimentConfig, run: FinishedRun) -> float | None:
     """What a run took besides its features, had it made as many steps as this configuration does."""
-    if not _number(run, "total_minutes"):
+    if not number_in(run, "total_minutes"):
         return None
-    features = _number(run, "feature_seconds")
-    seconds = 60 * _number(run, "total_minutes") - features
+    features = number_in(run, "feature_seconds")
+    seconds = 60 * number_in(run, "total_minutes") - features
     theirs = _config_of(task, run, config.seed)
     if (theirs.num_epochs, theirs.max_steps) == (config.num_epochs, config.max_steps):
         return max(seconds, 0.0)

@@ -50,7 +50,7 @@ def estimate_memory(
         width: tokens of the longest message, where it is known.
         free: bytes, if not what the device has free now.
     """
-    free = _free_memory(device) if free is None else free
+    free = free_memory(device) if free is None else free
     values, ways = _step_values(config, width), list[MemoryEstimate]()
     for thrift in [Thrift.NONE] if config.execution == "recorded" else Thrift:  # a recorded step happens as a whole
         activations = 4 * values.recomputed if thrift.recomputes else 4 * values.kept
@@ -58,7 +58,8 @@ def estimate_memory(
     return next((way for way in ways if way.needed + way.activations + KEPT_IN_ALL <= free), ways[-1])
 
 
-def _free_memory(device: torch.device) -> int:
+def free_memory(device: torch.device) -> int:
+    """Bytes that the device has free now."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
 
 

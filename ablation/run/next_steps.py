@@ -30,8 +30,7 @@ def next_steps(summary: Summary) -> list[Step]:
     results = "" if config.results_dir == usual else f" --results_dir {shlex.quote(config.results_dir)}"
     steps = [Step("all results", report_command(config.results_dir, config.data_dir))]
     if config.save_model:
-        folder = shlex.quote(str(summary.folder))
-        steps.append(Step("ask the model", f'{python_command()} classify.py --model {folder} "a message"'))
+        steps += [Step(what, command) for what, command in summary.ways_to_use().items()]
     if config.demo:
         command, megabytes = next_command(task, config)
         steps.append(Step(f"with GPT-2 ({megabytes:.0f} MB)" if megabytes else "with GPT-2", command))

@@ -5,6 +5,7 @@ The run's whole record is in its folder; here is what somebody who has just wait
 
 from __future__ import annotations
 
+import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -13,12 +14,14 @@ from typing import Any
 
 from ablation.config.experiment import ExperimentConfig, variant_settings
 from ablation.config.flags import typed
-from ablation.config.settings import LANGUAGE_MODEL
+from ablation.config.settings import LANGUAGE_MODEL, CommonSettings
 from ablation.data.demo import disclaimer
+from ablation.environment import python_command
 from ablation.listener import Count
 from ablation.results.costs import Costs, in_words
 from ablation.results.log import RUN_JSON, RUNS_FOLDER
 from ablation.results.read import DATA_DIGEST, FinishedRun, as_row, read_results
+from ablation.results.result import ExperimentResult
 from ablation.results.task import Metric, Task
 from ablation.words import duration
 
@@ -53,7 +56,7 @@ class Summary:
     """
 
     task: Task
-    config: ExperimentConfig
+    config: Any
     rows: Sequence[Mapping[str, Any]]
     majority: Mapping[str, Count]
     others: Sequence[FinishedRun]
@@ -63,12 +66,12 @@ class Summary:
         cls, task: Task, config: ExperimentConfig, rows: Sequence[Mapping[str, Any]], majority: Mapping[str, Count]
     ) -> Summary:
         """Look at the results folder of the configuration."""
-        try:
-            found, _ = read_results(Path(config.results_dir), task)
-        except OSError:  # the run is kept, whoever may read it
-            found = []
-        alike = [run for run in found if run["data_digest"] == rows[0]["data_digest"]]
-        return cls(task, config, rows, majority, alike)
+        return cls(task, config, rows, majority, runs_alike(task, config, rows))
+
+    @classmethod
+    def of_result(cls, task: Task, result: ExperimentResult, rows: Sequence[Mapping[str, Any]]) -> Summary:
+        """Of a result whose rows were appended."""
+        return cls.of(task, result.config, rows, result.answers.majority)
 
     @property
     def folder(self) -> Path:
@@ -80,21 +83,30 @@ class Summary:
 
     def describe(self) -> str:
         """As lines for a person."""
-        beside, lines = self._beside(), [f"result: {self._name()}"]
-        for row in self.rows:
-            lines += [self._table(row, beside), *self._standing(row), *_forgetting(row)]
         csv = Path(self.config.results_dir) / self.task.csv_name
         appended = "row" if len(self.rows) == 1 else f"{len(self.rows)} rows"
         return "\n".join(
             [
-                *lines,
-                *([beside.note] if beside.note else []),
+                f"result: {self._name()}",
+                *self.figures(),
                 *self._costs(),
                 *([disclaimer(self.config.own_data).long] if self.config.demo else []),
                 f"{appended} appended to {csv}",
                 f"full record: {self.folder / RUN_JSON}",
             ]
         )
+
+    def figures(self) -> list[str]:
+        """What the run found out, and where it stands."""
+        beside, lines = self._beside(), list[str]()
+        for row in self.rows:
+            lines += [self._table(row, beside), *self.standing(row), *_forgetting(row)]
+        return [*lines, *([beside.note] if beside.note else [])]
+
+    def ways_to_use(self) -> dict[str, str]:
+        """What can be done with the model that was kept, in a few words, and the command that does it."""
+        folder = shlex.quote(str(self.folder))
+        return {"ask the model": f'{python_command()} classify.py --model {folder} "a message"'}
 
     def _name(self) -> str:
         """Which experiment it was."""
@@ -162,12 +174,16 @@ class Summary:
             for name, own, count, other in lines
         )
 
+    def shown(self, metric: Metric, value: float) -> str:
+        """A share in percent, anything else as it is."""
+        return _value(metric, value)
+
     # ---- where it stands ---------------------------------------------------------------------------------------------
 
-    def _standing(self, row: Mapping[str, Any]) -> list[str]:
+    def standing(self, row: Mapping[str, Any]) -> list[str]:
         """The run's place among the configurations on the same examples, seeds averaged; baselines do not count."""
         metric = self.task.headline
-        evaluation = {name: str(row[name]) for name in self.task.evaluation_columns}
+        evaluation = {name: str(row[name]) for name in self.task.evaluation_columns if row[name] is not None}
         values: dict[str, list[FinishedRun]] = {}
         for run in self.others:
             if not run.is_baseline and run.evaluation == evaluation:
@@ -185,8 +201,17 @@ class Summary:
         if any(len(runs) > 1 for runs in values.values()):
             text += ", the mean over seeds"
         if better:
-            text += f"; first is {_name_of(best[0])} with {_value(metric, abs(means[id(best)]))}"
+            text += f"; first is {_name_of(best[0])} with {self.shown(metric, abs(means[id(best)]))}"
         return [text]
+
+
+def runs_alike(task: Task, config: CommonSettings, rows: Sequence[Mapping[str, Any]]) -> list[FinishedRun]:
+    """The runs of the configuration's results on the examples of these rows."""
+    try:
+        found, _ = read_results(Path(config.results_dir), task)
+    except OSError:  # the run is kept, whoever may read it
+        found = []
+    return [run for run in found if run["data_digest"] == rows[0]["data_digest"]]
 
 
 def _forgetting(row: Mapping[str, Any]) -> list[str]:

@@ -99,7 +99,7 @@ def test_so_it_does_where_memory_is_scarce(kind: str, tmp_path: Path, monkeypatc
     """Steps taken in the backward pass leave the same state; so the run may even go on where there is more memory."""
 
     def there_are(free: int) -> None:
-        monkeypatch.setattr(memory, "_free_memory", lambda device: free)
+        monkeypatch.setattr(memory, "free_memory", lambda device: free)
 
     changes: dict[str, Any] = {"max_steps": 7, "context_length": 12}
     whole = record(run_experiment(SPAM, config(tmp_path, kind, checkpoint_every=0.0, **changes)))

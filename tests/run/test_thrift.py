@@ -232,15 +232,15 @@ def test_several_backward_passes_for_one_update_spare_no_gradients() -> None:
 
 
 def test_row_9_is_refused_only_where_no_way_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_free_memory", lambda device: 21 * 10**9)
+    monkeypatch.setattr(memory, "free_memory", lambda device: 21 * 10**9)
     check_memory(row_config(9), CPU)
     text = describe(SPAM, row_config(9, device="cpu"))
     assert "refused" not in text and Thrift.ACTIVATIONS.value in text
     assert "memory                18.69 GB for weights, gradients and moments; 21.0 GB free" in text
-    monkeypatch.setattr(memory, "_free_memory", lambda device: 18 * 10**9)
+    monkeypatch.setattr(memory, "free_memory", lambda device: 18 * 10**9)
     with pytest.raises(ConfigError, match=r"moments take about 18\.7 GB, with gradients 24\.9 GB, 18\.0 GB are free"):
         check_memory(row_config(9), CPU)
-    monkeypatch.setattr(memory, "_free_memory", lambda device: 80 * 10**9)
+    monkeypatch.setattr(memory, "free_memory", lambda device: 80 * 10**9)
     assert "backward" not in describe(SPAM, row_config(9, device="cpu"))
 
 
