@@ -52,7 +52,7 @@ def test_a_command_knows_the_tasks_that_there_are() -> None:
 
 
 def test_the_flags_are_those_of_the_task(capsys: pytest.CaptureFixture[str]) -> None:
-    for task, own, others in (("language_model", "--select_by", "--context_length"), ("spam", "--no_padding", "--blocks")):
+    for task, own, others in (("language_model", "--tie_head", "--no_padding"), ("spam", "--no_padding", "--tie_head")):
         with pytest.raises(SystemExit):
             sweep.main(["--task", task, "--help"])
         words = capsys.readouterr().out.split()
@@ -67,13 +67,10 @@ def test_the_flags_are_those_of_the_task(capsys: pytest.CaptureFixture[str]) -> 
 )
 def test_rows_are_those_of_the_task(rows: str, count: int) -> None:
     if count:
-        assert len(planned(f"--rows {rows} --seeds 1-2 --demo --n_samples 0")) in (2 * count, 2 * len(DEMO_ROWS))
+        assert len(planned(f"--rows {rows} --seeds 1-2 --n_samples 0")) == 2 * count
     else:
         with pytest.raises(ValueError, match="there is no 17; give 1 to 16, or all, scratch, heads"):
             options_of(f"--rows {rows}")
-
-
-DEMO_ROWS = range(3)
 
 
 def test_a_comma_within_blocks_or_a_way_of_decoding_belongs_to_the_value() -> None:
@@ -117,11 +114,11 @@ def test_sentences_and_weights_of_ones_own_are_known_before_and_after_by_the_sam
         tiny_config(tmp_path, **lines), weights_path=str(tmp_path / "mine.safetensors"), blocks="2",
         n_train=None, n_validation=None, n_test=None,
     )  # fmt: skip
-    inputs = load_inputs(config, Listener(), torch.device("cpu"))
+    inputs = load_inputs(LANGUAGE_MODEL, config, Listener(), torch.device("cpu"))
     assert set(inputs.foreign) == {"weights_digest", "data_digest"}
     assert dict(inputs.foreign) == foreign_digests(LANGUAGE_MODEL, config)
     assert inputs.facts.weights_digest == load_inputs(
-        replace(config, blocks="1+3"), Listener(), torch.device("cpu")
+        LANGUAGE_MODEL, replace(config, blocks="1+3"), Listener(), torch.device("cpu")
     ).facts.weights_digest  # the base's, whichever blocks are taken
     assert LANGUAGE_MODEL.data_digest(config) == inputs.facts.data_digest
 
