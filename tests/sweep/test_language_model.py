@@ -114,11 +114,11 @@ def test_sentences_and_weights_of_ones_own_are_known_before_and_after_by_the_sam
         tiny_config(tmp_path, **lines), weights_path=str(tmp_path / "mine.safetensors"), blocks="2",
         n_train=None, n_validation=None, n_test=None,
     )  # fmt: skip
-    inputs = load_inputs(LANGUAGE_MODEL, config, Listener(), torch.device("cpu"))
+    inputs = load_inputs(LANGUAGE_MODEL, config, torch.device("cpu"), Listener())
     assert set(inputs.foreign) == {"weights_digest", "data_digest"}
     assert dict(inputs.foreign) == foreign_digests(LANGUAGE_MODEL, config)
     assert inputs.facts.weights_digest == load_inputs(
-        LANGUAGE_MODEL, replace(config, blocks="1+3"), Listener(), torch.device("cpu")
+        LANGUAGE_MODEL, replace(config, blocks="1+3"), torch.device("cpu"), Listener()
     ).facts.weights_digest  # the base's, whichever blocks are taken
     assert LANGUAGE_MODEL.data_digest(config) == inputs.facts.data_digest
 
