@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -20,7 +24,7 @@ from ablation.data.demo import WEIGHTS
 from ablation.listener import Listener
 from ablation.results.run_folder import write_run
 from ablation.run.inputs import foreign_digests
-from ablation.run.language_model import load_inputs
+from ablation.run.language_model import load_inputs, run_language_model
 from ablation.run.progress_file import ProgressFile, RunProgress, read_progress
 from ablation.sweep.inputs import check_inputs
 from ablation.sweep.live import describe_progress
@@ -31,6 +35,9 @@ from ablation.sweep.state import Results, foreign_of, survey
 from ablation.tasks.language_model import LANGUAGE_MODEL
 from ablation.tasks.registry import TASKS
 from tests.support.tiny_language_model import SIZES, tiny_config
+from tests.sweep.test_sweep_ray import PATIENCE, cluster, needs_ray, wait_for
+
+__all__ = ["cluster"]  # a fixture
 
 TINY = " ".join(f"--{name} {value}" for name, value in SIZES.items())
 
@@ -156,6 +163,9 @@ def test_a_person_sees_how_far_an_epoch_is(tmp_path: Path) -> None:
         assert describe_progress(read_progress(tmp_path / "progress")) == between
 
 
+# ---- slow ones: processes of their own -------------------------------------------------------------------------------
+
+
 @pytest.mark.slow
 def test_a_sweep_runs_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["--task", "language_model", "--rows", "1,2", "--demo", "--results_dir", str(tmp_path), *TINY.split()]
@@ -163,6 +173,46 @@ def test_a_sweep_runs_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert sweep.main([*command, "--seeds", "1"]) == 0
     assert sweep.main([*command, "--seeds", "1-2", "--jobs", "2"]) == 0
     out = capsys.readouterr().out
-    assert "4 planned, 2 done, 2 to run" in out and out.count(": finished, test perplexity") == 4
+    assert "4 planned, 2 done, 2 to run; time: about" in out and out.count(": finished, test perplexity") == 4
     assert len((tmp_path / "generation.csv").read_text().splitlines()) == 1 + 4 * 2
     assert list((tmp_path / "sweep").iterdir()) == []
+
+
+def start_sweep(folder: Path, *own: str) -> subprocess.Popen[bytes]:
+    flags = {**SIZES, "n_train": 64, "batch_size": 1, "num_epochs": 3, "n_samples": 0, "checkpoint_every": 0.0001}
+    given = [f"--{name}={value}" for name, value in {**flags, "results_dir": folder / "results"}.items()]
+    program = [sys.executable, sweep.__file__, "--task", "language_model", "--rows", "1", "--demo", *own, *given]
+    with (folder / "sweep.log").open("ab") as log:
+        return subprocess.Popen([*program, f"--checkpoint_dir={folder / 'kept'}"], stdout=log, stderr=log)
+
+
+def only_row(folder: Path) -> dict[str, str]:
+    with (folder / "results" / "generation.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    return row
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    first = start_sweep(tmp_path)
+    wait_for(lambda: any((tmp_path / "kept").rglob("*.snapshot")))
+    (run,) = psutil.Process(first.pid).children()
+    first.kill()
+    run.kill()
+    assert first.wait(PATIENCE) != 0
+    assert start_sweep(tmp_path).wait(PATIENCE) == 0, (tmp_path / "sweep.log").read_text()
+    whole = run_language_model(LANGUAGE_MODEL, tiny_config(
+        tmp_path, weights="random", n_train=64, batch_size=1, num_epochs=3, n_samples=0
+    ))  # fmt: skip
+    row = only_row(tmp_path)
+    assert int(row["resumed"]) >= 1, (tmp_path / "sweep.log").read_text()
+    assert float(row["test_perplexity"]) == whole.test.perplexity
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_cluster_runs_them_too(tmp_path: Path, cluster: Any) -> None:
+    whole, _ = cluster
+    engine = ["--engine", "ray", "--ray_address", whole.address, "--num_cpus", "1"]
+    assert start_sweep(tmp_path, *engine).wait(PATIENCE) == 0, (tmp_path / "sweep.log").read_text()
+    assert only_row(tmp_path)["results_dir"] == str(tmp_path / "results")
