@@ -5,7 +5,8 @@
     python export.py <run id> --to peft spam-adapter
 
 huggingface: a folder for transformers' AutoModelForSequenceClassification and
-             pipeline("text-classification"), with the same logits
+             pipeline("text-classification"), with the same logits; of a
+             language model's run one for AutoModelForCausalLM
 book:        the whole model as one file, in the names of the book's code
 peft:        the adapter of a LoRA, DoRA, DyLoRA or IA3 run, for PEFT, and its
              base model
@@ -53,13 +54,18 @@ def export(options: argparse.Namespace) -> None:
     from ablation.config.own_data import records_own_data
     from ablation.data.demo import disclaimer
     from ablation.run.export_folder import Trained
+    from ablation.run.export_language_model import is_language_model
     from ablation.run.exports import TARGETS
     from ablation.run.open_classifier import config_here
     from ablation.run.saved_models import find_folder
     from ablation.run.trained_classifier import read_saved_run
     from ablation.tasks.spam import SPAM
 
-    saved = read_saved_run(find_folder(options.run, options.results_dir, SPAM))
+    folder = find_folder(options.run, options.results_dir, SPAM)
+    if is_language_model(folder):
+        export_language_model(options, folder)
+        return
+    saved = read_saved_run(folder)
     names = ("models_dir", "offline", "weights_path")
     config = config_here(saved, device="cpu", **{name: getattr(options, name) for name in names})
     trained, target = Trained(saved, config, SPAM, options.base), TARGETS[options.to]
@@ -70,6 +76,20 @@ def export(options: argparse.Namespace) -> None:
     say(f"{options.target}: {saved.folder.name}, {options.to}")
     for remark in remarks:
         say(remark)
+
+
+def export_language_model(options: argparse.Namespace, folder: Path) -> None:
+    """The same of a language model's run."""
+    from ablation.run import export_language_model as to
+    from ablation.tasks.language_model import LANGUAGE_MODEL
+
+    kept = to.read_kept(folder)
+    to.check(kept, options.to, options.weights_path)
+    tokenizer = kept.tokenizer(options.models_dir, options.offline)
+    if kept.record.get("note"):
+        say(kept.record["note"], sys.stderr)
+    to.write(LANGUAGE_MODEL, kept, tokenizer, options.target)
+    say(f"{options.target}: {kept.folder.name}, {options.to}")
 
 
 def command_problems(options: argparse.Namespace) -> list[str]:

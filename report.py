@@ -1,15 +1,17 @@
 """Make the report from what the results hold: answer, pictures, table, claims and
-questions. Trains nothing, opens no connection.
+questions; language models have a page of their own. Trains nothing, opens no
+connection.
 
     python report.py                                  # of results/
     python report.py --demo                           # of results/demo
     python report.py --with_reference                 # beside those that ship
     python report.py --compare 1 16                   # two rows side by side
+    python report.py --task language_model            # the language models' page alone
     python report.py --results_dir results/reference  # those that ship alone
     python report.py --results_dir results/demo_reference  # the demo's that ship
 
-Writes report.html, report.md, table.csv and the pictures into ``report/`` below
-the results.
+Writes report.html, report.md, table.csv, language_model.html and .md, and the
+pictures into ``report/`` below the results.
 """
 
 from __future__ import annotations
@@ -19,13 +21,14 @@ import shlex
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablation.commands import FAILED, FINISHED, WRONG_COMMAND, fail, say
 from ablation.config.flags import Parser
+from ablation.config.generation import LanguageModelConfig
 from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR
 from ablation.environment import PROJECT, python_command, require_packages
 from ablation.words import plural
@@ -35,7 +38,9 @@ if TYPE_CHECKING:
     from ablation.results.task import Task
 
 REPORT_FOLDER, DATA_DIR = "report", "data"
+PAGE = "report.html"
 REFERENCE = Path(RESULTS_DIR) / "reference"  # the results that ship, below the project's folder
+OF_CLASSIFIERS = ("compare", "with_reference", "update_readme")  # flags that say nothing of language models
 WIDEST = 120  # columns: longer lines are hard to read
 
 
@@ -68,8 +73,46 @@ class Request:
         return f"python report.py{where}{data}"
 
 
-def make_report(task: Task, request: Request) -> list[str]:
-    """Write the report, and the blocks of a document if one is given.
+def make_pages(tasks: Sequence[Task], request: Request) -> list[str]:
+    """Write the page of each task of which there are results; of the first, where there are none of any.
+
+    Returns:
+        Lines for whoever started it, page by page.
+
+    Raises:
+        OSError, ValueError, ResultsError: as :func:`make_report`.
+    """
+    from ablation.report.keeping import holds_results
+
+    held = [task for task in tasks if holds_results(request.results_dir, task)] or tasks[:1]
+    spoken = [task for task in held if is_spoken(task)]
+    classified = [task for task in (held if request.readme is None else tasks) if not is_spoken(task)]
+    lines = [line for task in classified for line in make_report(task, request, spoken=bool(spoken))]
+    for task in spoken:
+        lines += [*([""] if lines else []), *make_language_page(task, request, beside=bool(classified))]
+    return lines
+
+
+def is_spoken(task: Task) -> bool:
+    """Whether it is about a language model, which has another page than a classifier."""
+    return issubclass(task.config_class, LanguageModelConfig)
+
+
+def make_language_page(task: Task, request: Request, *, beside: bool = False) -> list[str]:
+    """Write the page of a language model; it links the report ``beside`` it. Returns and raises as make_report."""
+    from ablation.report.keeping import check_runs
+    from ablation.report.language_chapter import gather_language
+    from ablation.report.language_page import write_language_page
+
+    contents = gather_language(task, request.results_dir, request.data_dir, without_texts=request.without_texts)
+    check_runs(task, request.results_dir, contents.runs, contents.notes)
+    page = write_language_page(contents, request.folder, PAGE if beside else "")
+    sentences = filter(None, [contents.disclaimer, *contents.answer, *contents.notes])
+    return [*wrapped(sentences), f"{contents.counted}: {page}"]
+
+
+def make_report(task: Task, request: Request, *, spoken: bool = False) -> list[str]:
+    """Write the report, which links the language models' page if ``spoken``, and the blocks of a document if given.
 
     Returns:
         Lines for whoever started it: what was left out, and where the report is.
@@ -80,6 +123,8 @@ def make_report(task: Task, request: Request) -> list[str]:
         ResultsError: there are runs, but no line of the results can be read.
     """
     from ablation.report.contents import gather
+    from ablation.report.keeping import check_runs, what_would_be_lost
+    from ablation.report.language_page import PAGE as LANGUAGE_PAGE
     from ablation.report.markdown import report_markdown
     from ablation.report.page import report_page
     from ablation.report.pictures import draw_pictures
@@ -89,58 +134,27 @@ def make_report(task: Task, request: Request) -> list[str]:
     contents = gather(task, request.results_dir, request.data_dir, request.reference_dir)
     if request.without_texts:
         contents = contents.without_texts()
-    check_runs(contents, request)
-    if (kept := what_would_be_lost(contents, request)) is not None:
+    if request.readme is not None and contents.disclaimer:
+        raise ValueError(f"--update_readme: {request.results_dir} holds demo runs, the README shows real ones; leave it out")
+    check_runs(task, request.results_dir, contents.runs, contents.problems)
+    if (kept := what_would_be_lost(contents, request.folder)) is not None:
         if request.readme is not None:
             raise ValueError(f"--update_readme: {kept}")
-        return [f"{kept}: {request.folder / 'report.html'}"]
+        return [f"{kept}: {request.folder / PAGE}"]
     folder = request.folder
     folder.mkdir(parents=True, exist_ok=True)
     pictures = draw_pictures(contents, folder)
-    markdown = report_markdown(contents, [(f"{name}.png", caption) for name, caption, _ in pictures])
+    beside = LANGUAGE_PAGE if spoken else ""
+    markdown = report_markdown(contents, [(f"{name}.png", caption) for name, caption, _ in pictures], beside)
     (folder / "report.md").write_text(markdown, encoding="utf-8")
     (folder / "table.csv").write_text(table_csv(task, contents.rows), encoding="utf-8")
-    page = report_page(contents, pictures, f"{request.command} --compare")
-    (folder / "report.html").write_text(page, encoding="utf-8")
+    page = report_page(contents, pictures, f"{request.command} --compare", beside)
+    (folder / PAGE).write_text(page, encoding="utf-8")
     if request.readme is not None:
         flags = " --without_texts --update_readme" if request.without_texts else " --update_readme"
         command = f"python report.py --results_dir {request.results_dir}{flags} --readme {request.readme}"
         update_document(request.readme, blocks_of(contents, command))
-    return summary_lines(contents, folder / "report.html")
-
-
-def check_runs(contents: Contents, request: Request) -> None:
-    """Refuse what would write an empty report over a full one, or the demo's figures into a document.
-
-    Raises:
-        ValueError, ResultsError: see :func:`make_report`.
-    """
-    from ablation.results.log import REBUILD_COMMAND, RUNS_FOLDER, ResultsError
-    from ablation.results.runs import run_files
-
-    results_dir = request.results_dir
-    if request.readme is not None and contents.disclaimer:
-        raise ValueError(f"--update_readme: {results_dir} holds demo runs, the README shows real ones; leave it out")
-    if not contents.runs and any(run_files(results_dir)):
-        reason = contents.problems[0] if contents.problems else f"{results_dir / contents.task.csv_name} holds no run"
-        raise ResultsError(
-            f"{reason}, though {results_dir / RUNS_FOLDER} has some;"
-            f" {REBUILD_COMMAND} {results_dir} makes the file anew from them"
-        )
-
-
-def what_would_be_lost(contents: Contents, request: Request) -> str | None:
-    """Why an earlier report says more than one without the examples could; None if it does not."""
-    task, earlier = contents.task, request.folder / "table.csv"
-    if contents.likeness is not None or not earlier.exists():
-        return None
-    header = earlier.read_text(encoding="utf-8").partition("\n")[0]
-    if f"{task.splits[-1]}_unseen_" not in header:
-        return None
-    return (
-        f"{contents.notes[0].partition('. Without them')[0]}; the report there was made with the {task.examples}, says"
-        " more than one without, and is kept"
-    )
+    return summary_lines(contents, folder / PAGE)
 
 
 def compare_rows(task: Task, request: Request, first: str, second: str) -> list[str]:
@@ -173,8 +187,7 @@ def screen_width() -> int:
 
 
 def summary_lines(contents: Contents, page: Path) -> list[str]:
-    """The answer, what was left out and what is missing, and where the report is; commands stand on lines of their own,
-    to be copied."""
+    """The answer, what was left out and what is missing, and where the report is; commands on lines of their own."""
     sentences = [contents.disclaimer] if contents.disclaimer else []
     sentences += [*contents.answer, *contents.notes, *contents.problems]
     if contents.problems:
@@ -207,6 +220,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help=f"default: {RESULTS_DIR}; with --demo: {DEMO_RESULTS_DIR}",
     )
+    parser.add_argument("--task", help="the page of this task alone, such as language_model; if not given, of all")
     parser.add_argument("--demo", action="store_true", help=f"of the demo's runs in {DEMO_RESULTS_DIR}")
     parser.add_argument(
         "--data_dir", type=Path, default=Path(DATA_DIR), metavar="FOLDER", help="folder of the messages; default: data"
@@ -240,11 +254,17 @@ def main(arguments: list[str] | None = None) -> int:
     require_packages()
     from ablation.report.compare import ComparisonError
     from ablation.results.log import ResultsError
-    from ablation.tasks.spam import SPAM
+    from ablation.tasks.registry import TASKS
 
+    if options.task and options.task not in TASKS:
+        return fail([f"--task {options.task}: no such task; give {' or '.join(TASKS)}"], WRONG_COMMAND)
     results_dir = options.results_dir or Path(DEMO_RESULTS_DIR if options.demo else RESULTS_DIR)
     if not results_dir.is_dir():
         return fail([no_folder(results_dir, options)], WRONG_COMMAND)
+    tasks = [TASKS[options.task]] if options.task else [*TASKS.values()]
+    classified = next((task for task in tasks if not is_spoken(task)), None)
+    if classified is None and (given := [f"--{name}" for name in OF_CLASSIFIERS if getattr(options, name)]):
+        return fail([f"{', '.join(given)}: for classifiers; leave --task {options.task} out"], WRONG_COMMAND)
     request = Request(
         results_dir,
         options.data_dir,
@@ -252,8 +272,9 @@ def main(arguments: list[str] | None = None) -> int:
         PROJECT / REFERENCE if options.with_reference else None,
         without_texts=options.without_texts,
     )
+    pair = options.compare
     try:
-        lines = compare_rows(SPAM, request, *options.compare) if options.compare else make_report(SPAM, request)
+        lines = compare_rows(classified, request, *pair) if pair and classified else make_pages(tasks, request)
     except OSError as error:
         return fail([f"{error.filename}: {error.strerror}; check the folder's permissions"], FAILED)
     except ComparisonError as error:

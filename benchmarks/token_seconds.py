@@ -206,7 +206,8 @@ def verdict(results: dict[str, Any]) -> str:
         when = f"from token {longer[0]:,} on" if longer else f"never up to token {last:,}"
         said.append(f"{sentences}: {when}")
     return (
-        f"Attention takes longer than projections and feed-forward: {'; '.join(said)} (of the places measured). "
+        f"Time: {results['time']}. Attention takes longer than projections and feed-forward: "
+        f"{'; '.join(said)} (of the places measured). "
         f"By multiply-adds it would from token 6·d = {6 * results['width']:,} on."
     )
 
@@ -232,8 +233,8 @@ def main(arguments: list[str] | None = None) -> None:
         results = json.loads((options.drawn_from / RAW).read_text(encoding="utf-8"))
     else:
         results = measure(options)
-        print(table(results))
         write_record(options.record, results, table(results))
+    print(table(results))
     if options.picture:
         draw(results, options.picture)
 

@@ -35,10 +35,12 @@ def draw_seconds(axes: Axes, results: dict[str, Any]) -> None:
     axes.plot(places, [1000 * sum(line["one"].values()) for line in results["places"]], color=INK, marker="o",
               markersize=3, label="all, with kept states")  # fmt: skip
     for part, (label, color) in PARTS.items():
-        axes.plot(places, [1000 * line["one"][part] for line in results["places"]], color=color, label=f"  {label}")
+        seconds = [1000 * line["one"][part] for line in results["places"]]
+        axes.plot(places, seconds, color=color, label=f"of these, {label}")
     axes.set(yscale="log", xlabel="token of the sentence, t", ylabel="milliseconds (log scale)",
              title="One token, one sentence")  # fmt: skip
-    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(0, 0.62))
+    axes.set_ylim(top=150 * axes.get_ylim()[1])  # room for the legend
+    axes.legend(fontsize=8, loc="upper left")
 
 
 def draw_shares(axes: Axes, results: dict[str, Any]) -> None:

@@ -182,9 +182,7 @@ class PrefixFeatures:
             if snapshots is not None and (snapshots.is_due or (finished and snapshots.has_begun)):
                 snapshots.write(name, {"states": states}, {"blocks": blocks_done, "rows": rows})
 
-        run_frozen_blocks(
-            self._setup, self.messages.tokens, chunk, states, advanced, done=done, block_ended=keep
-        )
+        run_frozen_blocks(self._setup, self.messages.tokens, chunk, states, advanced, done=done, block_ended=keep)
 
     def _take(self, stored: StoredFeatures) -> None:
         """All features from the states that the cache has, in the layout of the run that kept them."""

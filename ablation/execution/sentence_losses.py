@@ -71,17 +71,28 @@ def packed_losses(model: GPTModel, sentences: Sequence[Sequence[int]], max_len: 
     return SentenceLosses(mean, sums, counts)
 
 
-def padded_losses(model: GPTModel, sentences: Sequence[Sequence[int]], max_len: int, end_token: int) -> SentenceLosses:
-    """As :func:`packed_losses`, from all positions of all sentences, each filled up with end tokens."""
-    pairs = [predicted(sentence, max_len, end_token) for sentence in sentences]
-    tokens = torch.full((len(pairs), max_len), end_token)
+def padded(sentences: Sequence[Sequence[int]], max_len: int, end_token: int) -> tuple[Tensor, Tensor]:
+    """What is read, filled up with end tokens, and what is to be predicted, filled up with ``NOTHING_PREDICTED``: both
+    (B, max_len)."""
+    tokens = torch.full((len(sentences), max_len), end_token)
     targets = torch.full_like(tokens, NOTHING_PREDICTED)
-    for row, (read, aims) in enumerate(pairs):
+    for row, sentence in enumerate(sentences):
+        read, aims = predicted(sentence, max_len, end_token)
         tokens[row, : len(read)] = torch.tensor(read)
         targets[row, : len(aims)] = torch.tensor(aims)
+    return tokens, targets
+
+
+def losses_of_logits(logits: Tensor, targets: Tensor) -> SentenceLosses:
+    """From the logits (B, T, V) at all positions, and what they are to predict (B, T)."""
+    losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=NOTHING_PREDICTED, reduction="none")
+    sums = losses.unflatten(0, targets.shape).sum(-1)
+    counts = (targets != NOTHING_PREDICTED).sum(-1)
+    return SentenceLosses((sums / counts.to(sums)).mean(), sums.detach().cpu(), counts.cpu())
+
+
+def padded_losses(model: GPTModel, sentences: Sequence[Sequence[int]], max_len: int, end_token: int) -> SentenceLosses:
+    """As :func:`packed_losses`, from all positions of all sentences, each filled up with end tokens."""
     device = model.pos_emb.weight.device
-    logits = model(tokens.to(device)).flatten(0, 1)  # (B · T, V)
-    losses = F.cross_entropy(logits, targets.to(device).flatten(), ignore_index=NOTHING_PREDICTED, reduction="none")
-    sums = losses.unflatten(0, tokens.shape).sum(-1)
-    counts = torch.tensor([len(aims) for _, aims in pairs])
-    return SentenceLosses((sums / counts.to(sums)).mean(), sums.detach().cpu(), counts)
+    tokens, targets = (part.to(device) for part in padded(sentences, max_len, end_token))
+    return losses_of_logits(model(tokens), targets)

@@ -34,13 +34,15 @@ class _WeightedLoss(torch.autograd.Function):
         losses = hidden.new_empty(len(hidden))
         hidden_gradient = torch.empty_like(hidden) if wants_hidden else None
         head_gradient = torch.empty_like(head) if wants_head else None
+        room = hidden.new_empty(len(head) * min(ROWS_OF_LOGITS, len(hidden)))  # one for all: pages come but once
         for start in range(0, len(hidden), ROWS_OF_LOGITS):
             rows = slice(start, start + ROWS_OF_LOGITS)
             own, aims = hidden[rows], targets[rows]
             columns = torch.arange(len(own), device=own.device)
-            scores = _scores(own, head)
-            aimed, top = scores[aims, columns], scores.amax(0)
-            mass = scores.sub_(top).exp_().sum(0)
+            scores = room[: len(head) * len(own)].view(len(head), len(own))
+            top = _fill_with_scores(scores, own, head)
+            aimed = scores[aims, columns]
+            mass = _raise(scores, top)
             losses[rows] = top + mass.log() - aimed
             if hidden_gradient is None and head_gradient is None:
                 continue
@@ -62,13 +64,21 @@ class _WeightedLoss(torch.autograd.Function):
         return of_hidden, of_head, None, None
 
 
-def _scores(hidden: Tensor, head: Tensor) -> Tensor:
-    """(V, R) the scores of every token, a column for each row."""
-    scores = hidden.new_empty(len(head), len(hidden))
-    for start in range(0, len(head), TOKENS_OF_A_PRODUCT):
-        tokens = slice(start, start + TOKENS_OF_A_PRODUCT)
-        torch.mm(head[tokens], hidden.t(), out=scores[tokens])
-    return scores
+# A piece of the vocabulary at a time, while it is in the processor's caches.
+
+
+def _fill_with_scores(scores: Tensor, hidden: Tensor, head: Tensor) -> Tensor:
+    """Write every token's scores, a column for each row, into (V, R); returns the largest of each row (R,)."""
+    largest = []
+    for piece, tokens in zip(scores.split(TOKENS_OF_A_PRODUCT), head.split(TOKENS_OF_A_PRODUCT), strict=True):
+        torch.mm(tokens, hidden.t(), out=piece)
+        largest.append(piece.amax(0))
+    return torch.stack(largest).amax(0)
+
+
+def _raise(scores: Tensor, top: Tensor) -> Tensor:
+    """Make e of the scores, in their place; returns the sum Z of each row (R,)."""
+    return torch.stack([piece.sub_(top).exp_().sum(0) for piece in scores.split(TOKENS_OF_A_PRODUCT)]).sum(0)
 
 
 def weighted_loss(hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,4 +94,6 @@ def weighted_loss(hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor
         The weighted sum of the rows' losses, of which one backward pass can be made; and the losses (R,) themselves, in
         nats, without gradients.
     """
+    if not torch.is_grad_enabled():  # a parameter says that it wants a gradient then, too
+        hidden, head = hidden.detach(), head.detach()
     return _WeightedLoss.apply(hidden, head, targets, weights)

@@ -1,4 +1,4 @@
-"""The classifier in the terms of transformers: its names and layout of tensors, and a head without a bias."""
+"""A trained model in the terms of transformers: its names and layout of tensors, and a head without a bias."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from previous_chapters import LAYER_NORM_EPS
 
 # As GPT2ForSequenceClassification has them; those of GPT2Model are HUGGINGFACE.
 CLASSIFIER = dataclasses.replace(HUGGINGFACE, rest="transformer.", block="transformer.h.{}.", head="score.weight")
+LANGUAGE_MODEL = dataclasses.replace(CLASSIFIER, head="lm_head.weight")  # as GPT2LMHeadModel has them
 NEGLIGIBLE = 1e-6  # of the largest bias: what may be missing of it once it is folded, far below float32's own rounding
 
 
@@ -71,12 +72,31 @@ def _joined(parts: list[tuple[Stored, Tensor]]) -> Tensor:
 def huggingface_config(
     shape: ModelShape, labels: tuple[str, ...], end_of_text: int, pad: int, architecture: str
 ) -> dict[str, Any]:
-    """What ``config.json`` says.
+    """What ``config.json`` says of a classifier.
 
     Args:
         end_of_text: the id of its token.
         pad: id of the token behind the position to read; one that no token has where pads are read, too.
     """
+    return {
+        **_any_config(shape, end_of_text, pad, architecture),
+        "id2label": {str(number): label for number, label in enumerate(labels)},
+        "label2id": {label: number for number, label in enumerate(labels)},
+        "problem_type": "single_label_classification",
+    }
+
+
+def language_model_config(shape: ModelShape, end_of_text: int, tied: bool) -> dict[str, Any]:
+    """What ``config.json`` says of a language model.
+
+    Args:
+        end_of_text: the id of its token, which starts and ends sentences.
+        tied: whether the vocabulary head is the token embedding.
+    """
+    return {**_any_config(shape, end_of_text, end_of_text, "GPT2LMHeadModel"), "tie_word_embeddings": tied}
+
+
+def _any_config(shape: ModelShape, end_of_text: int, pad: int, architecture: str) -> dict[str, Any]:
     return {
         "architectures": [architecture],
         "model_type": "gpt2",
@@ -96,8 +116,5 @@ def huggingface_config(
         "bos_token_id": end_of_text,
         "eos_token_id": end_of_text,
         "pad_token_id": pad,
-        "id2label": {str(number): label for number, label in enumerate(labels)},
-        "label2id": {label: number for number, label in enumerate(labels)},
-        "problem_type": "single_label_classification",
         "dtype": "float32",
     }

@@ -9,6 +9,15 @@ The rules, declared before any result. All differences are the first side minus 
   difference of training and validation accuracy the training examples count as given. The p values of all claims on
   shares that the published rows can tell are one family and corrected by Holm's method, whether or not they were run;
   those of claims on rows beside them, the ways to fine-tune, are another.
+* **Figures of whole runs** (perplexity, BLEU, steps) are compared seed by seed, by Student's t over the differences:
+  the sentences count as given, and both sides must have generated as many. Where a figure is looked at once an epoch
+  only, its rounding counts as error. The p values of a table's claims of this kind are one family. A direction on
+  several pairs counts there once, with the largest p of them, for it has to hold for each; an equality with the
+  smallest, times their number. Ways of decoding are compared within a row, and told by those rows that were run.
+* **Curves** are as far apart as they are on average over the epochs that both runs trained, up or down; their interval
+  is of that, and is held against the margin alone.
+* **Two epochs** of each run, such as those of best perplexity and of best BLEU, *differ* if they do in each of at least
+  six runs, and the claim *failed* if they are the same in each.
 * **Several pairs** are compared where a claim is about more than two rows, such as “at any rank”: it is *held* if it is
   for each pair, and *failed* if it is for one.
 * **A direction** (>, <) is *held* if the corrected test finds it. It *failed* if the corrected test finds the opposite,
@@ -34,50 +43,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ablation.report import significance
+from ablation.report.claim_findings import ClaimFinding as ClaimFinding
+from ablation.report.claim_findings import finding_of
 from ablation.report.findings import row_key
 from ablation.report.groups import Group
-from ablation.report.judgement import FAILED, HELD, NOT_RUN, UNTOLD, Status, judge, published_advantage
+from ablation.report.judgement import FAILED, HELD, NOT_RUN, UNTOLD, judge
 from ablation.report.measured import measure
 from ablation.report.paired import Comparison, compare, identical, paired_predictions, paired_runs, unequal_conditions
+from ablation.report.seed_claims import answer_by_seed, is_by_seed
 from ablation.report.suggestions import Suggestions
 from ablation.results.claims import Claim, EveryShare, Measured, Shares
 from ablation.results.questions import Side, row_and_settings, side_name
 from ablation.results.task import Likeness, PredictionsError, Task
 from ablation.words import plural
-
-
-@dataclass(frozen=True)
-class ClaimFinding:
-    """One published claim beside the user's own runs, everything as a reader sees it.
-
-    Attributes:
-        text: the claim in words.
-        relation: ``>``, ``<`` or ``=``, between first and second.
-        first, second: names of the two sides, such as ``row 1``.
-        published_first, published_second: their published figures; empty where none are published.
-        own_first, own_second: the user's, in the same unit; empty where there are none.
-        interval: 95 % interval of the difference, first minus second; of a ratio for time and memory.
-        p: corrected by Holm's method for all tested claims.
-        how: how it was told, or why it was not.
-        command: what to run for an answer; empty where nothing is missing or this program cannot do it.
-        quantity: what is compared, with its unit; empty where rows have none such.
-    """
-
-    id: str
-    text: str
-    relation: str
-    first: str
-    second: str
-    published_first: str
-    published_second: str
-    status: Status
-    own_first: str = ""
-    own_second: str = ""
-    interval: str = ""
-    p: str = ""
-    how: str = ""
-    command: str = ""
-    quantity: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,7 +73,17 @@ class _Case:
 def answer_claims(
     task: Task, groups: Iterable[Group], likeness: Likeness | None, claims: Sequence[Claim], suggest: Suggestions
 ) -> list[ClaimFinding]:
-    """Hold the claims against the groups, and correct the p values of their one family."""
+    """Hold the claims against the groups, and correct the p values of each family of them."""
+    groups = list(groups)
+    by_seed = answer_by_seed(task, groups, [claim for claim in claims if is_by_seed(claim)], suggest)
+    others = _answer_others(task, groups, likeness, [claim for claim in claims if claim.id not in by_seed], suggest)
+    return [{**by_seed, **others}[claim.id] for claim in claims]
+
+
+def _answer_others(
+    task: Task, groups: Sequence[Group], likeness: Likeness | None, claims: Sequence[Claim], suggest: Suggestions
+) -> dict[str, ClaimFinding]:
+    """Those that are not compared seed by seed alone, by their ids."""
     by_key = {group.key: group for group in groups}
     parts = [part for claim in claims for part in pair_by_pair(claim)]
     sides = [_sides(task, part, by_key) for part in parts]
@@ -109,7 +97,7 @@ def answer_claims(
             case = _Case(task, claim, first, second, compared[number], corrected.get(number))
             finding = _with_command(TELL[type(claim.quantity)](case), case, suggest)
         findings.setdefault(claim.id, []).append(finding)
-    return [together(claim, findings[claim.id]) for claim in claims]
+    return {claim.id: together(claim, findings[claim.id]) for claim in claims}
 
 
 def _corrected(claims: Sequence[Claim], compared: Sequence[Comparison | None]) -> dict[int, float]:
@@ -155,25 +143,13 @@ def _in_order(sides: Iterable[Side]) -> list[Side]:
     return sorted(sides, key=lambda side: int(row_and_settings(side)[0]))
 
 
-def _finding(claim: Claim, status: Status, how: Iterable[str], **own: str) -> ClaimFinding:
-    """What the publication says beside one's own; also where its figures do not bear out its words."""
-    reasons, published = [*how], published_advantage(claim)
-    if published is not None and published <= 0:
-        figures = f"{claim.published_first} and {claim.published_second}"
-        reasons.append(f"the published figures themselves, {figures}, do not say so")
-    return ClaimFinding(
-        claim.id, claim.text, claim.relation, claim.first, claim.second, claim.published_first, claim.published_second,
-        status, how="; ".join(reasons), quantity=claim.quantity.title if claim.quantity else "", **own,
-    )  # fmt: skip
-
-
 def _not_run(claim: Claim, first: Group | None, second: Group | None, suggest: Suggestions) -> ClaimFinding:
     if claim.why_not:
-        return _finding(claim, NOT_RUN, [claim.why_not])
+        return finding_of(claim, NOT_RUN, [claim.why_not])
     sides = zip(claim.compared[0], (first, second), strict=True)
     absent = _in_order(side for side, group in sides if group is None)
     how = f"no results of {' and '.join(map(side_name, absent))}"
-    return _finding(claim, NOT_RUN, [how], command=suggest.sweep(absent, claim.family))
+    return finding_of(claim, NOT_RUN, [how], command=suggest.sweep(absent, claim.family))
 
 
 # ---- claims on more than two rows ------------------------------------------------------------------------------------
@@ -206,7 +182,10 @@ def together(claim: Claim, parts: Sequence[ClaimFinding]) -> ClaimFinding:
             f"{part.first}: {part.status}" + ("" if part.status == NOT_RUN else f", {part.how}") for part in parts
         ),
         command="; ".join(dict.fromkeys(one for part in parts for one in part.command.split("; ") if one)),
-        **{name: all_of(name) for name in ("own_first", "own_second", "interval", "p")},
+        own_first=all_of("own_first"),
+        own_second=all_of("own_second"),
+        interval=all_of("interval"),
+        p=all_of("p"),
     )
 
 
@@ -217,16 +196,16 @@ def _tell_shares(case: _Case) -> ClaimFinding:
     claim, found = case.claim, case.compared
     assert found is not None
     if found.means is None:
-        return _finding(claim, UNTOLD, [found.method])
+        return finding_of(claim, UNTOLD, [found.method])
     own = {name: f"{100 * mean:.2f}" for name, mean in zip(("own_first", "own_second"), found.means, strict=True)}
     if found.interval is not None:
         own["interval"] = " to ".join(f"{100 * bound:+.2f}" for bound in found.interval) + " points"
     if case.corrected is None or found.interval is None:
         words = significance.few_seeds(found.by_seed, first=claim.first, second=claim.second)
-        return _finding(claim, UNTOLD, [words, _how_few(found), *found.notes], **own)
+        return finding_of(claim, UNTOLD, [words, _how_few(found), *found.notes], **own)
     status, why = judge(claim, found.interval, differs=case.corrected <= 1 - significance.LEVEL)
     how = [why, plural(found.seeds, "common seed"), found.method, *found.notes]
-    return _finding(claim, status, how, p=significance.p_words(case.corrected), **own)
+    return finding_of(claim, status, how, p=significance.p_words(case.corrected), **own)
 
 
 def _how_few(found: Comparison) -> str:
@@ -242,20 +221,20 @@ def _tell_measured(case: _Case) -> ClaimFinding:
     assert isinstance(claim.quantity, Measured)
     ratio, digits = measure(claim.quantity, case.first, case.second), claim.quantity.digits
     if ratio.interval is None:
-        return _finding(claim, UNTOLD, [ratio.method])
+        return finding_of(claim, UNTOLD, [ratio.method])
     low, high = ratio.interval
     first, second = (f"{median:.{digits}f}" for median in ratio.medians)
     own = {"own_first": first, "own_second": second, "interval": f"{low:.2f} to {high:.2f} times"}
     if not ratio.enough:
-        return _finding(claim, UNTOLD, [ratio.method], **own)
+        return finding_of(claim, UNTOLD, [ratio.method], **own)
     status, why = judge(claim, (low - 1, high - 1), differs=not low <= 1 <= high)
-    return _finding(claim, status, [why, ratio.method], **own)
+    return finding_of(claim, status, [why, ratio.method], **own)
 
 
 def _tell_every_share(case: _Case) -> ClaimFinding:
     claim, split, runs = case.claim, case.task.splits[-1], paired_runs(case.first, case.second)
     if not runs:
-        return _finding(claim, UNTOLD, ["the two have no seed in common"])
+        return finding_of(claim, UNTOLD, ["the two have no seed in common"])
     equal = sum(a.counts == b.counts for a, b in runs)
     how = [f"all counts of right answers equal in {equal} of {plural(len(runs), 'common seed')}"]
     try:
@@ -265,7 +244,7 @@ def _tell_every_share(case: _Case) -> ClaimFinding:
     unequal = unequal_conditions(runs)
     status = HELD if equal == len(runs) else UNTOLD if unequal else FAILED
     means = [100 * sum(run.counts[split].accuracy for run in side) / len(runs) for side in zip(*runs, strict=True)]
-    return _finding(claim, status, [*how, *unequal], own_first=f"{means[0]:.2f}", own_second=f"{means[1]:.2f}")
+    return finding_of(claim, status, [*how, *unequal], own_first=f"{means[0]:.2f}", own_second=f"{means[1]:.2f}")
 
 
 TELL: Mapping[Any, Callable[[_Case], ClaimFinding]] = {

@@ -22,6 +22,7 @@ from ablation.report.table import TableRow, lost_text, make_table
 from ablation.report.tried import TriedTable, own_rate_note, tried_tables
 from ablation.results.questions import Family
 from ablation.results.read import DATA_DIGEST, FinishedRun, as_row, read_results
+from ablation.results.runs import TASK_OF_OLD_RUNS
 from ablation.results.task import Likeness, Task
 from ablation.words import plural
 
@@ -121,7 +122,8 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
     notes += _notes(task, runs, rows, demo=demo)
 
     sound = sound_groups(every)  # questions and claims are about rows as declared, whatever rate is chosen
-    suggest = Suggestions(results_dir, demo, recorded_flags(runs[-1].fields) if own else {})
+    about = "" if task.name == TASK_OF_OLD_RUNS else task.name  # a sweep, too, is about that if not told
+    suggest = Suggestions(results_dir, demo, recorded_flags(runs[-1].fields) if own else {}, about)
     questions = task.demo_questions if demo else task.questions
     declared = () if demo else task.claims()
     if own:

@@ -123,6 +123,7 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[], str]]] = {
         "classifying": partial(recorded, "2026-11-21_classify"),
         "loading": partial(recorded, "2026-11-21_load_weights"),
     },
+    "docs/decoding.md": {"token_seconds": partial(recorded, "2026-11-25_token_seconds")},
     "docs/checkpoints.md": {"kills": partial(recorded, "2026-11-25_kills")},
     "docs/memory.md": {
         "memory": partial(recorded, "2026-11-21_memory"),

@@ -16,7 +16,15 @@ from ablation.report.paired import (
     unequal_conditions,
 )
 from ablation.report.suggestions import Suggestions
-from ablation.results.questions import BEST_BASELINE, Family, Question, Side, row_and_settings, side_name
+from ablation.results.questions import (
+    BEST_BASELINE,
+    Family,
+    Question,
+    Side,
+    evaluation_of,
+    row_and_settings,
+    side_name,
+)
 from ablation.results.read import row_settings, variant_key
 from ablation.results.task import Likeness, PredictionsError, Task
 
@@ -69,7 +77,8 @@ def answer_all(
 def row_key(task: Task, family: Family, side: Side) -> str:
     """The configuration that a row, or a variant of one, means in a family."""
     row, settings = row_and_settings(side)
-    return variant_key({**row_settings(task, int(row), **{**family.overrides, **settings}), **family.evaluation})
+    own = row_settings(task, int(row), **{**family.overrides, **settings})
+    return variant_key({**own, **evaluation_of(side, family)})
 
 
 def best_baseline(task: Task, groups: Mapping[str, Group]) -> Group | None:

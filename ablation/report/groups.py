@@ -98,7 +98,7 @@ def _told_apart(runs: Iterable[FinishedRun], column: str) -> list[FinishedRun]:
 
     def digest(run: FinishedRun) -> str:
         """Empty where it tells nothing: random weights have one per seed."""
-        return "" if column == WEIGHTS_DIGEST and run.settings.get("weights") == RANDOM else run[column]
+        return "" if column == WEIGHTS_DIGEST and run["weights"] == RANDOM else run[column]
 
     counts: dict[str, Counter[str]] = {}
     for run in runs:

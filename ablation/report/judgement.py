@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ablation.results.claims import Claim, Shares
+from ablation.results.claims import Claim, Measured, Shares
 
 Status = Literal["held", "failed", "cannot be told", "not run"]
 HELD: Status = "held"
@@ -19,7 +19,8 @@ def judge(claim: Claim, interval: tuple[float, float], *, differs: bool) -> tupl
     """The status of a claim, and why.
 
     Args:
-        interval: of the difference, first minus second: a fraction of examples, or of the second's figure.
+        interval: of the difference, first minus second: a fraction of examples, or of the second's figure where that is
+            measured; else in the figure's own unit.
         differs: whether the test finds any difference.
     """
     if claim.relation == "=":
@@ -47,17 +48,25 @@ def _equality(interval: tuple[float, float], margin: float, size: str, *, differ
 
 
 def _size(claim: Claim, margin: float) -> str:
-    return f"{100 * margin:.3g} {'points' if isinstance(claim.quantity, Shares) else '%'}"
+    if isinstance(claim.quantity, Shares):
+        return f"{100 * margin:.3g} points"
+    return f"{100 * margin:.3g} %" if isinstance(claim.quantity, Measured) else f"{margin:.3g}"
 
 
 def published_advantage(claim: Claim) -> float | None:
     """By how much the published figures differ the way a direction says: a fraction of examples, or of the second's
-    figure. None for what is no direction, or has no figures."""
+    figure where that is measured; else in the figure's own unit. None for what is no direction, or where no two figures
+    are published."""
     sign = {">": 1, "<": -1}.get(claim.relation)
-    if sign is None or not claim.published_first or not claim.published_second:
+    try:
+        first, second = float(claim.published_first), float(claim.published_second)
+    except ValueError:
         return None
-    first, second = float(claim.published_first), float(claim.published_second)
-    return sign * ((first - second) / 100 if isinstance(claim.quantity, Shares) else first / second - 1)
+    if sign is None:
+        return None
+    if isinstance(claim.quantity, Measured):
+        return sign * (first / second - 1)
+    return sign * (first - second) / (100 if isinstance(claim.quantity, Shares) else 1)
 
 
 def least_that_matters(claim: Claim) -> float:

@@ -21,12 +21,12 @@ def language_answer(configurations: Sequence[Configuration]) -> list[str]:
 
 def _what(configurations: Sequence[Configuration]) -> Iterator[str]:
     runs = sum(len(one.trainings) for one in configurations)
-    first = configurations[0].group.first
-    spoken = sum(one.trainings[0].ways != {} for one in configurations)
-    generated = "" if spoken else "; none of them generated sentences"
+    sizes = {training.first["train_sentences"] for one in configurations for training in one.trainings}
+    trained = f" on {int(sizes.pop() or 0):,} sentences" if len(sizes) == 1 else ""
+    silent = "" if any(one.ways for one in configurations) else "; none of them generated sentences"
     yield (
-        f"{plural(runs, 'trained language model')} of {plural(len(configurations), 'configuration')}, the first on"
-        f" {int(first['train_sentences'] or 0):,} sentences{generated}."
+        f"GPT-2 was trained as a language model{trained}: {plural(runs, 'run')} of"
+        f" {plural(len(configurations), 'configuration')}{silent}."
     )
 
 

@@ -17,6 +17,7 @@ from ablation.report.language_runs import Configuration, configurations_of
 from ablation.report.language_samples import samples_section
 from ablation.report.language_sections import Drawing, Section
 from ablation.report.language_tables import bleu_table, perplexity_table, variety_table
+from ablation.report.language_verdicts import verdict_sections
 from ablation.results.read import DATA_DIGEST, as_row, read_results
 from ablation.results.task import Task
 from ablation.words import plural
@@ -45,9 +46,12 @@ class LanguageContents:
         return sum(len(one.trainings) for one in self.configurations)
 
     @property
+    def counted(self) -> str:
+        return f"{plural(self.runs, 'run')}, {plural(len(self.configurations), 'configuration')}"
+
+    @property
     def summary(self) -> str:
-        counted = f"{plural(self.runs, 'run')}, {plural(len(self.configurations), 'configuration')}."
-        return f"{counted} {self.source}".strip()
+        return f"{self.counted}. {self.source}".strip()
 
 
 def gather_language(task: Task, results_dir: Path, data_dir: Path, *, without_texts: bool = False) -> LanguageContents:
@@ -66,6 +70,7 @@ def gather_language(task: Task, results_dir: Path, data_dir: Path, *, without_te
     configurations, notes = configurations_of(task, rows, demo=demo)
     texts, why_not = texts_of(task, configurations[0], data_dir) if configurations else (None, "")
     sections = list(_sections(configurations, texts, why_not, without_texts=without_texts))
+    sections += verdict_sections(task, rows, results_dir, demo=demo)
     if why_not:
         notes.append(f"{why_not}. Without them: no new words marked, no BLEU between the splits")
     own = any(row["train_file"] for row in rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ablation.config.generation import ALL_BLOCKS
 from ablation.report.groups import DIGESTS
 from ablation.report.language_runs import Configuration
 from ablation.results.read import variant_key
@@ -67,5 +68,6 @@ def setting_text(configuration: Configuration, setting: str) -> str:
     if setting in SIZES:
         return str(getattr(config.shape, setting))
     if setting == "blocks":
-        return ",".join(str(block + 1) for block in config.taken_blocks)
+        blocks = config.taken_blocks
+        return f"all {len(blocks)}" if config.blocks == ALL_BLOCKS else ",".join(str(block + 1) for block in blocks)
     return str(getattr(config, setting)).replace("_", " ")

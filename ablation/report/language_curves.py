@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from ablation.report.language_runs import Configuration, Training
 
 HARMONIC = "validation_harmonic_bleu"
 SMOOTHED = 20  # parts of an epoch, each of which gives its mean
-HEADROOM = 1.25  # of the highest validation loss: the first batches lie far above
+HEADROOM = 1.15  # of the highest validation loss: the first batches lie far above
 
 
 def curves(compared: Compared) -> tuple[Figure, str] | None:
@@ -35,11 +35,11 @@ def draw_curves(sides: Sequence[tuple[str, Configuration]], title: str) -> tuple
     for number, (name, side) in enumerate(sides):
         colour = f"C{number % 10}"
         for training in side.trainings:
-            _draw_training(grid[:, 0], training, colour)
+            _draw_training(list(grid[:, 0]), training, colour)
         grid[0, 0].plot([], [], color=colour, label=name)
-    top = max(float(training.epochs["validation_loss"].max()) for _, side in sides for training in side.trainings
-              if training.epochs is not None)  # fmt: skip
-    grid[0, 0].set_ylim(top=top * HEADROOM)
+    top = _highest([training for _, side in sides for training in side.trainings])
+    if top is not None:
+        grid[0, 0].set_ylim(top=top * HEADROOM)
     grid[0, 0].set_ylabel("loss")
     if with_bleu:
         grid[1, 0].set_ylabel("validation BLEU,\nharmonic")
@@ -57,6 +57,14 @@ def draw_curves(sides: Sequence[tuple[str, Configuration]], title: str) -> tuple
     return figure, caption
 
 
+def _highest(trainings: Sequence[Training]) -> float | None:
+    """The highest validation loss of all; None without a finite one."""
+    tables = [training.epochs for training in trainings if training.epochs is not None]
+    losses = np.concatenate([table["validation_loss"].to_numpy() for table in tables])
+    finite = losses[np.isfinite(losses)]
+    return float(finite.max()) if len(finite) else None
+
+
 def _has_bleu(training: Training) -> bool:
     return training.epochs is not None and bool(np.isfinite(training.epochs[HARMONIC]).any())
 
@@ -69,8 +77,7 @@ def _keys(axes: Axes, *, with_bleu: bool) -> None:
 def _draw_training(grid: Sequence[Axes], training: Training, colour: str) -> None:
     if training.losses is not None:
         smooth = smoothed(training.losses)
-        for _, epoch in smooth.groupby("epoch"):  # a gap at each epoch's end shows whether the loss jumps there
-            grid[0].plot(epoch["step"], epoch["train_loss"], color=colour, lw=0.8, alpha=0.6)
+        grid[0].plot(smooth["step"], smooth["train_loss"], color=colour, lw=0.8, alpha=0.6)
     if training.epochs is None:
         return
     ends = epoch_ends(training)
@@ -80,21 +87,24 @@ def _draw_training(grid: Sequence[Axes], training: Training, colour: str) -> Non
 
 
 def _draw_epochs(
-    axes: Axes, training: Training, ends: np.ndarray, values: np.ndarray, colour: str, best: object
+    axes: Axes, training: Training, ends: np.ndarray, values: np.ndarray, colour: str, best: Callable[[np.ndarray], int]
 ) -> None:
     """A dot for each epoch, a ring around the one that was kept, a star on the best."""
+    if not np.isfinite(values).any():
+        return
     axes.plot(ends, values, "o-", color=colour, ms=3, lw=1.4)
-    place = best(values)  # type: ignore[operator]
+    place = int(best(values))
     axes.plot(ends[place], values[place], "*", color=colour, ms=9)
     if 0 < training.epoch <= len(values) and np.isfinite(values[training.epoch - 1]):
         axes.plot(ends[training.epoch - 1], values[training.epoch - 1], "o", color=colour, mfc="none", ms=10)
 
 
 def smoothed(losses: pd.DataFrame) -> pd.DataFrame:
-    """``epoch``, ``step``, ``train_loss``: means over a twentieth of an epoch, in none of which two epochs meet."""
+    """``step``, ``train_loss``: means over a twentieth of an epoch, in none of which two epochs meet, so that a jump
+    where an epoch begins stays one."""
     within = losses.groupby("epoch").cumcount()
     length = max(1, int(losses.groupby("epoch").size().max()) // SMOOTHED)
-    return losses.groupby(["epoch", within // length], as_index=False)[["epoch", "step", "train_loss"]].mean()
+    return losses.groupby(["epoch", within // length], as_index=False)[["step", "train_loss"]].mean()
 
 
 def epoch_ends(training: Training) -> np.ndarray:

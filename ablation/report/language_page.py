@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
 from ablation.report.language_chapter import LanguageContents
+from ablation.report.language_sections import Drawing
 from ablation.report.markdown import markdown_table, plain
 from ablation.report.page import TEMPLATES
 from ablation.report.pictures import draw_pictures
@@ -33,7 +35,7 @@ def write_language_page(contents: LanguageContents, folder: Path, beside: str = 
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {
         section.anchor: draw_pictures(
-            contents, folder, {name: lambda _, draw=draw: draw() for name, draw in section.pictures.items()}
+            contents, folder, {name: _of_all(draw) for name, draw in section.pictures.items()}
         )
         for section in contents.sections
     }
@@ -46,7 +48,12 @@ def write_language_page(contents: LanguageContents, folder: Path, beside: str = 
     return folder / PAGE
 
 
-def language_html(contents: LanguageContents, drawn: dict[str, Drawn], beside: str) -> str:
+def _of_all(draw: Drawing) -> Callable[[Any], Any]:
+    """A drawing that knows what it is of, called like one that does not."""
+    return lambda _: draw()
+
+
+def language_html(contents: LanguageContents, drawn: Mapping[str, Drawn], beside: str) -> str:
     """The page; ``drawn``: the pictures of each section, by its anchor."""
     pictures = {
         anchor: [(name, caption, Markup(svg)) for name, caption, svg in found] for anchor, found in drawn.items()
@@ -55,7 +62,7 @@ def language_html(contents: LanguageContents, drawn: dict[str, Drawn], beside: s
     return template.render(contents=contents, pictures=pictures, beside=beside)
 
 
-def language_markdown(contents: LanguageContents, drawn: dict[str, Drawn]) -> str:
+def language_markdown(contents: LanguageContents, drawn: Mapping[str, Drawn]) -> str:
     """The same, with the pictures as files beside it."""
     parts = [f"# {contents.title}", contents.disclaimer, *map(plain, contents.answer), plain(contents.summary)]
     for section in contents.sections:

@@ -29,7 +29,7 @@ def against_setting(compared: Compared) -> tuple[Figure, str] | None:
     if way is not None:
         beside |= _draw_lines(grid[1, 0], sides, BLEU, way)
         grid[1, 0].set_ylabel("BLEU")
-    names = [value.replace(",", ", ") if len(value) < 12 else f"{value.count(',') + 1} blocks" for value, _ in sides]
+    names = [value.replace(",", ", ") for value, _ in sides]
     grid[-1, 0].set_xticks(range(len(sides)), names, fontsize=9)
     grid[-1, 0].set_xlabel(compared.setting.replace("n_", "").replace("layers", "blocks"))
     for axes in grid[:, 0]:
@@ -93,7 +93,7 @@ def forward_backward(configurations: Sequence[Configuration], real: Between | No
         axes.plot([], [], color=f"C{number}", lw=3, label=one.label)
         for cut in cuts:
             _draw_temperatures(axes, one, [way for way in one.ways if _cut(way) == cut],
-                               f"C{number}", MARKERS[cuts.index(cut) % len(MARKERS)])  # fmt: skip
+                               f"C{number}", MARKERS[cuts.index(cut) % len(MARKERS)], named=number == 0)  # fmt: skip
     for number, cut in enumerate(cuts):
         axes.plot([], [], MARKERS[number % len(MARKERS)], color=INK, mfc="none", label=cut)
     if real is not None:
@@ -104,13 +104,16 @@ def forward_backward(configurations: Sequence[Configuration], real: Between | No
     figure.legend(loc="outside upper left", ncols=2, fontsize=9)
     left_out = f" The first {MODELS} of {len(configurations)} rows." if len(configurations) > len(spoke) else ""
     caption = (
-        "Quality against diversity: forward against backward BLEU on the test split, numbers are temperatures, those of"
-        f" one way of decoding joined; means over seeds.{left_out}"
+        "Quality against diversity: forward against backward BLEU on the test split. The temperatures of one way of"
+        f" decoding are joined, and said of the first row; means over seeds.{left_out}"
     )
     return figure, caption
 
 
-def _draw_temperatures(axes: Axes, one: Configuration, ways: Sequence[Decoding], colour: str, marker: str) -> None:
+def _draw_temperatures(
+    axes: Axes, one: Configuration, ways: Sequence[Decoding], colour: str, marker: str, *, named: bool
+) -> None:
+    """A sign for each temperature of one way of decoding, with its number if ``named``."""
     points = []
     for way in ways:
         forward, backward = one.spoken(way, "forward_bleu"), one.spoken(way, "backward_bleu")
@@ -120,7 +123,7 @@ def _draw_temperatures(axes: Axes, one: Configuration, ways: Sequence[Decoding],
         return
     x, y, _ = zip(*points, strict=True)
     axes.plot(x, y, marker=marker, color=colour, ms=6, lw=1, mfc="none")
-    for place in points:
+    for place in points if named else []:
         axes.annotate(place[2], place[:2], xytext=(5, 3), textcoords="offset points", fontsize=7.5)
 
 

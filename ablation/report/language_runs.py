@@ -144,11 +144,11 @@ class Configuration:
     @cached_property
     def config(self) -> Any:
         """What its runs were asked for, with the files of their own sentences and whether they are the demo's."""
-        known = fields_of(self.task.config_class)
-        first = self.group.first
-        own = {name: first[name] for name in FILES if first[name]}
-        demo = {"demo": True} if first["demo"] == "True" else {}
-        return self.task.config_class(**{k: v for k, v in self.settings.items() if k in known}, **own, **demo)
+        known, first = fields_of(self.task.config_class), self.group.first
+        values: dict[str, Any] = {name: value for name, value in self.settings.items() if name in known}
+        values |= {name: first[name] for name in FILES if first[name]}
+        values |= {"demo": True} if first["demo"] == "True" else {}
+        return self.task.config_class(**values)
 
     @property
     def ways(self) -> list[Decoding]:

@@ -36,8 +36,8 @@ def samples_section(configurations: Sequence[Configuration], texts: Texts | None
 
 
 def samples_table(one: Configuration, texts: Texts | None) -> CellTable | None:
-    """The sentences of a configuration's first training that kept any: a line for each number, a column for each way."""
-    kept = ((training, {way: lines for way in training.ways if (lines := training.samples(way))})
+    """The sentences of its first training that kept any: a line for each number, a column for each way."""
+    kept = ((training, {way: said for way in training.ways if (said := training.samples(way))})
             for training in one.trainings)  # fmt: skip
     training, samples = next(((training, samples) for training, samples in kept if samples), (None, {}))
     if training is None:

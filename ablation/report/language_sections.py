@@ -19,9 +19,8 @@ class Marked:
 
     def __html__(self) -> Markup:
         """As the templates show it."""
-        return Markup("").join(
-            Markup("<mark>{}</mark>").format(text) if marked else text for text, marked in self.pieces
-        )
+        mark = Markup("<mark>{}</mark>")
+        return Markup("").join(mark.format(text) if marked else text for text, marked in self.pieces)
 
     def __str__(self) -> str:
         """As Markdown."""
@@ -33,12 +32,13 @@ Cell = str | Marked
 
 @dataclass(frozen=True)
 class CellTable:
-    """A table: what it shows, its header, its lines, and how to read it."""
+    """A table: what it shows, its header, its lines, how to read it, and whether it is folded where that can be."""
 
     title: str
     header: Sequence[str]
     lines: Sequence[Sequence[Cell]]
     note: str = ""
+    folded: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 from ablation.config.decoding import Decoding
@@ -22,32 +23,44 @@ VARIETY_COLUMNS = (
 
 def perplexity_table(configurations: Sequence[Configuration]) -> CellTable:
     """A line for each configuration."""
-    published = any(one.published for one in configurations)
-    header = ["Row", "Setting", "Seeds", *(title for title, _ in PERPLEXITY_COLUMNS)]
-    header += ["Published, validation", "Published, test"] if published else []
-    header += ["Epochs", "Best", "Minutes"]
+    header = ["Row", "Setting", "Seeds"]
+    for title, _ in PERPLEXITY_COLUMNS:
+        header += [title, "Published"]
     lines = []
     for one in configurations:
-        figures = [one.trained(column) for _, column in PERPLEXITY_COLUMNS]
-        line = [one.label, one.description, str(len(one.trainings)), *(figure_text(f, 2) for f in figures)]
-        if published:
-            line += [beside(f, one.published_figure(c), 2) for f, (_, c) in zip(figures[:2], PERPLEXITY_COLUMNS)]  # noqa: B905
-        lines.append([*line, *(figure_text(one.trained(column), 1) for column in ("epochs", "best_epoch")), _time(one)])
-    return CellTable("Perplexity", header, lines, _perplexity_note(configurations, published=published))
+        line = [one.label, one.description, str(len(one.trainings))]
+        for _, column in PERPLEXITY_COLUMNS:
+            figure = one.trained(column)
+            line += [figure_text(figure, 2), beside(figure, one.published_figure(column), 2)]
+        lines.append([*line, *(_mean_text(one, column) for column in ("epochs", "best_epoch", "training_minutes"))])
+    header += ["Epochs", "Kept", "Minutes"]
+    published = any(one.published for one in configurations)
+    return without_empty(CellTable("Perplexity", header, lines, _perplexity_note(configurations, published=published)))
 
 
-def _time(one: Configuration) -> str:
-    minutes = one.trained("training_minutes")
-    return NOTHING if minutes is None else f"{minutes.mean:.1f}"
+def _mean_text(one: Configuration, column: str) -> str:
+    figure = one.trained(column)
+    if figure is None:
+        return NOTHING
+    return f"{figure.mean:.0f}" if figure.mean.is_integer() else f"{figure.mean:.1f}"
+
+
+def without_empty(table: CellTable) -> CellTable:
+    """Those columns alone in which a line has something to say."""
+    columns = [place for place in range(len(table.header)) if any(line[place] != NOTHING for line in table.lines)]
+    lines = [[line[place] for place in columns] for line in table.lines]
+    return dataclasses.replace(table, header=[table.header[place] for place in columns], lines=lines)
 
 
 def _perplexity_note(configurations: Sequence[Configuration], *, published: bool) -> str:
     several = any(len(one.trainings) > 1 for one in configurations)
     parts = [
         "Perplexity: e to the mean over sentences of each one's mean loss, as published; per token: of the mean over"
-        " all tokens, as usual elsewhere, and a little higher or lower.",
+        " all tokens, as usual elsewhere. Epochs: trained; kept: the one whose parameters were.",
         "In parentheses: 95 % interval over seeds." if several else "",
-        "One seed has no interval of its perplexity: another would give another." if _single(configurations) else "",
+        "Of one seed there is no interval: another seed would give another perplexity."
+        if _single(configurations)
+        else "",
         PUBLISHED_NOTE if published else "",
     ]
     return " ".join(filter(None, parts))
@@ -70,15 +83,16 @@ def bleu_table(configurations: Sequence[Configuration]) -> CellTable:
     published = any(value is not None for values in shown for value in values)
     header = ["Row", "Decoding", "Sentences"]
     for title, _ in BLEU_COLUMNS:
-        header += [title, "Published"] if published else [title]
+        header += [title, "Published"]
     lines = []
     for (one, way), values in zip(spoken, shown, strict=True):
         line = [one.label, way.describe(), one.sentences(way)]
         for (_, column), value in zip(BLEU_COLUMNS, values, strict=True):
             found = one.spoken(way, column)
-            line += [figure_text(found, 3), beside(found, value, 3)] if published else [figure_text(found, 3)]
+            line += [figure_text(found, 3), beside(found, value, 3)]
         lines.append(line)
-    return CellTable("BLEU by way of decoding", header, lines, _bleu_note(configurations, published=published))
+    note = _bleu_note(configurations, published=published)
+    return without_empty(CellTable("BLEU by way of decoding", header, lines, note))
 
 
 def _bleu_note(configurations: Sequence[Configuration], *, published: bool) -> str:
@@ -104,11 +118,11 @@ def variety_table(configurations: Sequence[Configuration]) -> CellTable:
         figures = [_mean(one.spoken(way, column), scale) for _, column, scale in VARIETY_COLUMNS]
         lines.append([one.label, way.describe(), *figures, _beginning(one, way)])
     note = (
-        "Self-BLEU: of each sentence against the others, 1 where all say the same. Distinct-n: different n-grams of all."
-        " In training: sentences that stand in the training split word for word. With an article: that begin with a, an"
-        " or the. Tokens: mean length. Means over seeds; the beginning is that of the first seed."
+        "Self-BLEU: of each sentence against the others, 1 where all say the same. Distinct-n: different n-grams of"
+        " all. In training: sentences that stand in the training split word for word. With an article: that begin with"
+        " a, an or the. Tokens: mean length. Means over seeds; the beginning is that of the first seed."
     )
-    return CellTable("Variety, and what is copied", header, lines, note)
+    return CellTable("Variety, and what is copied", header, lines, note, folded=True)
 
 
 def _mean(figure: Estimated | None, scale: int) -> str:
@@ -153,6 +167,7 @@ def beside(figure: Estimated | None, published: float | None, digits: int) -> st
     beyond = None if figure is None else figure.beyond(published)
     if beyond is None:
         return text
-    return (
-        f"{text}, inside" if beyond == 0 else f"{text}, {abs(beyond):.{digits}f} {'above' if beyond > 0 else 'below'}"
-    )
+    if beyond == 0:
+        return f"{text}, inside"
+    far = f"{abs(beyond):.{digits}f}" if round(abs(beyond), digits) else "just"
+    return f"{text}, {far} {'above' if beyond > 0 else 'below'}"

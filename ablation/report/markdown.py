@@ -20,6 +20,7 @@ from ablation.results.task import Task
 from ablation.words import plural
 
 LOST = "LOSS NOT FINITE"
+BESIDE = "The language models, on a page of their own"
 TABLE_SIGNS = ("±", "(n)", "–", "New", "95 %", "Inside", LOST)
 FINDING_SIGNS = ("95 %", "p", "p, Holm", "p, sign flips", "Could show", "seeds")
 
@@ -144,11 +145,13 @@ def _findings(contents: Contents, family: Family) -> list[str]:
     return parts
 
 
-def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]]) -> str:
-    """The whole report, but the single rows' own parts; ``pictures`` are (file name, what it shows)."""
+def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]], beside: str = "") -> str:
+    """The whole report, but the single rows' own parts; ``pictures`` are (file name, what it shows), ``beside`` the
+    HTML page of language models, if there is one."""
     on_table, on_findings = explanations(contents)
     parts = ["# Results", contents.disclaimer, *map(plain, contents.answer)]
     parts.append(f"{plural(contents.runs, 'run')}. {likeness_text(contents)}".strip())
+    parts += [f"[{BESIDE}]({Path(beside).with_suffix('.md')})"] if beside else []
     places = [(contents.chapter.place_of(Path(picture[0]).stem), picture) for picture in pictures]
     own = [picture for _, picture in sorted(one for one in places if one[0] is not None)]
     if others := [picture for place, picture in places if place is None]:

@@ -25,6 +25,7 @@ from ablation.report.details import anchor_of, details_of, seed_columns
 from ablation.report.findings import Finding
 from ablation.report.judgement import STATUSES
 from ablation.report.markdown import (
+    BESIDE,
     FINDING_SIGNS,
     TABLE_SIGNS,
     chapter_intro,
@@ -56,12 +57,14 @@ def report_page(
     contents: Contents,
     pictures: Sequence[tuple[str, str, str]],
     compare_command: str = "python report.py --compare",
+    beside: str = "",
 ) -> str:
     """The page.
 
     Args:
         pictures: (name, caption, SVG) of each.
         compare_command: what puts two rows of these results side by side, without the rows.
+        beside: the file with the page of language models, if there is one.
     """
     on_table, on_findings = explanations(contents)
     drawn = [(name, caption, Markup(svg)) for name, caption, svg in pictures]  # drawn here, its texts escaped
@@ -80,6 +83,8 @@ def report_page(
         anchors={group.name: anchor_of(group.name) for group in contents.groups},
         seed_columns=seed_columns(contents.task),
         compare_command=compare_command,
+        beside=beside,
+        beside_title=BESIDE,
         SHOWN=MISTAKES,
         cell=_cell,
         spread=spread,

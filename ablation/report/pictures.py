@@ -162,19 +162,20 @@ PICTURES: dict[str, Drawing] = {
 
 
 def draw_pictures(
-    contents: Any, folder: Path, pictures: Mapping[str, Callable[[Any], tuple[Figure, str] | None]] = PICTURES
+    contents: Any, folder: Path, pictures: Mapping[str, Callable[[Any], tuple[Figure, str] | None]] | None = None
 ) -> list[tuple[str, str, str]]:
     """Write every picture that has something to show as ``<name>.png`` and ``<name>.svg``.
 
     Args:
         contents: what each is drawn of, with a ``disclaimer`` that is written below it.
+        pictures: by file name; those of :data:`PICTURES` if not given.
 
     Returns:
         (name, caption, SVG for the page) of each.
     """
     drawn = []
     with plt.rc_context(STYLE):
-        for name, draw in pictures.items():
+        for name, draw in (PICTURES if pictures is None else pictures).items():
             found = draw(contents)
             if found is None:
                 for stale in (folder / f"{name}.png", folder / f"{name}.svg"):

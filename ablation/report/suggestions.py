@@ -23,11 +23,13 @@ class Suggestions:
         results_dir: None stands for the folder that commands take if none is given.
         demo: runs are those of the demo.
         own_data: the flags that name the user's own data, where runs are on such.
+        task: what a sweep has to be told that it is about; empty for what it is about by itself.
     """
 
     results_dir: Path | None = None
     demo: bool = False
     own_data: Mapping[str, str] = field(default_factory=dict)
+    task: str = ""
 
     def baselines(self, names: Iterable[str] = ()) -> str:
         """Run these baselines, or all."""
@@ -42,9 +44,9 @@ class Suggestions:
         for side in sides:
             row, settings = row_and_settings(side)
             by_settings.setdefault(typed({**family.overrides, **settings}), []).append(int(row))
-        demo = "--demo " if self.demo else ""
+        about = (f"--task {self.task} " if self.task else "") + ("--demo " if self.demo else "")
         return "; ".join(
-            " ".join(filter(None, [f"python sweep.py {demo}--rows {in_ranges(sorted(rows))} --seeds {seeds}",
+            " ".join(filter(None, [f"python sweep.py {about}--rows {in_ranges(sorted(rows))} --seeds {seeds}",
                                    flags, self._folder]))
             for flags, rows in by_settings.items()
         )  # fmt: skip

@@ -6,58 +6,21 @@ import dataclasses
 import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Literal, cast
 
 from ablation.results.log import ResultsError
 from ablation.results.published import PUBLISHED_CLAIMS, published_claims
-from ablation.results.questions import Family, Side
+from ablation.results.quantities import BestEpochs as BestEpochs
+from ablation.results.quantities import EveryShare as EveryShare
+from ablation.results.quantities import Measured as Measured
+from ablation.results.quantities import Quantity as Quantity
+from ablation.results.quantities import Shares as Shares
+from ablation.results.questions import Family, Side, side_name
 
-Relation = Literal[">", "<", "="]
+Relation = Literal[">", "<", "=", "differs", ""]  # the last two only of what has no other
+DIRECTIONS_AND_EQUALITY = (">", "<", "=")
 ROW = "row "
 UNITS = {"": 1.0, "points": 0.01, "of the time": 1.0}  # of a margin
-
-
-@dataclass(frozen=True)
-class Shares:
-    """A sum of shares of right answers, each split's with its weight; tested over seeds and examples.
-
-    Attributes:
-        title: with the unit in which figures are shown.
-        weights: by split; one of them is a split of which runs keep their answers to each example.
-        margin: a difference up to this (a fraction) serves a reader equally well.
-    """
-
-    title: str
-    weights: Mapping[str, float] = dataclasses.field(hash=False)
-    margin: float
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A column of the results such as a time; compared by medians of runs under the same conditions.
-
-    Attributes:
-        title: with the unit.
-        digits: shown after the decimal point.
-        margin: by how much of itself it differs from run to run at best.
-        of_host: it is about the machine's processor and memory, so that a run on a GPU does not tell it.
-    """
-
-    title: str
-    column: str
-    digits: int
-    margin: float
-    of_host: bool = False
-
-
-@dataclass(frozen=True)
-class EveryShare:
-    """All shares of right answers, seed by seed; they are equal or not."""
-
-    title: str
-
-
-Quantity = Shares | Measured | EveryShare
 
 
 @dataclass(frozen=True)
@@ -71,10 +34,11 @@ class Claim:
         first, second: ``row 4``, or what the publication compares instead.
         published_first, published_second: its figures, as printed; empty where there are none.
         margin: what an equality has to lie within, and what an advantage has to reach to matter: a fraction of
-            examples, or of a measured figure.
+            examples, or of a measured figure; of what is compared by seed in its own unit.
         family: how the rows are run and evaluated.
         why_not: why no runs of this program tell it; empty where they can.
         pairs: what is compared, where its sides are not two rows; of several pairs the claim has to hold for each.
+        parts: each pair as a claim of its own, where they differ in more than their rows; then there are no ``pairs``.
     """
 
     id: str
@@ -89,6 +53,7 @@ class Claim:
     family: Family
     why_not: str = ""
     pairs: tuple[tuple[Side, Side], ...] = ()
+    parts: tuple[Claim, ...] = ()
 
     @property
     def sides(self) -> tuple[str, str]:
@@ -102,7 +67,26 @@ class Claim:
     @property
     def compared(self) -> tuple[tuple[Side, Side], ...]:
         """What has to be run for it, pair by pair."""
+        if self.parts:
+            return tuple(pair for part in self.parts for pair in part.compared)
         return self.pairs or (self.rows,)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of several comparisons that a claim is about.
+
+    Attributes:
+        published_first, published_second: as printed; empty where there are none.
+        quantity, relation: the claim's, if not given.
+    """
+
+    first: Side
+    second: Side
+    published_first: str = ""
+    published_second: str = ""
+    quantity: Quantity | None = None
+    relation: Relation | None = None
 
 
 def read_claims(
@@ -113,6 +97,7 @@ def read_claims(
     reasons: Mapping[str, str],
     means: Mapping[str, Sequence[Side]] = {},
     beyond: Mapping[str, Family] = {},
+    parts: Mapping[str, Sequence[Part]] = {},
 ) -> tuple[Claim, ...]:
     """The published claims about one table.
 
@@ -124,37 +109,66 @@ def read_claims(
         reasons: by a side that is none of the rows: why it cannot be run, and what would.
         means: by a side that is none of the rows: the rows, or variants of such, that it means.
         beyond: by a claim's id: the family of a claim on rows beside the published ones.
+        parts: by a claim's id: what it compares, where its sides say it in words.
 
     Raises:
         ResultsError: the file is not there, or a line of it makes no claim.
     """
     claims = []
     for line in published_claims(table):
-        quantity = quantities.get(line["quantity"])
-        if line["relation"] not in get_args(Relation):
-            raise ResultsError(f"{PUBLISHED_CLAIMS}: {line['id']}: relation {line['relation']!r} is none of > < =")
+        quantity, own = quantities.get(line["quantity"]), parts.get(line["id"], ())
+        why_not = "" if own else _why_not(line, quantity, rows, reasons, means)
         claim = Claim(
             id=line["id"],
             text=line["claim"],
             quantity=quantity,
             first=line["first"],
-            relation=cast(Relation, line["relation"]),
+            relation=_relation(line, quantity, why_not),
             second=line["second"],
             published_first=line["published_first"],
             published_second=line["published_second"],
             margin=_margin(line, quantity),
             family=beyond.get(line["id"], family),
-            why_not=_why_not(line, quantity, rows, reasons, means),
+            why_not=why_not,
             pairs=_pairs(line, means),
         )
+        claim = dataclasses.replace(claim, parts=tuple(_part(claim, part) for part in own))
         claims.append(claim)
     return tuple(claims)
+
+
+def _relation(line: Mapping[str, str], quantity: Quantity | None, why_not: str) -> Relation:
+    """The line's relation, if its quantity can have it; none is needed where nothing is compared."""
+    possible = ("differs",) if isinstance(quantity, BestEpochs) else DIRECTIONS_AND_EQUALITY
+    if line["relation"] not in possible and not (why_not and quantity is None and not line["relation"]):
+        raise ResultsError(f"{PUBLISHED_CLAIMS}: {line['id']}: relation {line['relation']!r} is none of > < =")
+    return cast(Relation, line["relation"])
+
+
+def _part(claim: Claim, part: Part) -> Claim:
+    """A part as a claim of its own; another quantity brings its own margin."""
+    quantity = part.quantity or claim.quantity
+    return dataclasses.replace(
+        claim,
+        quantity=quantity,
+        first=side_name(part.first),
+        relation=part.relation or claim.relation,
+        second=side_name(part.second),
+        published_first=part.published_first,
+        published_second=part.published_second,
+        margin=_own_margin(quantity) if part.quantity else claim.margin,
+        pairs=((part.first, part.second),),
+    )
+
+
+def _own_margin(quantity: Quantity | None) -> float:
+    return 0.0 if quantity is None or isinstance(quantity, EveryShare | BestEpochs) else quantity.margin
 
 
 def _margin(line: Mapping[str, str], quantity: Quantity | None) -> float:
     """The line's own margin, or that of its quantity."""
     if not line["margin"]:
-        return 0.0 if quantity is None or isinstance(quantity, EveryShare) else quantity.margin
+        return _own_margin(quantity)
     number, _, unit = line["margin"].partition(" ")
     try:
         return float(number) * UNITS[unit]

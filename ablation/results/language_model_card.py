@@ -14,7 +14,7 @@ from ablation.config.generation_rows import NAMES
 from ablation.config.settings import RANDOM
 from ablation.environment import python_command
 from ablation.results.log import RUNS_FOLDER
-from ablation.results.model_card import OURS, assembled, cell, code, licence_of, repeated, settings_table, title_of
+from ablation.results.model_card import OURS, Use, assembled, cell, code, licence_of, repeated, settings_table, title_of
 from ablation.results.runs import rows_of
 from ablation.results.task import Task
 
@@ -26,14 +26,19 @@ SIZES = {
 
 
 def language_model_card(task: Task, run: Mapping[str, Any], results_dir: Path) -> str:
-    """The card of a run's model.
+    """The card of a run's model, in the run's own folder.
 
     Args:
         run: its ``run.json``.
         results_dir: the results folder that it is in.
     """
+    return card_of_use(task, run, Use(_use(task, run, results_dir)))
+
+
+def card_of_use(task: Task, run: Mapping[str, Any], use: Use) -> str:
+    """The card of a run's model where it is used so."""
     parts = {
-        "Use": _use(task, run, results_dir),
+        "Use": use.text,
         "Data": "\n".join(f"* {line}" for line in _data(task, run)),
         "Training": "\n".join(_training(task, run)),
         "Perplexity": "\n".join(_perplexity(run)),
@@ -45,7 +50,7 @@ def language_model_card(task: Task, run: Mapping[str, Any], results_dir: Path) -
         "Command": repeated(task, run),
     }
     name = NAMES.get(run.get("row") or 0, "")
-    return assembled(task, run, f"{title_of(run)}{f' ({name})' if name else ''}", parts)
+    return assembled(task, run, f"{title_of(run)}{f' ({name})' if name else ''}", parts, use.matter)
 
 
 def _use(task: Task, run: Mapping[str, Any], results_dir: Path) -> str:

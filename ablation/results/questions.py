@@ -36,10 +36,17 @@ class Family:
 
 @dataclass(frozen=True)
 class Variant:
-    """A row with settings of its own on top."""
+    """A row with settings of its own on top, or one of its evaluations.
+
+    Attributes:
+        evaluation: which of its evaluations, by column name, where the family's is not meant.
+        evaluated: what follows its name, so that a reader sees the evaluation.
+    """
 
     row: str
     settings: Mapping[str, Any] = dataclasses.field(hash=False)
+    evaluation: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
+    evaluated: str = ""
 
 
 Side = str | Variant
@@ -73,10 +80,16 @@ class Question:
 def side_name(side: Side) -> str:
     """``row 5``, ``row 20 with --lora_targets query+key``, or ``baseline``."""
     if isinstance(side, Variant):
-        return f"row {side.row} with {typed(side.settings)}"
+        settings = f" with {typed(side.settings)}" if side.settings else ""
+        return f"row {side.row}{settings}" + (f", {side.evaluated}" if side.evaluated else "")
     return side if side == BEST_BASELINE else f"row {side}"
 
 
 def row_and_settings(side: Side) -> tuple[str, Mapping[str, Any]]:
     """A row's number, and what a side sets besides."""
     return (side.row, side.settings) if isinstance(side, Variant) else (side, {})
+
+
+def evaluation_of(side: Side, family: Family) -> Mapping[str, str]:
+    """Which evaluation of its runs a side means in a family; empty where they have one."""
+    return (side.evaluation if isinstance(side, Variant) else {}) or family.evaluation

@@ -17,6 +17,8 @@ from ablation.words import in_ranges
 
 TOGETHER = "\N{NO-BREAK SPACE}"  # where no line ends
 NOTHING = "–"
+# title, alignment and width, how it is read from a row's published figures
+Column = tuple[str, str, Callable[[Mapping[str, str]], str]]
 
 
 def row_list(task: Task, config: CommonSettings) -> str:
@@ -44,21 +46,25 @@ def row_list(task: Task, config: CommonSettings) -> str:
     return "\n".join(_folded(line, indent) for line in lines)
 
 
-def _columns(task: Task) -> list[tuple[str, str, Callable[[Mapping[str, str]], str]]]:
-    """What is published of the rows: (title, alignment and width, how it is read from a row's figures)."""
+def _columns(task: Task) -> list[Column]:
+    """What is published of the rows."""
     metric, published = task.headline, task.published().values()
     unit, title = (" %", metric.label) if metric.scale == 100 else ("", metric.title)
 
     def headline(figures: Mapping[str, str]) -> str:
         return f"{figures[metric.name]}{unit}" if metric.name in figures else NOTHING + " " * len(unit)
 
-    columns = [(title, f">{max(8, len(title))}", headline)]
+    columns: list[Column] = [(title, f">{max(8, len(title))}", headline)]
     for name, title, alignment in (("training_minutes", "minutes", ">"), ("name", "published as", "<")):
         cells = [figures[name] for figures in published if name in figures]
         if cells:
             width = max(map(len, (title, *cells)))
-            columns.append((title, f"{alignment}{width}", lambda figures, name=name: figures.get(name, NOTHING)))
+            columns.append((title, f"{alignment}{width}", _reader(name)))
     return columns
+
+
+def _reader(name: str) -> Callable[[Mapping[str, str]], str]:
+    return lambda figures: figures.get(name, NOTHING)
 
 
 def row_flags(asked: CommandLine, row: int) -> dict[str, Any]:

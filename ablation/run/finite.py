@@ -69,6 +69,17 @@ class FiniteGuard:
                 self._fail(f"the {split} loss evaluated after step {losses.step} is {loss}")
         return losses
 
+    def check_perplexity(self, split: str, perplexity: float) -> None:
+        """Look at the perplexity of a split under the model as it is now; a loss so large that there is none is as bad
+        as one that is not finite.
+
+        Raises:
+            RunError: it is not finite.
+        """
+        self.read()
+        if not math.isfinite(perplexity):
+            self._fail(f"the {split} perplexity after step {self._step - 1} is {perplexity}")
+
     def check_logits(self, split: str, logits: Tensor) -> None:
         """Look at logits (N, C) of the model as it is now.
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ablation.config.generation import BLEU, PER_EPOCH, PERPLEXITY, LanguageModelConfig
 from ablation.execution.sentence_losses import SentenceLosses
-from ablation.listener import EPOCH, Listener, StepLosses
+from ablation.listener import EPOCH, Listener
 from ablation.results.language_model import Epoch, Fit, SentenceHistory, SpokenBleu
 from ablation.run.finite import FiniteGuard
 from ablation.run.sentence_checkpoint import SentenceProgress, SentenceState
@@ -167,7 +167,7 @@ class SentenceTraining:
             self.model, self.validation, self.losses, self.config.max_len, self.end_token, self.listener.work_advanced
         )
         self.listener.work_ended()
-        guard.checked(StepLosses(number, progress.history.steps - 1, progress.losses[-1], fit.loss))
+        guard.check_perplexity("validation", fit.perplexity)
         bleu = self.speak(number) if self.config.measures_bleu else None
         losses = tuple(progress.losses)
         progress.history.epochs.append(Epoch(losses, fit, bleu))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,11 @@ from ablation.listener import Listener
 from ablation.results.language_model_record import EVALUATION_COLUMNS
 from ablation.results.published import published_language_model
 from ablation.results.task import Metric, Task
+from ablation.tasks.language_model_claims import language_model_claims
 
 if TYPE_CHECKING:
     from ablation.data.sentences import Corpus
+    from ablation.results.claims import Claim
 
 # Of all captions, cut to 35 tokens.
 PUBLISHED_DATA_DIGEST = "353230818e17d4c2fc2c7319d6d73a13945994b2bfe067c6c62c940451dcc9c6"
@@ -101,6 +103,9 @@ class LanguageModelTask(Task):
 
     def published(self) -> Mapping[str, Mapping[str, str]]:
         return published_language_model()
+
+    def claims(self) -> Sequence[Claim]:
+        return language_model_claims()
 
 
 LANGUAGE_MODEL = LanguageModelTask()

@@ -55,21 +55,6 @@ ticks = iter(range(10))
 
 
 def measured() -> dict[str, Any]:
-    arguments = [
-        "--places",
-        "1",
-        "5",
-        "20",
-        "--place",
-        "8",
-        "--widths",
-        "64",
-        "128",
-        "--batch_size",
-        "3",
-        "--repeats",
-        "2",
-    ]
     options = token_seconds.make_parser().parse_args(FEW.split())
     return token_seconds.measure(options, SHAPE)
 
@@ -95,7 +80,7 @@ def test_the_verdict_names_the_first_token_at_which_attention_takes_longer() -> 
         return {"linear": 1.0, "attention": attention, "head": 5.0}
 
     places = [{"place": place, "one": parts(0.1), "batch": parts(place / 100)} for place in (50, 200, 900)]
-    said = token_seconds.verdict({"places": places, "batch_size": 32, "width": 768})
+    said = token_seconds.verdict({"time": "wall", "places": places, "batch_size": 32, "width": 768})
     assert "one sentence: never up to token 900; 32 sentences at once: from token 200 on" in said and "4,608" in said
 
 

@@ -21,12 +21,17 @@ from ablation.report.contents import gather
 from ablation.report.documents import replace_block
 from ablation.report.judgement import STATUSES
 from ablation.report.markdown import markdown_table
-from ablation.results.claims import Claim, Measured, Shares
-from ablation.results.questions import side_name
+from ablation.report.seed_claims import FEW_PARTS
+from ablation.results.claims import Claim
+from ablation.results.quantities import Curve, Figure, Measured, Shares
+from ablation.results.questions import row_and_settings, side_name
+from ablation.tasks.registry import TASKS
 from ablation.tasks.spam import SPAM
+from ablation.words import in_ranges
 from tests.support.made_up_results import made_up_messages, make_run, publish
 
 PAGE = PROJECT / "docs" / "claims.md"
+CLAIMS = [claim for task in TASKS.values() for claim in task.claims()]
 SHOWN = ("S1", "S3", "S5", "S6", "S10", "S18", "S24", "S28")
 TRUTH: Mapping[int, tuple[float, int, Mapping[str, Any]]] = {
     1: (0.95, 6, {}),
@@ -44,17 +49,36 @@ def rules_text() -> str:
 
 def claims_table() -> str:
     header = ("Claim", "Compared", "Of", "Published", "Margin", "What is claimed")
-    return markdown_table(header, [_line(claim) for claim in SPAM.claims()]).strip()
+    return markdown_table(header, [_line(claim) for claim in CLAIMS]).strip()
 
 
 def _line(claim: Claim) -> tuple[str, ...]:
     published = " / ".join(filter(None, (claim.published_first, claim.published_second))) or "–"
     units = {Shares: f"{100 * claim.margin:g} points", Measured: f"{100 * claim.margin:g} %"}
+    units |= dict.fromkeys((Figure, Curve), f"{claim.margin:g}")
     of = claim.quantity.title if claim.quantity and not claim.why_not else f"not run: {claim.why_not}"
     compared = f"{claim.first} {claim.relation} {claim.second}"
     if claim.pairs:
         of += f": {', '.join(side_name(first) for first, _ in claim.pairs)}; each beside {side_name(claim.pairs[0][1])}"
+    if claim.parts:
+        of += f": {_parts(claim)}"
     return claim.id, compared, of, published, units.get(type(claim.quantity), "–"), claim.text
+
+
+def _parts(claim: Claim) -> str:
+    """What is compared pair by pair: a few one by one, of many how many there are of which rows."""
+    if len(claim.parts) <= FEW_PARTS:
+        return "; ".join(f"{part.first} {part.relation} {part.second}{_besides(claim, part)}" for part in claim.parts)
+    rows = sorted({int(row_and_settings(side)[0]) for pair in claim.compared for side in pair})
+    besides = "".join(dict.fromkeys(_besides(claim, part) for part in claim.parts))
+    return f"{len(claim.parts)} pairs of rows {in_ranges(rows)}{besides and f', half of them{besides}'}"
+
+
+def _besides(claim: Claim, part: Claim) -> str:
+    """Of a part with another quantity than the claim's."""
+    if part.quantity == claim.quantity or part.quantity is None:
+        return ""
+    return f" (by {part.quantity.title}, margin {part.margin:g})"
 
 
 def example_table(folder: Path) -> str:
@@ -97,7 +121,7 @@ def test_the_page_shows_each_status_and_explains_it() -> None:
     for status in STATUSES:
         assert f"* **{status}**: " in text
         assert f" | {status} | " in example
-    assert set(re.findall(r"^\| (S\d+) \|", text, flags=re.MULTILINE)) == {claim.id for claim in SPAM.claims()}
+    assert set(re.findall(r"^\| ([SL]\d+) \|", text, flags=re.MULTILINE)) == {claim.id for claim in CLAIMS}
 
 
 if __name__ == "__main__":

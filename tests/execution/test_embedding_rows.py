@@ -66,9 +66,8 @@ def test_the_whole_embedding_comes_back_where_training_is_cut_off() -> None:
     model = make_model()
     whole = model.tok_emb
     with pytest.raises(RuntimeError, match="not finite"), occurring_tokens(model, [[5]], END):
-        assert (
-            isinstance(model.tok_emb, OccurringTokens) and list(dict(model.named_parameters()))[0] == "tok_emb.weight"
-        )
+        assert isinstance(model.tok_emb, OccurringTokens)
+        assert next(iter(dict(model.named_parameters()))) == "tok_emb.weight"  # where and as it was
         with torch.no_grad():
             model.tok_emb.weight += 1
         raise RuntimeError("the loss is not finite")

@@ -11,6 +11,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from ablation.config.shapes import ModelShape
 from ablation.data.encode import load_tokenizer
@@ -19,6 +22,7 @@ from ablation.execution.sentence_losses import packed_losses, padded_losses, pre
 from ablation.execution.vocabulary_loss import weighted_loss
 from ablation.model.normal_weights import normal_weights
 from previous_chapters import GPTModel
+from tests.support.language_twin import copy_into_twin
 
 END, LONGEST = 90, 9
 SHAPE = ModelShape(vocab_size=91, context_length=12, emb_dim=16, n_layers=2, n_heads=4)
@@ -79,29 +83,7 @@ def test_the_loss_is_that_of_transformers_where_every_sentence_counts_alike() ->
     )
     twin = transformers.GPT2LMHeadModel(config).eval().double()
     model: Any = make_model()
-    state = model.state_dict()
-    body = twin.transformer
-    with torch.no_grad():
-        body.wte.weight.copy_(state["tok_emb.weight"])
-        body.wpe.weight.copy_(state["pos_emb.weight"])
-        twin.lm_head.weight.copy_(state["out_head.weight"])
-        body.ln_f.weight.copy_(state["final_norm.scale"])
-        body.ln_f.bias.copy_(state["final_norm.shift"])
-        for index, block in enumerate(body.h):
-            own = model.trf_blocks[index]
-            projections = (own.att.W_query, own.att.W_key, own.att.W_value)
-            block.attn.c_attn.weight.copy_(torch.cat([one.weight for one in projections]).T)
-            block.attn.c_attn.bias.copy_(torch.cat([one.bias for one in projections]))
-            for theirs, ours in (
-                (block.attn.c_proj, own.att.out_proj),
-                (block.mlp.c_fc, own.ff.layers[0]),
-                (block.mlp.c_proj, own.ff.layers[2]),
-            ):
-                theirs.weight.copy_(ours.weight.T)
-                theirs.bias.copy_(ours.bias)
-            for norm, ours in ((block.ln_1, own.norm1), (block.ln_2, own.norm2)):
-                norm.weight.copy_(ours.scale)
-                norm.bias.copy_(ours.shift)
+    copy_into_twin(model, twin)
     sentences = [[5, 6, 7], [8, 9, 10], [3, 3, 4]]
     tokens = torch.tensor([[END, *sentence, END] for sentence in sentences])
     with torch.no_grad():  # its own loss is computed in float32 whatever the model is in
@@ -125,6 +107,47 @@ def test_a_frozen_head_or_frozen_states_get_no_gradient() -> None:
         torch.testing.assert_close(trained.grad, gradient, rtol=1e-12, atol=1e-12)
         assert frozen.grad is None
         trained.requires_grad_(False).grad = None
+
+
+class Held(TorchDispatchMode):
+    """Bytes that results of operations hold at once, at most; the model's parameters do not count."""
+
+    def __init__(self, model: GPTModel) -> None:
+        super().__init__()
+        self.most = 0
+        self._sizes: dict[StorageWeakRef, int] = {}
+        self._parameters = {StorageWeakRef(parameter.untyped_storage()) for parameter in model.parameters()}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                self._sizes[StorageWeakRef(storage)] = storage.nbytes()
+        kept = [reference for reference in self._sizes if not (reference.expired() or reference in self._parameters)]
+        self._sizes = {reference: self._sizes[reference] for reference in kept}
+        self.most = max(self.most, sum(self._sizes.values()))
+        return result
+
+
+def test_logits_are_held_of_a_few_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vocabulary_loss, "ROWS_OF_LOGITS", 4)
+    monkeypatch.setattr(vocabulary_loss, "TOKENS_OF_A_PRODUCT", 1500)
+    shape = ModelShape(vocab_size=4000, context_length=12, emb_dim=4, n_layers=1, n_heads=1)
+    model, row = GPTModel(shape), 4 * shape.vocab_size  # bytes of a row of logits
+    positions = sum(len(predicted(sentence, LONGEST, END)[0]) for sentence in SENTENCES)
+    looking, training = [], []  # rows of logits that what is held at once would make
+    for losses in (packed_losses, padded_losses):
+        with Held(model) as held, torch.no_grad():
+            losses(model, SENTENCES, LONGEST, END)
+        looking.append(held.most / row)
+        with Held(model) as held:
+            losses(model, SENTENCES, LONGEST, END).mean.backward()
+        training.append(held.most / row)
+        model.zero_grad()
+    assert positions == 30 and min(looking[1], training[1]) > positions
+    assert looking[0] < 4 + 1  # what has not the vocabulary's width is less than a row
+    assert training[0] < 4 + shape.emb_dim + 1  # and the head's gradient
 
 
 def test_dropout_is_drawn_in_training_alone_and_leaves_the_mean_loss_where_it_is() -> None:

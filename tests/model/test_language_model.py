@@ -271,7 +271,7 @@ def test_lora_is_that_of_peft(tmp_path: Path) -> None:
 
 
 def test_dropout_is_everywhere_and_nothing_without_it() -> None:
-    losses = {}
+    losses: dict[float, list[float]] = {}
     for dropout in (0.0, 0.1):
         config = config_of(n_layers=2, emb_dim=8, n_heads=2, dropout=dropout)
         model: Any = build_language_model(config, starting_values(config)).model

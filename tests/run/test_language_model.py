@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -61,7 +62,9 @@ def test_what_a_run_leaves(tmp_path: Path) -> None:
     assert [numbers(epochs, column) for column in ("epoch", "train_loss", "validation_loss")] == [
         [1, 2], [epoch.train_loss for epoch in history.epochs], [epoch.validation.loss for epoch in history.epochs]
     ]  # fmt: skip
-    assert numbers(epochs, "validation_harmonic_bleu") == [epoch.bleu.harmonic for epoch in history.epochs if epoch.bleu]
+    assert numbers(epochs, "validation_harmonic_bleu") == [
+        epoch.bleu.harmonic for epoch in history.epochs if epoch.bleu
+    ]
 
     for spoken in result.spoken:
         lines = (folder / f"{spoken.decoding.file_stem}.txt").read_text(encoding="utf-8").splitlines()
@@ -159,9 +162,7 @@ def test_measuring_bleu_changes_no_number_of_the_training(tmp_path: Path) -> Non
     assert all(epoch.bleu is not None for epoch in measured.history.epochs)
 
 
-def test_two_falls_of_bleu_end_it_and_the_best_by_bleu_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_falls_of_bleu_end_it_and_the_best_by_bleu_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = [0.1, 0.3, 0.2, 0.25, 0.2, 0.1, 0.9]
 
     def scripted(speaker: Any, references: Any) -> Callable[[int], SpokenBleu]:
@@ -176,6 +177,7 @@ def test_two_falls_of_bleu_end_it_and_the_best_by_bleu_is_kept(
     assert (len(patient.history.epochs), patient.history.best_epoch) == (7, 7)
 
 
+@pytest.mark.slow
 def test_so_many_steps_and_no_more(tmp_path: Path) -> None:
     whole, cut = run_tiny(tmp_path), run_tiny(tmp_path, max_steps=4)
     assert training_losses(cut) == training_losses(whole)[:4]
@@ -183,6 +185,7 @@ def test_so_many_steps_and_no_more(tmp_path: Path) -> None:
     assert len(run_tiny(tmp_path, max_steps=3).history.epochs) == 1
 
 
+@pytest.mark.slow
 def test_order_and_start_have_seeds_of_their_own(tmp_path: Path) -> None:
     plain = run_tiny(tmp_path)
     other, again = (run_tiny(tmp_path, order_seed=seed) for seed in (9, plain.config.seed))
@@ -192,6 +195,7 @@ def test_order_and_start_have_seeds_of_their_own(tmp_path: Path) -> None:
     assert training_losses(never) == training_losses(elsewhere) != training_losses(plain)
 
 
+@pytest.mark.slow
 def test_a_method_speaks_after_each_epoch_and_is_merged_at_the_end(tmp_path: Path) -> None:
     result = run_tiny(tmp_path, method="lora", lora_rank=2, select_by="bleu", save_model=True)
     plain = run_tiny(tmp_path, save_model=True)
@@ -199,10 +203,19 @@ def test_a_method_speaks_after_each_epoch_and_is_merged_at_the_end(tmp_path: Pat
     assert result.facts.added_parameters > 0 and result.facts.trainable_parameters == result.facts.added_parameters
 
 
-@pytest.mark.parametrize(("steps", "what"), [(1, "validation loss evaluated after step 0"), (6, "")])
-def test_a_loss_that_is_not_finite_fails_the_run_in_one_line(tmp_path: Path, steps: int, what: str) -> None:
-    with pytest.raises(RunError, match=rf"{what}.* is (nan|inf); .*give a smaller --learning_rate than 1e\+30") as failed:
-        run_tiny(tmp_path / "results", learning_rate=1e30, max_steps=steps, select_by="bleu")
+@pytest.mark.parametrize(
+    ("rate", "steps", "what"),
+    [
+        (1e30, 1, "the validation perplexity after step 0 is nan"),
+        (1e30, 6, r"the training loss of step 1 is (nan|inf)"),
+        (1e3, 6, "the validation perplexity after step 2 is inf"),
+    ],
+)
+def test_what_is_not_finite_fails_the_run_in_one_line(tmp_path: Path, rate: float, steps: int, what: str) -> None:
+    with pytest.raises(
+        RunError, match=rf"^{what}; .*give a smaller --learning_rate than {re.escape(f'{rate:g}')}$"
+    ) as failed:
+        run_tiny(tmp_path / "results", learning_rate=rate, max_steps=steps, select_by="bleu")
     assert "\n" not in str(failed.value) and not (tmp_path / "results").exists()
 
 
@@ -223,9 +236,10 @@ def as_recorded(result: LanguageModelResult) -> dict[str, Any]:
     return dict(read.settings)
 
 
+@pytest.mark.slow
 def test_the_demos_own_weights_are_no_foreign_ones_wherever_they_lie(tmp_path: Path) -> None:
     (copied := tmp_path / "copy.safetensors").write_bytes(WEIGHTS.read_bytes())
-    settings = {"weights": "pretrained", "blocks": "3+1", "max_steps": 1}
+    settings: dict[str, Any] = {"weights": "pretrained", "blocks": "3+1", "max_steps": 1}
     own, elsewhere = run_tiny(tmp_path, **settings), run_tiny(tmp_path, weights_path=str(copied), **settings)
     assert as_recorded(own) == as_recorded(elsewhere)
     assert own.facts.weights_digest == open_weights(WEIGHTS).digest()
@@ -237,7 +251,7 @@ def test_other_weights_make_a_variant_by_the_digest_of_their_file(tmp_path: Path
     tensors = load_file(WEIGHTS)
     next(iter(tensors.values())).view(-1)[0] += 1
     save_file(tensors, path := tmp_path / "other.safetensors")
-    settings = {"weights": "pretrained", "weights_path": str(path), "max_steps": 1}
+    settings: dict[str, Any] = {"weights": "pretrained", "weights_path": str(path), "max_steps": 1}
     first, second = run_tiny(tmp_path, blocks="1", **settings), run_tiny(tmp_path, blocks="2", **settings)
     digest = open_weights(path).digest()
     for result in (first, second):
@@ -251,7 +265,7 @@ def test_own_files_make_a_variant_and_so_does_how_much_of_them(tmp_path: Path) -
     files = {"train_file": lines[:24], "validation_file": lines[24:], "test_file": lines[26:]}
     for name, content in files.items():
         (tmp_path / name).write_text("".join(content))
-    given = {name: str(tmp_path / name) for name in files} | {"n_validation": None, "n_test": None}
+    given: dict[str, Any] = {name: str(tmp_path / name) for name in files} | {"n_validation": None, "n_test": None}
     some, all_of_them = run_tiny(tmp_path, **given), run_tiny(tmp_path, **given, n_train=None)
     assert some.facts.train_sentences == 20 and all_of_them.facts.train_sentences == 24
     assert (some.facts.validation_sentences, some.facts.test_sentences) == (6, 4)
@@ -277,7 +291,9 @@ def test_some_of_the_published_captions_are_published_ones(
     settings = as_recorded(result)
     assert result.facts.data_digest == PUBLISHED_DATA_DIGEST and not result.foreign
     assert settings == {name: value for name, value in identity(result.config).items() if name != "seed"}
-    assert as_recorded(run_tiny(tmp_path, demo=False, data_dir=str(real_data_dir), max_steps=1, n_train=9))["n_train"] == 9
+    assert (
+        as_recorded(run_tiny(tmp_path, demo=False, data_dir=str(real_data_dir), max_steps=1, n_train=9))["n_train"] == 9
+    )
 
 
 def test_what_the_tests_run_is_what_they_say(tmp_path: Path) -> None:

@@ -62,13 +62,14 @@ class CutOffError(Exception):
 
 
 class Cutter(Noting):
-    """Cuts a run off when so much has been told."""
+    """Cuts a run off when some work, or all, has advanced so often."""
 
-    def __init__(self, after: int, how: type[BaseException] = CutOffError) -> None:
+    def __init__(self, after: int, within: str = "", how: type[BaseException] = CutOffError) -> None:
         super().__init__()
-        self.after, self.how = after, how
+        self.left, self.within, self.how = after, within, how
 
     def work_advanced(self, amount: int) -> None:
         super().work_advanced(amount)
-        if self.done == self.after:
+        self.left -= self.within in self.works[-1]
+        if self.left == 0:
             raise self.how

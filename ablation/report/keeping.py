@@ -1,0 +1,62 @@
+"""What a report must not do: stand empty where there are runs, or say less than the one that it would replace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ablation.report.contents import Contents
+from ablation.results.log import REBUILD_COMMAND, RUNS_FOLDER, ResultsError
+from ablation.results.runs import OddRunError, read_run, run_files, task_of
+from ablation.results.task import Task
+
+
+def holds_results(results_dir: Path, task: Task) -> bool:
+    """Whether a folder has rows of the task, or folders of its runs."""
+    try:
+        lines = (results_dir / task.csv_name).read_bytes().split(b"\n", 2)
+    except FileNotFoundError:
+        lines = []
+    return any(line.strip() for line in lines[1:]) or has_runs(results_dir, task)
+
+
+def has_runs(results_dir: Path, task: Task) -> bool:
+    """Whether a run of the task has a folder; one that cannot be read may be any task's."""
+    for file in run_files(results_dir):
+        try:
+            if task_of(read_run(file)) == task.name:
+                return True
+        except (OddRunError, ResultsError):
+            return True
+    return False
+
+
+def check_runs(task: Task, results_dir: Path, runs: int, problems: Sequence[str]) -> None:
+    """Refuse what would write an empty report over a full one.
+
+    Args:
+        runs: that could be read.
+
+    Raises:
+        ResultsError: none could, though there are some.
+    """
+    if runs == 0 and has_runs(results_dir, task):
+        reason = problems[0] if problems else f"{results_dir / task.csv_name} holds no run"
+        raise ResultsError(
+            f"{reason}, though {results_dir / RUNS_FOLDER} has some;"
+            f" {REBUILD_COMMAND} {results_dir} makes the file anew from them"
+        )
+
+
+def what_would_be_lost(contents: Contents, folder: Path) -> str | None:
+    """Why an earlier report in this folder says more than one without the examples could; None if it does not."""
+    task, earlier = contents.task, folder / "table.csv"
+    if contents.likeness is not None or not earlier.exists():
+        return None
+    header = earlier.read_text(encoding="utf-8").partition("\n")[0]
+    if f"{task.splits[-1]}_unseen_" not in header:
+        return None
+    return (
+        f"{contents.notes[0].partition('. Without them')[0]}; the report there was made with the {task.examples}, says"
+        " more than one without, and is kept"
+    )
