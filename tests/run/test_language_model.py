@@ -230,7 +230,7 @@ def as_recorded(result: LanguageModelResult) -> dict[str, Any]:
     assert not problems
     assert foreign_digests(LANGUAGE_MODEL, result.config) == dict(result.foreign)
     digests = Digests(LANGUAGE_MODEL.data_digest)
-    assert digests.data == read["data_digest"]
+    assert digests.data(result.config) == read["data_digest"]
     if result.config.weights == "pretrained":
         assert digests.weights(result.config) == read["weights_digest"]
     return dict(read.settings)
