@@ -52,7 +52,7 @@ def make_parser(runner: CommandLine = EXPERIMENTS) -> argparse.ArgumentParser:
         "sweep.py", description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--task", default=SPAM, choices=COMMAND_LINES, help=f"what the runs are about (default: {SPAM}); its flags follow"
+        "--task", default=SPAM, choices=COMMAND_LINES, help=f"what runs are about (default: {SPAM}); its flags follow"
     )
     parser.add_argument(
         "--rows", nargs="+", metavar="LIST", help=f"rows of the table: 1,3,16-19 or 1 3 5, or {described_sets(runner)}"

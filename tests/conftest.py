@@ -40,6 +40,14 @@ def few_messages() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def language_model_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with one run of the language model, to be copied by whoever changes it."""
+    from tests.support.tiny_language_model import make_run
+
+    return make_run(tmp_path_factory.mktemp("language_model")).parents[1]
+
+
+@pytest.fixture(scope="session")
 def real_data_dir() -> Path:
     """The folder of SMSSpamCollection.tsv, named by SMS_SPAM_DATA_DIR."""
     folder = os.environ.get("SMS_SPAM_DATA_DIR")

@@ -1,4 +1,4 @@
-"""How experiments of each task are asked for, by the task's name: what a command knows of tasks before it imports any."""
+"""How experiments of each task are asked for, by its name: what a command knows of tasks before it imports one."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def option(
 
     Args:
         usual: what the default None of a setting stands for where no method says something else.
-        commas: one value may have commas in it; where + stands in their place, a sweep takes a comma for the next value.
+        commas: one value may have commas in it; with + in their place, a comma in a sweep begins the next value.
         meanings: choices -> words that people type for them.
     """
     usual = default if usual is None else usual

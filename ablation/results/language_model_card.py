@@ -73,9 +73,10 @@ def _data(task: Task, run: Mapping[str, Any]) -> Iterator[str]:
     files = [Path(run[name]).name for name in FILES if run.get(name)]
     if files:
         yield f"sentences of its author's own: {', '.join(map(code, files))}"
+    elif run.get("demo") or run.get("data") == SMS:
+        yield f"texts of SMS messages, {_whose(task, run)}"
     else:
-        what = "texts of SMS messages" if run.get("demo") or run.get("data") == SMS else "image captions"
-        yield f"{what}, {_whose(task, run)}"
+        yield f"image captions, {_whose(task, run)}" if run.get("trust_new_hash") else task.source.rstrip(".")
     sizes = [f"{run[name]:,} {use}" for name, use in SIZES.items() if run.get(name)]
     yield f"sentences: {', '.join(sizes)}"
     yield f"SHA-256 of the sentences: `{run.get('data_digest')}`"

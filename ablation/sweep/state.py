@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ablation.config.experiment import config_hash, variant_settings
 from ablation.config.settings import RANDOM, CommonSettings
@@ -36,18 +37,27 @@ def data_settings(task: Task, config: CommonSettings) -> tuple[Hashable, ...]:
 
 @dataclass
 class Digests:
-    """What the runs of this sweep would record of data and weights, as far as it is at hand; None where not."""
+    """What the runs of this sweep would record of data and weights, as far as it is at hand; None where not.
 
-    task: Task
-    _data: dict[Hashable, str | None] = field(default_factory=dict)
+    Attributes:
+        data: of a configuration's data.
+    """
+
+    data: Callable[[Any], str | None]
     _weights: dict[tuple[str, str | None], str | None] = field(default_factory=dict)
 
-    def data(self, config: CommonSettings) -> str | None:
-        """The digest of the data."""
-        key = data_settings(self.task, config)
-        if self._data.get(key) is None:  # what is missing may have been fetched since
-            self._data[key] = self.task.data_digest(config)
-        return self._data[key]
+    @classmethod
+    def of(cls, task: Task) -> Digests:
+        """Those of a task's runs; data that several runs share are read once."""
+        known: dict[Hashable, str | None] = {}
+
+        def data(config: CommonSettings) -> str | None:
+            key = data_settings(task, config)
+            if known.get(key) is None:  # what is missing may have been fetched since
+                known[key] = task.data_digest(config)
+            return known[key]
+
+        return cls(data)
 
     def weights(self, config: CommonSettings) -> str | None:
         """The digest of weights from a file; None for random ones (the configuration says all of them) and for files
@@ -130,7 +140,7 @@ class Results:
         config = plan[0].config
         tries_rates = RATE in dict(plan[0].values)
         metric = task.chooser if tries_rates else task.headline
-        return cls(Path(config.results_dir), task, Digests(task), metric)
+        return cls(Path(config.results_dir), task, Digests.of(task), metric)
 
     def headlines(self, runs: Iterable[PlannedRun]) -> dict[str, float]:
         """By hash of those of the runs that are done, the value of the metric that is shown."""

@@ -10,10 +10,12 @@ import pytest
 
 import baselines
 import sweep
+from ablation.run.progress_file import RunProgress
 from ablation.sweep.live import describe_progress
 from ablation.sweep.plan import plan_runs
 from ablation.sweep.progress import time_of
 from ablation.sweep.several import combinations
+from ablation.tasks.registry import TASKS
 from ablation.tasks.spam import SPAM
 from tests.sweep.test_live import FREEZES, TRAINS
 
@@ -30,8 +32,10 @@ def test_a_sweep_of_the_page_can_be_planned(
     arguments = shlex.split(line)[1:]
     assert sweep.main(["--dry_run", *arguments]) == 0
     own, _, flags = line.removeprefix("sweep.py").partition(" -- ")
-    options = sweep.read_options(SPAM, sweep.make_parser().parse_args(shlex.split(own)), shlex.split(flags))
-    variants, _ = combinations(SPAM.command_line, options.flags)
+    task = TASKS[sweep.asked_task(shlex.split(own))]
+    given = sweep.make_parser(task.command_line).parse_args(shlex.split(own))
+    options = sweep.read_options(task, given, shlex.split(flags))
+    variants, _ = combinations(task.command_line, options.flags)
     runs = len(options.rows) * len(options.seeds) * len(variants)
     assert f"{runs} planned, 0 done" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
@@ -59,6 +63,7 @@ def own_actions() -> list:
 def test_the_page_shows_lines_as_they_are() -> None:
     assert f"seed 123: {describe_progress(FREEZES)}, about 90 s left" in PAGE
     assert f"seed 123: {describe_progress(TRAINS)}, about 12 min left" in PAGE
+    assert f"seed 123: {describe_progress(RunProgress('epoch 3', 120, 469))}, about 2.1 h left" in PAGE
     assert f"time left: {time_of([9000.0, None, None], 1)}" in PAGE
 
 

@@ -229,7 +229,7 @@ def as_recorded(result: LanguageModelResult) -> dict[str, Any]:
     (*_, read), problems = read_results(folder, LANGUAGE_MODEL)
     assert not problems
     assert foreign_digests(LANGUAGE_MODEL, result.config) == dict(result.foreign)
-    digests = Digests(LANGUAGE_MODEL)
+    digests = Digests(LANGUAGE_MODEL.data_digest)
     assert digests.data(result.config) == read["data_digest"]
     if result.config.weights == "pretrained":
         assert digests.weights(result.config) == read["weights_digest"]

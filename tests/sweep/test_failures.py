@@ -99,7 +99,7 @@ def test_an_old_run_whose_loss_was_not_finite_is_not_done(tmp_path: Path, loss: 
     flags = ["--results_dir", str(tmp_path), "--weights", "random"]
     (run,), _ = plan_runs(SPAM.command_line, [1], [1], flags)
     make_run(tmp_path, data, run.config, 0.9)
-    digests = Digests(None)
+    digests = Digests(lambda _: None)
     assert result_of(run, finished_runs(tmp_path, SPAM), digests) is not None
     (losses,) = tmp_path.glob("runs/*/losses.csv")
     losses.write_text(f"step,train_loss,validation_loss\n0,{loss},0.5\n")

@@ -26,7 +26,7 @@ from ablation.data.demo import WEIGHTS
 from ablation.listener import Listener
 from ablation.results.read import read_results
 from ablation.results.task import Metric
-from ablation.run import estimate, inputs, memory
+from ablation.run import estimate, inputs, kinds
 from ablation.run.inputs import open_weights
 from ablation.sweep import child, failures, lists, machine, plan, progress, state
 from ablation.sweep.engines import ENGINES
@@ -180,7 +180,7 @@ def test_done_means_same_configuration_messages_and_weights(tmp_path: Path) -> N
     (digest,) = {run["data_digest"] for runs in finished.values() for run in runs}
 
     def done(run: plan.PlannedRun, data: str | None, weights: str | None) -> bool:
-        digests = state.Digests(data, {("gpt2-small (124M)", None): weights})
+        digests = state.Digests(lambda _: data, {("gpt2-small (124M)", None): weights})
         return state.result_of(run, finished, digests) is not None
 
     assert done(planned(1, 1), digest, "ab" * 32)
@@ -203,7 +203,7 @@ def test_runs_on_different_base_weights_never_count_as_each_other(tmp_path: Path
     finished = state.finished_runs(tmp_path, SPAM)
 
     def done(run: plan.PlannedRun, weights: str | None) -> bool:
-        digests = state.Digests(None, {(run.config.model_size, None): weights})
+        digests = state.Digests(lambda _: None, {(run.config.model_size, None): weights})
         return state.result_of(run, finished, digests) is not None
 
     assert done(planned(1, 1, weights_digest=mine), mine)
@@ -239,7 +239,7 @@ def test_of_runs_that_share_features_only_the_first_is_reckoned_with_computing_t
     for row, minutes in ((1, 4.0), (3, 2.0)):
         make_run(tmp_path, data, row_config(row, seed=1), 0.9, total_minutes=minutes)  # 100 s of it features
     config = row_config(1, data_dir=str(data), models_dir=str(tmp_path), threads=2)
-    results = state.Results(tmp_path, SPAM, state.Digests(None), SPAM.headline)
+    results = state.Results(tmp_path, SPAM, state.Digests(lambda _: None), SPAM.headline)
     digest = SPAM.data_digest(config)
     to_run = [
         replace(run, config=replace(run.config, threads=2, models_dir=str(tmp_path)))
@@ -353,7 +353,7 @@ def test_what_does_not_fit_into_memory_is_skipped_with_the_reason(
             raise ConfigError(["takes about 99.0 GB"])
 
     paths = {"results_dir": str(tmp_path), "data_dir": "nowhere", "models_dir": "nowhere"}
-    monkeypatch.setattr(memory, "check_memory", check)
+    monkeypatch.setattr(kinds, "check_memory", check)
     arguments = [part for part in command(tmp_path, "1", rows="5,10") if part != "--force"]
     assert sweep.main(arguments) == 0
     assert "row 5, seed 1: skipped: takes about 99.0 GB" in capsys.readouterr().out
