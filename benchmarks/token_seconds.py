@@ -18,7 +18,7 @@ import argparse
 import json
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +74,9 @@ class Stopwatch:
 class TimedCache(KeyValueCache):
     """Whose attention to kept positions and whose head are timed."""
 
-    def __init__(self, watch: Stopwatch, *arguments: Any, limit: int) -> None:
+    def __init__(self, watch: Stopwatch, model: GPTModel, beginning: Sequence[int], count: int, limit: int) -> None:
         self._watch = watch
-        super().__init__(*arguments, limit=limit)
+        super().__init__(model, beginning, count, limit)
 
     def _attend(self, *tables: Tensor) -> Tensor:
         return self._watch.timed("attention", super()._attend)(*tables)

@@ -10,8 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from ablation.config.classifier_settings import ClassifierSettings
-from ablation.config.experiment import config_hash
+from ablation.config.experiment import ExperimentConfig, config_hash
 from ablation.config.flags import CommandLine
 from ablation.config.settings import CommonSettings, ConfigError
 from ablation.execution.plan import make_plan
@@ -210,7 +209,7 @@ def _read_commands(
 
 def feature_group(config: Any) -> Hashable:
     """Equal for runs that share features; None for runs that keep none, as all that are about no classifier."""
-    return make_plan(config).feature_group if isinstance(config, ClassifierSettings) else None
+    return make_plan(config).feature_group if isinstance(config, ExperimentConfig) else None
 
 
 def together(runs: Sequence[PlannedRun]) -> list[PlannedRun]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.lines import Line2D
 
 import report
 from ablation.config.decoding import Decoding, decodings
@@ -132,17 +133,25 @@ def test_compared_is_what_differs_in_one_setting(contents: LanguageContents) -> 
     assert len(found) == 4  # and the two lengths of training
 
 
+def xs(line: Line2D) -> list[float]:
+    return np.asarray(line.get_xdata()).tolist()
+
+
+def ys(line: Line2D) -> list[float]:
+    return np.asarray(line.get_ydata()).tolist()
+
+
 def test_curves_share_axes_and_mark_the_lowest_loss_and_the_best_bleu(contents: LanguageContents) -> None:
     compared = next(one for one in comparisons(contents.configurations) if one.setting == "select_by")
     drawn = curves(compared)
     assert drawn is not None
     losses, bleu = drawn[0].axes
-    stars = [line for line in losses.lines if line.get_marker() == "*" and len(line.get_xdata())]
-    assert [line.get_xdata()[0] for line in stars] == [60, 60, 60]  # the third of four epochs: two seeds, and row 3
+    stars = [line for line in losses.lines if line.get_marker() == "*" and len(xs(line))]
+    assert [xs(line)[0] for line in stars] == [60, 60, 60]  # the third of four epochs: two seeds, and row 3
     (star,) = (line for line in bleu.lines if line.get_marker() == "*")
-    assert (star.get_xdata()[0], star.get_ydata()[0]) == (80, pytest.approx(0.48))
+    assert (xs(star)[0], ys(star)[0]) == (80, pytest.approx(0.48))
     (ring,) = (line for line in bleu.lines if line.get_markersize() == 10)
-    assert ring.get_xdata()[0] == 60  # what was kept is another epoch than the best
+    assert xs(ring)[0] == 60  # what was kept is another epoch than the best
     assert bleu.get_shared_x_axes().joined(bleu, losses)
 
 
@@ -160,9 +169,9 @@ def test_pictures_of_settings_and_of_quality_against_diversity(contents: Languag
     assert [text.get_text() for text in drawn[0].axes[-1].get_xticklabels()] == ["1", "12"]
     drawn = forward_backward(contents.configurations, None)
     assert drawn is not None
-    joined = [line for line in drawn[0].axes[0].lines if len(line.get_xdata()) == 2]
+    joined = [line for line in drawn[0].axes[0].lines if len(xs(line)) == 2]
     assert len(joined) == 2 * 4  # both cuts of the first four configurations
-    assert joined[0].get_xdata().tolist() == [0.487, 0.516] and joined[0].get_ydata().tolist() == [0.8, 0.567]
+    assert xs(joined[0]) == [0.487, 0.516] and ys(joined[0]) == [0.8, 0.567]
 
 
 def test_sentences_of_the_same_numbers_stand_side_by_side_with_new_words_marked(contents: LanguageContents) -> None:
