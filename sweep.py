@@ -87,6 +87,11 @@ def asked_task(arguments: Sequence[str]) -> str:
     return parser.parse_known_args(arguments)[0].task
 
 
+def parser_for(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of the task that arguments name."""
+    return make_parser(COMMAND_LINES.get(asked_task(arguments), EXPERIMENTS))
+
+
 def described_sets(runner: CommandLine) -> str:
     """Names that stand for several rows, with the rows."""
     return ", ".join(f"{name} ({write_numbers(rows)})" for name, rows in runner.row_sets.items()) or "all"
@@ -160,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     end = arguments.index("--") if "--" in arguments else len(arguments)
     own, flags = arguments[:end], arguments[end + 1 :]
-    parser = make_parser(COMMAND_LINES.get(asked_task(own), EXPERIMENTS))
+    parser = parser_for(own)
     given = parser.parse_args(own)
     if given.rows is None and not given.list_rows:
         parser.error("the following arguments are required: --rows")

@@ -130,7 +130,8 @@ def test_sentences_and_weights_of_ones_own_are_known_before_and_after_by_the_sam
     assert LANGUAGE_MODEL.data_digest(config) == inputs.facts.data_digest
 
 
-def test_what_is_lacking_is_told_once(tmp_path: Path) -> None:
+def test_what_is_lacking_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TIKTOKEN_CACHE_DIR", raising=False)  # nor is the vocabulary at hand
     runs = planned(f"--rows 1,2 --seeds 1-2 --offline --data_dir {tmp_path} --models_dir {tmp_path}")
     told = check_inputs(LANGUAGE_MODEL, runs, forced=True)
     assert len(told) == 3 and all(line.startswith("--offline, and no ") for line in told)
