@@ -153,6 +153,22 @@ def test_both_executions_give_the_same(tmp_path: Path) -> None:
     assert config_hash(planned.config) == config_hash(naive.config)
 
 
+def test_only_rows_of_tokens_that_occur_train_where_the_execution_is_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[int] = []
+    make = language_model.make_adam
+
+    def noting(parameters: list[torch.nn.Parameter], config: Any) -> torch.optim.Optimizer:
+        rows.append(len(parameters[0]))  # of the token embedding
+        return make(parameters, config)
+
+    monkeypatch.setattr(language_model, "make_adam", noting)
+    planned, naive = (run_tiny(tmp_path, execution=execution, save_model=True) for execution in ("planned", "naive"))
+    assert rows[0] < rows[1] == load_demo_tokenizer().n_vocab
+    assert planned.tensors["tok_emb.weight"].shape == naive.tensors["tok_emb.weight"].shape
+
+
 def test_measuring_bleu_changes_no_number_of_the_training(tmp_path: Path) -> None:
     """With dropout: what it drops is drawn by the generator that sentences must not draw from."""
     plain, measured = (run_tiny(tmp_path, validation_bleu=bleu, save_model=True) for bleu in (False, True))
