@@ -132,7 +132,7 @@ class Held(TorchDispatchMode):
 
 def test_logits_are_held_of_a_few_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vocabulary_loss, "ROWS_OF_LOGITS", 4)
-    monkeypatch.setattr(vocabulary_loss, "TOKENS_OF_A_PRODUCT", 1500)
+    monkeypatch.setattr(vocabulary_loss, "TOKENS_OF_A_PASS", 1500)
     shape = ModelShape(vocab_size=4000, context_length=12, emb_dim=4, n_layers=1, n_heads=1)
     model, row = GPTModel(shape), 4 * shape.vocab_size  # bytes of a row of logits
     positions = sum(len(predicted(sentence, LONGEST, END)[0]) for sentence in SENTENCES)
