@@ -10,12 +10,14 @@ processes that share it; its time is multiplied by how many sentences stand for 
 scores of both are compared, and the benchmark fails where they differ by more than 1e-12.
 
 Wall time and time on the processor stand beside each other: the second is what others at work on the machine disturb
-less. On the processor the factor is by process: nltk's time is divided by the number of its processes.
+less, and the table tells the load average. Where that is much above 2, the factor of wall times means nothing. On the
+processor the factor is by process: nltk's time is divided by the number of its processes.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import time
@@ -71,7 +73,8 @@ def nltk_scores(references: Sentences, hypotheses: Sentences) -> tuple[list[floa
 
 def spread(count: int, sample: int) -> list[int]:
     """Numbers of sentences of a sample, at equal distances."""
-    return [index * count // sample for index in range(min(sample, count))]
+    sample = min(sample, count)
+    return [index * count // sample for index in range(sample)]
 
 
 def measure_nltk(hypotheses: Sentences, references: Sentences, sample: int) -> tuple[dict[str, Any], list[float]]:
@@ -110,7 +113,8 @@ def measure(generated: Sentences, references: Sentences, sample: int, repeats: i
             raise SystemExit(f"{name} BLEU differs from nltk's by {difference:.1e}; {TOLERANCE:.0e} is allowed")
         ways[name] = {**timed, "mean_score_of_all": float(own.mean()), "largest_difference": difference}
     sizes = {"generated": len(generated), "references": len(references)}
-    return {**sizes, "here": seconds, "nltk": ways, "nltk_processes": PROCESSES}
+    machine = {"load_average": os.getloadavg()[1], "cores": os.cpu_count()}
+    return {**sizes, "here": seconds, "nltk": ways, "nltk_processes": PROCESSES, **machine}
 
 
 def extrapolated(results: dict[str, Any]) -> tuple[float, float]:
@@ -134,7 +138,8 @@ def table(results: dict[str, Any]) -> str:
     ]
     said = (
         f"nltk: extrapolated from {way['sample']} sentences each way, scored against all; on the processor, its "
-        f"{processes} processes together, and the last line by process. Largest difference of a score: {largest:.0e}."
+        f"{processes} processes together, and the last line by process. Largest difference of a score: {largest:.0e}. "
+        f"Load average meanwhile: {results['load_average']:.1f} on {results['cores']} cores."
     )
     return f"{markdown_table(columns, rows)}\n\n{said}"
 

@@ -43,7 +43,7 @@ def test_the_table_extrapolates_and_compares_by_process() -> None:
         return {**sizes, "largest_difference": difference, "mean_score_of_all": 0.6}
 
     results = {
-        "generated": 5000, "references": 5000, "nltk_processes": 2,
+        "generated": 5000, "references": 5000, "nltk_processes": 2, "load_average": 2.25, "cores": 2,
         "here": {"wall": [9.0, 0.5, 0.4], "processor": [0.4, 0.5, 9.0]},
         "nltk": {"forward": way(6.0, 1e-16), "backward": way(10.0, 3e-16)},
     }  # fmt: skip
@@ -54,4 +54,5 @@ def test_the_table_extrapolates_and_compares_by_process() -> None:
         "| nltk, 2 processes | 2,000 s | 2,250 s |",  # 125 × 16 s, 125 × 18 s
         "| nltk ÷ here | 4,000 | 2,250 |",
     ]
-    assert "from 40 sentences each way" in lines[-1] and lines[-1].endswith("3e-16.")
+    assert "from 40 sentences each way" in lines[-1]
+    assert lines[-1].endswith("score: 3e-16. Load average meanwhile: 2.2 on 2 cores.")
