@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -74,3 +76,26 @@ def test_logits_held_are_what_has_the_vocabularys_width(monkeypatch: pytest.Monk
     for name in ("padded", "hugging_face"):  # logits and their log-softmax, at least
         assert found[name]["logits"] >= 2 * config.batch_size * LONGEST * row
     assert all(memory["peak"] > 10**7 for memory in found.values())
+
+
+def test_memory_is_told_by_a_process_for_each_way(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        benchmark, "load_sentences", lambda *_: SimpleNamespace(splits={"train": SimpleNamespace(token_ids=[])})
+    )
+    monkeypatch.setattr(benchmark, "open_tokenizer", lambda _: SimpleNamespace(eot_token=END))
+    monkeypatch.setattr(benchmark, "memory_of", lambda name, *_: {"peak": 3e9, "logits": len(name) * 1e6})
+
+    def run(command: list[str], **_: Any) -> SimpleNamespace:
+        asked.append(command[command.index("--child") + 1])
+        monkeypatch.setattr(sys, "argv", command[1:])
+        benchmark.main()
+        return SimpleNamespace(stdout=capfd.readouterr().out)
+
+    monkeypatch.setattr(benchmark.subprocess, "run", run)
+    monkeypatch.setattr(sys, "argv", ["benchmark", "--parts", "memory", "--threads", "1"])
+    benchmark.main()
+    assert asked == list(benchmark.STEPS)
+    assert "| hugging face |  |  |  | 3,000 MB | 12 MB |" in capfd.readouterr().out
