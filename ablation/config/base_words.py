@@ -20,8 +20,8 @@ def base_words(settings: Mapping[str, Any]) -> str:
         settings: those that differ, by name, with the digests of data and weights other than the published ones.
     """
     others = dict(settings)
-    data, demo = others.pop("data", CAPTIONS), others.pop("demo", False)
+    data, demo = str(others.pop("data", CAPTIONS)), others.pop("demo", False)
     digest, weights = others.pop("data_digest", None), others.pop("weights_digest", None)
-    texts = f"texts {digest[:8]}" if digest else (IN_THE_DEMO if demo else NAMES).get(data, data)
-    further = [typed(others), f"from weights {weights[:8]}" if weights else ""]
+    texts = f"texts {str(digest)[:8]}" if digest else (IN_THE_DEMO if demo else NAMES).get(data, data)
+    further = [typed(others), f"from weights {str(weights)[:8]}" if weights else ""]
     return " ".join([f"trained on {texts}", *(["with"] if others else []), *filter(None, further)])

@@ -29,3 +29,8 @@ def test_a_base_is_said_in_words(words: str, settings: dict[str, Any]) -> None:
     assert base_words(settings) == words
     own = {name: value for name, value in settings.items() if not name.endswith("_digest")}
     assert identity(LanguageModelConfig(**own)) == own  # what runs record
+
+
+def test_a_garbled_record_is_shown_as_it_is() -> None:
+    assert base_words({"data": [1], "seed": None}) == "trained on [1] with seed=None"
+    assert base_words({"data_digest": 7, "weights_digest": [1]}) == "trained on texts 7 from weights [1]"
