@@ -31,7 +31,7 @@ from ablation.results.task import Predictions, PredictionsError, Task
 
 Seeds = tuple[int | None, int | None]
 NO_SEED: Seeds = (None, None)
-WEIGHTS_DIGEST, DATA_DIGEST = "weights_digest", "data_digest"
+WEIGHTS_DIGEST, DATA_DIGEST, BASE = "weights_digest", "data_digest", "base"
 BASELINE_ROW = re.compile(r"B\d+")
 HASH = re.compile("[0-9a-f]{64}")
 
