@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from ablation.config.decoding import Decoding
 from ablation.report.language_runs import Configuration, Estimated
 from ablation.report.language_tables import figure_text
+from ablation.results.read import DATA_DIGEST
 from ablation.words import plural
 
 CHOSEN_BY, HEADLINE = "validation_perplexity", "test_perplexity"
@@ -26,7 +27,7 @@ def language_answer(configurations: Sequence[Configuration]) -> list[str]:
 def _on_the_same_sentences(configurations: Sequence[Configuration]) -> list[Configuration]:
     """Those trained and judged on what most are, or on what the first of them is: figures of others say nothing
     beside theirs."""
-    data = [str(one.group.first["data_digest"]) for one in configurations]
+    data = [str(one.group.first[DATA_DIGEST]) for one in configurations]
     most = max(data, key=data.count)
     return [one for one, digest in zip(configurations, data, strict=True) if digest == most]
 
