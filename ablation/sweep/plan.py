@@ -154,6 +154,7 @@ def plan_runs(
     seeds: Sequence[int],
     flags: Sequence[str],
     foreign_of: ForeignDigests = lambda config: {},
+    settle: Callable[[Any], Any] = lambda config: config,
 ) -> tuple[list[PlannedRun], list[str]]:
     """Rows times seeds times the values that settings have, with the runner's ``flags`` on each.
 
@@ -161,6 +162,7 @@ def plan_runs(
         command: the runner's.
         foreign_of: digests of data and base weights that are not the published ones. (Seeds change neither, so it is
             asked once for a row and its values.)
+        settle: makes a configuration what its data let a run of it be; asked as often.
 
     Returns:
         The runs in order, and one line for all seeds of what is another's double (flags can make rows equal).
@@ -169,13 +171,14 @@ def plan_runs(
         ConfigError: all problems of all runs together, each once.
     """
     planned = _read_commands(command, rows, seeds, flags)
-    foreign: dict[tuple[int, Values], Mapping[str, str]] = {}
+    known: dict[tuple[int, Values], tuple[Any, Mapping[str, str]]] = {}
     runs: dict[str, PlannedRun] = {}
     doubles: dict[tuple[tuple[int, Values], ...], list[tuple[PlannedRun, PlannedRun]]] = {}
     for one in planned:
-        if one.variant not in foreign:
-            foreign[one.variant] = foreign_of(one.config)
-        run = replace(one, foreign=foreign[one.variant])
+        if one.variant not in known:
+            known[one.variant] = settle(one.config), foreign_of(one.config)
+        settled, foreign = known[one.variant]
+        run = replace(one, config=replace(settled, seed=one.seed), foreign=foreign)
         other = runs.setdefault(run.hash, run)
         if other is not run:
             doubles.setdefault((run.variant, other.variant), []).append((run, other))
