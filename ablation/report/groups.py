@@ -51,6 +51,12 @@ class Group:
         count = self.first.settings.get(FEW)
         return None if count is None else int(count)
 
+    @property
+    def whole_name(self) -> str:
+        """Its name, however many examples it was trained on."""
+        name = re.sub(rf"(?<= with )--{FEW} \d+, ", "", self.name)
+        return re.sub(rf"(, | with )--{FEW} \d+", "", name)
+
     def own(self, likeness: Likeness | None) -> Likeness | None:
         """The likeness of examples, if it is that of this group's data."""
         if likeness is None or likeness.digest != self.first[DATA_DIGEST]:
@@ -127,8 +133,7 @@ def _told_apart(runs: Iterable[FinishedRun], column: str) -> list[FinishedRun]:
 
 def _position(group: Group) -> tuple[int, int, str, int, str]:
     """Rows, baselines, variants; those on fewer training examples behind those on more that are the same otherwise."""
-    without = re.sub(rf"(, | with )--{FEW} \d+", "", group.name)
-    last = without, -(group.first_examples or sys.maxsize), group.name
+    last = group.whole_name, -(group.first_examples or sys.maxsize), group.name
     if group.first.is_baseline:
         return 1, 0, *last
     if group.first.row:

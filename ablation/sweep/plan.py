@@ -170,15 +170,14 @@ def plan_runs(
     Raises:
         ConfigError: all problems of all runs together, each once.
     """
-    planned = _read_commands(command, rows, seeds, flags)
-    known: dict[tuple[int, Values], tuple[Any, Mapping[str, str]]] = {}
+    planned = _read_commands(command, rows, seeds, flags, settle)
+    foreign: dict[tuple[int, Values], Mapping[str, str]] = {}
     runs: dict[str, PlannedRun] = {}
     doubles: dict[tuple[tuple[int, Values], ...], list[tuple[PlannedRun, PlannedRun]]] = {}
     for one in planned:
-        if one.variant not in known:
-            known[one.variant] = settle(one.config), foreign_of(one.config)
-        settled, foreign = known[one.variant]
-        run = replace(one, config=replace(settled, seed=one.seed), foreign=foreign)
+        if one.variant not in foreign:
+            foreign[one.variant] = foreign_of(one.config)
+        run = replace(one, foreign=foreign[one.variant])
         other = runs.setdefault(run.hash, run)
         if other is not run:
             doubles.setdefault((run.variant, other.variant), []).append((run, other))
@@ -191,16 +190,24 @@ def _double(runs: Sequence[PlannedRun], others: Sequence[PlannedRun]) -> str:
 
 
 def _read_commands(
-    command: CommandLine, rows: Sequence[int], seeds: Sequence[int], flags: Sequence[str]
+    command: CommandLine,
+    rows: Sequence[int],
+    seeds: Sequence[int],
+    flags: Sequence[str],
+    settle: Callable[[Any], Any],
 ) -> list[PlannedRun]:
     """The run of each row, value and seed, foreign digests still missing."""
     runs: list[PlannedRun] = []
     problems: dict[str, list[int]] = {}  # with the rows that have them
+    settled: dict[tuple[int, Values], Any] = {}
     variants, common = combinations(command, flags)
     for row, values, seed in product(rows, variants, seeds):
         arguments = ("--row", str(row), "--seed", str(seed), *common, *as_flags(values))
         try:
             config, _, _ = command.read(arguments)
+            if (row, values) not in settled:
+                settled[row, values] = settle(config)
+            config = replace(settled[row, values], seed=seed)
             runs.append(PlannedRun(row, seed, config, arguments, values=values))
         except ConfigError as error:
             for problem in error.problems:

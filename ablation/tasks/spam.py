@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ablation.config.experiment import ExperimentConfig
+from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.flags import EXPERIMENTS
 from ablation.config.own_data import PUBLISHED_LABELS, joined_labels
 from ablation.data.demo import MESSAGES
@@ -165,7 +165,10 @@ class SpamTask(ClassifierTask):
             found = _splits_of(config, at_hand=True)
         except DataError:
             return config  # the run itself will say what is wrong, or fetch them
-        found.used_by(config)
+        try:
+            found.used_by(config)
+        except DataError as error:
+            raise ConfigError([str(error)]) from None
         # As many as there are is what every run does that does not say how many.
         return replace(config, n_train=None) if config.n_train == len(found.splits["train"]) else config
 
