@@ -110,12 +110,13 @@ def _whole_sizes(task: Task, groups: Iterable[Group], likeness: Likeness | None)
 
 
 def _label(task: Task, point: Point) -> str:
-    """``B3 character (2–5) TF-IDF``; ``(1) random weights``: what it is, whatever it was trained on."""
+    """``B3 character (2–5) TF-IDF``; ``row 1, random weights``: what it is, whatever it was trained on."""
     run = point.group.first
     if run.is_baseline:
         what = re.split(r" [+]|,", task.baselines.get(run["row"], ""))[0]
         return f"{run['row']} {what}".strip()
-    return in_words(replace(point.row, name=point.group.whole_name))
+    number, _, what = in_words(replace(point.row, name=point.group.whole_name)).partition(" ")
+    return f"row {number.strip('()')}" + ("" if what == "the defaults" else f", {what}")
 
 
 # ---- how few suffice -------------------------------------------------------------------------------------------------
@@ -138,13 +139,13 @@ class Needed:
 
     Attributes:
         mean: the fewest from which on the mean is there; None where it is not there with the most.
-        surely: the same of the whole 95 % interval.
-        surely_not: the most with which the whole interval lies below; 0 where there is none.
+        whole: the same of the whole 95 % interval.
+        below: the most with which the whole interval lies below; 0 where there is none.
     """
 
     mean: int | None
-    surely: int | None
-    surely_not: int
+    whole: int | None
+    below: int
 
 
 def needed(curve: Curve, metric: Metric, target: float) -> Needed:
@@ -180,10 +181,10 @@ def _answer(task: Task, curves: Sequence[Curve], best: Curve, target: float) -> 
 def _needs(curve: Curve, metric: Metric, target: float) -> str:
     found, most = needed(curve, metric, target), curve.last.examples
     if found.mean is None:
-        unsure = "" if found.surely_not == most else ", or so few that these runs cannot tell"
+        unsure = "" if found.below == most else ", or so few that these runs cannot tell"
         return f"{curve.label} needs more than the {most:,} that were tried{unsure}"
-    least = f"more than {found.surely_not:,}" if found.surely_not else ""
-    sure = f"surely no more than {found.surely:,}" if found.surely else "how many surely suffice cannot be told"
+    least = f"more than {found.below:,}" if found.below else ""
+    sure = f"for the whole interval {found.whole:,}" if found.whole else "no whole interval is there"
     return f"{curve.label} needs about {found.mean:,} ({', '.join(filter(None, [least, sure]))})"
 
 
@@ -199,8 +200,8 @@ def _table(task: Task, curves: Sequence[Curve], target: float) -> Table:
     ]
     lines = [(f"{size:,}", *(cell.get(size, NOTHING) for cell in cells)) for size in sizes]
     found = [needed(curve, metric, target) for curve in curves]
-    counts = [tuple(NOTHING if n is None else f"{n:,}" for n in (one.mean, one.surely)) for one in found]
-    lines.append((f"{shown(metric, target, 1)} % with", *(f"{mean} (surely {surely})" for mean, surely in counts)))
+    counts = [tuple(NOTHING if n is None else f"{n:,}" for n in (one.mean, one.whole)) for one in found]
+    lines.append((f"{shown(metric, target, 1)} % with", *(f"{mean} (whole {whole})" for mean, whole in counts)))
     title = f"{metric.title.capitalize()} by training {task.examples}"
     return Table(title, (f"Training {task.examples}", *(curve.label for curve in curves)), lines, _runs(curves))
 
@@ -229,8 +230,8 @@ def _note(task: Task) -> str:
         f"Each was trained on the first so many {task.examples} of the training split, in its order; validation and"
         f" {task.splits[-1]} {task.examples} are always the same, and so is the length to which all are padded. A run"
         f" on fewer {task.examples} makes fewer steps, too, for its epochs are as many. In brackets 95 % intervals, of"
-        f" each figure by itself. “About” is the fewest, of the numbers that were tried, from which on the mean is"
-        " there; “surely” the same of the whole interval; “more than” the most with which the whole interval lies"
-        f" below. The figure to reach is taken as it is, and so are the {task.examples}: others in their place would"
-        " give other curves."
+        " each figure by itself. “About” is the fewest, of the numbers that were tried, from which on the mean is"
+        " there; for the “whole” interval it is the fewest from which on all of it is; “more than” names the most with"
+        f" which all of it lies below. The figure to reach is taken as it is, and so are the {task.examples}: others in"
+        " their place would give other curves."
     )

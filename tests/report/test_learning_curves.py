@@ -18,6 +18,7 @@ from ablation.report.learning_curves import PICTURE, SHARE, best_of, needed
 from ablation.report.markdown import report_markdown
 from ablation.report.page import report_page
 from ablation.report.pictures import draw_pictures
+from ablation.report.results_blocks import brief_block
 from ablation.results.questions import BEST_BASELINE
 from ablation.tasks.spam import SPAM
 from tests.support.made_up_results import make_run, publish
@@ -72,7 +73,7 @@ def test_it_is_shown_from_two_numbers_on(both: tuple[Contents, Contents]) -> Non
     assert not before.curves and "How many training messages" not in report_markdown(before, [])
     assert 'id="training-size"' not in report_page(before, [])
     assert [(curve.label, [point.examples for point in curve.points]) for curve in after.curves.curves] == [
-        ("1 the defaults", [50, 200, 500, 1045]), ("B3 character (2–5) TF-IDF", [50, 200, 1045]),
+        ("row 1", [50, 200, 500, 1045]), ("B3 character (2–5) TF-IDF", [50, 200, 1045]),
     ]  # fmt: skip
     for written in (report_page(after, []), report_markdown(after, [])):
         assert "How many training messages" in written and after.curves.answer in written
@@ -88,15 +89,15 @@ def test_how_few_suffice_is_said_with_its_chance(gathered: Contents) -> None:
     for curve in (row, baseline):
         found = needed(curve, metric, target)
         there = [point for point in curve.points if point.figures(metric).mean >= target]
-        assert found.mean == there[0].examples and found.surely_not < found.mean
+        assert found.mean == there[0].examples and found.below < found.mean
         low, high = zip(*[point.figures(metric).interval or (0, 1) for point in curve.points], strict=True)
-        assert found.surely == next((p.examples for p, x in zip(curve.points, low, strict=True) if x >= target), None)
-        assert found.surely_not == max(p.examples for p, x in zip(curve.points, high, strict=True) if x < target)
+        assert found.whole == next((p.examples for p, x in zip(curve.points, low, strict=True) if x >= target), None)
+        assert found.below == max(p.examples for p, x in zip(curve.points, high, strict=True) if x < target)
     assert needed(row, metric, target).mean == 500 and needed(baseline, metric, target).mean == 200
     assert needed(row, metric, 0.999).mean is None
     assert gathered.curves.answer.startswith(f"To answer {100 * target:.1f} % of the test messages correctly, which is")
     assert "95 % of what B3 character (2–5) TF-IDF gets from 1,045" in gathered.curves.answer
-    assert "1 the defaults needs about 500 (more than 200" in gathered.curves.answer
+    assert "row 1 needs about 500 (more than 200" in gathered.curves.answer
     assert gathered.curves.table.lines[2][0] == "500" and gathered.curves.table.lines[2][2] == "–"
     assert gathered.curves.table.lines[-1][0] == f"{100 * target:.1f} % with"
 
@@ -112,6 +113,7 @@ def test_runs_on_fewer_are_mixed_into_nothing(both: tuple[Contents, Contents]) -
     asked = next(found for found in after.findings if found.question.sides == (BEST_BASELINE, "1"))
     assert asked.seeds == len(SEEDS) and "the baseline is B3" in asked.notes
     assert [row.name for row in after.on_all_examples().rows] == ["1", "B3"]
+    assert brief_block(after, "") == brief_block(before, "")
 
 
 def test_what_is_new_depends_on_what_was_trained_on(gathered: Contents) -> None:
