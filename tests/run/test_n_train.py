@@ -103,12 +103,30 @@ def test_features_that_are_kept_are_those_of_all_sizes_and_the_numbers_are_the_s
     assert row["data_digest"] == describe_result(SPAM, whole).rows[0]["data_digest"]
 
 
+def own_mail(folder: Path) -> list[str]:
+    """Flags for forty messages, as many of each label: 28 to train on, 4 to choose by, 8 to test on."""
+    mail = folder / "mail.csv"
+    mail.write_text("label,text\n" + "".join(f"{'no' if n < 20 else 'yes'},text {n}\n" for n in range(40)))
+    return ["--data_file", str(mail)]
+
+
+def test_messages_of_ones_own_are_taken_in_the_order_of_their_split(tmp_path: Path) -> None:
+    own = own_mail(tmp_path)
+    for flags in (["--n_train", "9"], ["--n_train", "28"], []):
+        assert baselines.main(["--demo", *own, *flags, "--rows", "B1", "--results_dir", str(tmp_path)]) == 0
+    few, whole = rows_of(tmp_path)
+    assert (few["n_train"], few["train_total"], few["test_total"]) == ("9", "9", "8")
+    assert (whole["n_train"], whole["train_total"]) == ("", "28") and few["data_digest"] == whole["data_digest"]
+    config = ExperimentConfig(demo=True, data_file=own[1], n_train=9)
+    used, everything = messages_of(config)[0], messages_of(replace(config, n_train=None))[0]
+    assert used["train"].equals(everything["train"].head(9)) and SPAM.settled(config).label_names == ("no", "yes")
+    assert [len(split) for split in SPAM.load(config, Listener()).splits.values()] == [9, 4, 8]
+
+
 def test_bad_counts_are_one_line_and_leave_the_results_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    results, mail = tmp_path / "results", tmp_path / "mail.csv"
-    mail.write_text("label,text\n" + "".join(f"{'no' if n < 20 else 'yes'},text {n}\n" for n in range(40)))
-    own = ["--data_file", str(mail)]
+    results, own = tmp_path / "results", own_mail(tmp_path)
     for flags, status, message in (
         (["--n_train", "0"], 2, "--n_train 0: give a whole number of at least 1"),
         (["--n_train", "2000"], 2, "--n_train 2000: the training split has 1045 messages"),
