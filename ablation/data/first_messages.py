@@ -27,10 +27,11 @@ def first_messages(
     if count > len(training):
         raise DataError(f"--n_train {count}: the training split has {len(training)} messages; give that or less")
     first = training["Label"].drop_duplicates()  # of each label the first message, by its place
-    late = [labels[label] for place, label in first.items() if place >= count]
+    places = first.index.tolist()
+    late = [labels[label] for place, label in zip(places, first.tolist(), strict=True) if place >= count]
     if late:
         raise DataError(
             f"--n_train {count}: none of the first {count} training messages is {' or '.join(late)}, so that cannot be"
-            f" learned; give {first.index[-1] + 1} or more"
+            f" learned; give {places[-1] + 1} or more"
         )
     return {**splits, "train": training[:count]}
