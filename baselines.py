@@ -3,6 +3,7 @@
     python baselines.py [--rows B1,B2,B3] [--data_dir data] [--results_dir results]
     python baselines.py --demo                                   # on the embedded messages, into results/demo
     python baselines.py --data_file mail.csv                     # on messages of your own
+    python baselines.py --n_train 100                            # fitted to the first 100 training messages
 
 Same messages, same splits and same files as the runs of ``additional_experiments.py``: each baseline is fitted on the
 training split alone, and what has to be chosen is chosen on the validation split. One that the results hold already, on
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablation.baselines.words import BASELINES
 from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail, tell, warn
-from ablation.config.experiment import DEMO_RESULTS_DIR, RESULTS_DIR, ConfigError, ExperimentConfig
+from ablation.config.experiment import DEMO_RESULTS_DIR, FIELDS, RESULTS_DIR, ConfigError, ExperimentConfig
 from ablation.config.flags import EXPERIMENTS, Parser, report_command
 from ablation.config.own_data import OWN_DATA_FIELDS
 from ablation.environment import require_packages
@@ -57,7 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--again", action="store_true", help="fit also those that the results hold already")
     parser.add_argument("--offline", action="store_true", help="never open a connection; say what is missing instead")
     parser.add_argument("--trust_new_hash", action="store_true", help="use messages other than the published ones")
-    for name, field in OWN_DATA_FIELDS.items():
+    for name, field in {"n_train": FIELDS["n_train"], **OWN_DATA_FIELDS}.items():
         parser.add_argument(f"--{name}", metavar="VALUE", help=field.metadata["help"].replace("%", "%%"))
     return parser
 
@@ -132,7 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
         splits, digest, _ = messages_of(config)
         known = [] if options.again else read_results(results_dir, SPAM)[0]
         for name in names:
-            kept = kept_baseline(known, identity(name, BASELINES[name], demo=config.demo), digest)
+            kept = kept_baseline(known, identity(name, BASELINES[name], config), digest)
             row = kept.values if kept else run_baseline(SPAM, name, splits, digest, config)
             tell(f"{name} {BASELINES[name].description}\n   {accuracies(row)}; {time_of(row, kept is not None)}")
     except KeyboardInterrupt:

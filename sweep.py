@@ -214,9 +214,10 @@ def run_sweep(task: Task, options: SweepOptions, began: float) -> int:
     from ablation.sweep.inputs import check_inputs
     from ablation.sweep.machine import automatic_jobs
     from ablation.sweep.progress import describe_plan
-    from ablation.sweep.state import Results, foreign_of, survey
+    from ablation.sweep.state import Results, foreign_of, settled, survey
 
-    whole, remarks = plan_runs(task.command_line, options.rows, options.seeds, options.flags, partial(foreign_of, task))
+    of_task = partial(foreign_of, task), partial(settled, task)
+    whole, remarks = plan_runs(task.command_line, options.rows, options.seeds, options.flags, *of_task)
     if options.jobs is None:
         options = replace(options, jobs=automatic_jobs(whole[0].config))
     results = Results.of(task, whole)

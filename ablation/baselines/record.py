@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from ablation.config.experiment import ExperimentConfig
 
 
-def identity(name: str, baseline: Baseline, *, demo: bool) -> dict[str, Any]:
-    """What a baseline's row is, whatever it was fitted on."""
-    return {"row": name, **baseline.settings, **({"demo": True} if demo else {})}
+def identity(name: str, baseline: Baseline, config: ExperimentConfig) -> dict[str, Any]:
+    """What a baseline's row is, whichever messages it was fitted on; how many of them belongs to it."""
+    of_config = {"demo": config.demo or None, "n_train": config.n_train}
+    given = {setting: value for setting, value in of_config.items() if value is not None}
+    return {"row": name, **baseline.settings, **given}
 
 
 def settings_hash(settings: Mapping[str, Any]) -> str:
@@ -60,7 +62,7 @@ def describe_baseline(
     """
     import sklearn
 
-    settings = identity(name, baseline, demo=config.demo)
+    settings = identity(name, baseline, config)
     labels = task.labels(config)
     known = {
         **_known_fields(task, settings, fitted, splits, seconds),
@@ -99,6 +101,7 @@ def _known_fields(
         "timestamp_utc": at.isoformat(timespec="seconds"),
         "row": settings["row"],
         "demo": settings.get("demo"),
+        "n_train": settings.get("n_train"),
         "device": "cpu",
         "total_parameters": fitted.parameters,
         "trainable_parameters": fitted.parameters,

@@ -65,6 +65,9 @@ class ExperimentConfig(OwnDataSettings, ClassifierSettings):
         "seed", "order_seed", "n_layers", "emb_dim", "n_heads", "precision", "demo",
     )  # fmt: skip
 
+    n_train: int | None = option(
+        None, "train on the first so many messages of the training split; all if not given", integer(1)
+    )
     trainable_token_pos: str = option(
         "last",
         "which position the classifier reads: the first, the last (normally a pad), or the last real token (flexible)",

@@ -119,7 +119,7 @@ HABITS: dict[str, dict[str, str]] = {
     " eval_freq eval_iter feature_cache feature_memory data_file labels text_column label_column measure_forgetting": {
         "--select_by": "that is for classifiers: additional_experiments.py takes it",
     },
-    "decoding temperature top_k top_p n_samples select_by validation_bleu blocks tie_head patience n_train": {
+    "decoding temperature top_k top_p n_samples select_by validation_bleu blocks tie_head patience": {
         "--average_embeddings": "that is for language models: generation_experiments.py takes it",
     },
 }

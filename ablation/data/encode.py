@@ -6,7 +6,7 @@ The order of every random draw is part of the experiment; see :func:`make_loader
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +64,10 @@ class EncodedMessages:
         tokens = self.tokens[indices]
         return tokens if self.padded else tokens[:, : int(self.lengths[indices].max())]
 
+    def part(self, part: slice) -> EncodedMessages:
+        """Some of the messages, as wide as all are."""
+        return replace(self, tokens=self.tokens[part], lengths=self.lengths[part], labels=self.labels[part])
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -118,6 +122,21 @@ def encode_messages(
     return EncodedMessages(tokens, lengths, torch.tensor(labels), padded)
 
 
+UNUSED = "unused"  # training messages beyond those that are used, where they are kept beside the splits
+
+
+def first_encoded(messages: dict[str, EncodedMessages], count: int, *, keep_rest: bool) -> dict[str, EncodedMessages]:
+    """The first ``count`` training messages, as wide as all of them, and the other splits.
+
+    Args:
+        keep_rest: leave the other training messages in their place, as a split that nothing trains on or evaluates:
+            so messages and their order are the same for every count, and so is what a feature cache keeps of them.
+    """
+    training = messages["train"]
+    rest = {UNUSED: training.part(slice(count, None))} if keep_rest and count < len(training) else {}
+    return {"train": training.part(slice(count)), **rest, **{s: m for s, m in messages.items() if s != "train"}}
+
+
 def send(indices: Tensor, device: torch.device) -> Tensor:
     """Indices on the device, without waiting for what it still has to compute. (A plain ``to`` waits, on CUDA.)"""
     return indices.to(device, non_blocking=True)
@@ -126,15 +145,15 @@ def send(indices: Tensor, device: torch.device) -> Tensor:
 # ---- batches ---------------------------------------------------------------------------------------------------------
 
 
-def check_batch_size(batch_size: int, training_messages: int) -> None:
-    """Refuse a training split of less than one batch.
+def check_batch_size(batch_size: int, training_messages: int, why: str = "") -> None:
+    """Refuse a training split of less than one batch, and say ``why`` it is so small.
 
     Raises:
         DataError: it is one.
     """
     if batch_size > training_messages:
         raise DataError(
-            f"--batch_size {batch_size}: the training split has {training_messages} messages; give that or less"
+            f"--batch_size {batch_size}: the training split has {training_messages} messages{why}; give that or less"
         )
 
 

@@ -174,5 +174,6 @@ def _feature_group(config: ExperimentConfig, plan: ExecutionPlan) -> Hashable:
     serves the order of runs alone: were it wrong, runs would be slower, not different.)"""
     weights = (RANDOM, config.seed) if config.weights == RANDOM else config.weights_path
     padded = config.context_length if plan.seen is Seen.ALL else None
+    used = config.n_train if config.feature_cache is None else None  # what is kept is kept of all training messages
     model = config.model_in_use, config.shape, weights, config.precision
-    return (*model, plan.prefix_blocks, plan.causal, plan.seen, padded)
+    return (*model, plan.prefix_blocks, plan.causal, plan.seen, padded, used)

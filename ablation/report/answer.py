@@ -77,7 +77,7 @@ def _best_trained(task: Task, lines: Sequence[tuple[Group, TableRow]]) -> Best |
     """The trained configuration that is best on the split that chooses, as :func:`best_baseline` is; among those on the
     data of the first line, so that only like is compared with like."""
     trained = [Best(group, row) for group, row in lines if not group.first.is_baseline]
-    alike = [line for line in trained if line.group.first[DATA_DIGEST] == trained[0].group.first[DATA_DIGEST]]
+    alike = [line for line in trained if _trained_on(line.group) == _trained_on(trained[0].group)]
     chooser = task.chooser
     sign = 1 if chooser.more_is_better else -1
     return max(alike, key=lambda line: sign * line.row.figures[chooser.name].mean, default=None)
@@ -86,10 +86,15 @@ def _best_trained(task: Task, lines: Sequence[tuple[Group, TableRow]]) -> Best |
 def _best_baseline(task: Task, lines: Sequence[tuple[Group, TableRow]]) -> Best | None:
     """Of the baselines on the data of the trained configuration, which may be the user's own."""
     trained = [group for group, _ in lines if not group.first.is_baseline]
-    digest = (trained or [group for group, _ in lines])[0].first[DATA_DIGEST] if lines else ""
-    alike = [group for group, _ in lines if group.first.is_baseline and group.first[DATA_DIGEST] == digest]
+    data = _trained_on((trained or [group for group, _ in lines])[0]) if lines else None
+    alike = [group for group, _ in lines if group.first.is_baseline and _trained_on(group) == data]
     found = best_baseline(task, {group.first["row"]: group for group in alike})
     return next((Best(group, row) for group, row in lines if group is found), None)
+
+
+def _trained_on(group: Group) -> tuple[str, int | None]:
+    """Which examples, and how many of those to train on."""
+    return group.first[DATA_DIGEST], group.first_examples
 
 
 def _figure(task: Task, best: Best, subject: str) -> str:

@@ -15,6 +15,7 @@ from ablation.report.chosen import Choice, choose, shown_groups
 from ablation.report.claims import ClaimFinding, answer_claims
 from ablation.report.findings import Finding, answer_all, with_commands
 from ablation.report.groups import Group, group_runs, sound_groups
+from ablation.report.learning_curves import LearningCurves, learning_curves
 from ablation.report.methods_chapter import Chapter, methods_chapter
 from ablation.report.missing import missing_lines
 from ablation.report.suggestions import Suggestions
@@ -40,6 +41,7 @@ class Contents:
         reference_rows: rows of other results, shown beside and never mixed in.
         choices: of learning rates, where several were tried; ``tried`` says what they are.
         chapter: on the ways to fine-tune; empty where too few were run.
+        curves: over the number of training examples; empty where none was run on two of them.
     """
 
     task: Task
@@ -57,11 +59,17 @@ class Contents:
     choices: list[Choice] = field(default_factory=list)
     tried: list[TriedTable] = field(default_factory=list)
     chapter: Chapter = field(default_factory=Chapter)
+    curves: LearningCurves = field(default_factory=LearningCurves)
 
     @property
     def runs(self) -> int:
         tried = [one.group for choice in self.choices for one in choice.tried]
         return sum(len(group.runs) for group in {group.key: group for group in [*self.groups, *tried]}.values())
+
+    def on_all_examples(self) -> Contents:
+        """The same without the rows that were trained on the first so many examples alone, if there are others."""
+        kept = [one for one in zip(self.groups, self.rows, strict=True) if one[0].first_examples is None]
+        return replace(self, groups=[g for g, _ in kept], rows=[r for _, r in kept]) if kept else self
 
     def without_texts(self) -> Contents:
         """The same without any example's text."""
@@ -143,7 +151,7 @@ def gather(task: Task, results_dir: Path, data_dir: Path, reference_dir: Path | 
         task, groups, rows, findings, likeness, problems, notes,
         [] if own else missing_lines(task, sound, questions, declared, suggest, chapter=bool(chapter)),
         disclaimer(own).long if demo else "", plain_answer(task, lines, likeness, claims, suggest), claims,
-        reference_rows, choices, tried_tables(choices, suggest), chapter,
+        reference_rows, choices, tried_tables(choices, suggest), chapter, learning_curves(task, lines, likeness),
     )  # fmt: skip
 
 

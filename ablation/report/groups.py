@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ from ablation.results.task import Likeness, Task
 from ablation.words import plural
 
 GPU = "NVIDIA"  # in the names of such devices
+FEW = "n_train"  # the setting that keeps training to the first so many examples
 DIGESTS = {WEIGHTS_DIGEST: "weights", DATA_DIGEST: "data"}  # what a name says of them
 
 
@@ -44,9 +47,23 @@ class Group:
         """Its runs with a loss that is not finite."""
         return [run for run in self.runs.values() if run.lost_at is not None]
 
+    @property
+    def first_examples(self) -> int | None:
+        """To how many of the training examples, the first ones, training was kept; None where it has all."""
+        count = self.first.settings.get(FEW)
+        return None if count is None else int(count)
+
+    @property
+    def whole_name(self) -> str:
+        """Its name, however many examples it was trained on."""
+        name = re.sub(rf"(?<= with )--{FEW} \d+, ", "", self.name)
+        return re.sub(rf"(, | with )--{FEW} \d+", "", name)
+
     def own(self, likeness: Likeness | None) -> Likeness | None:
         """The likeness of examples, if it is that of this group's data."""
-        return likeness if likeness is not None and likeness.digest == self.first[DATA_DIGEST] else None
+        if likeness is None or likeness.digest != self.first[DATA_DIGEST]:
+            return None
+        return likeness if self.first_examples is None else likeness.of_first(self.first_examples)
 
 
 def group_runs(runs: Iterable[FinishedRun]) -> tuple[list[Group], list[str]]:
@@ -116,12 +133,14 @@ def _told_apart(runs: Iterable[FinishedRun], column: str) -> list[FinishedRun]:
     ]
 
 
-def _position(group: Group) -> tuple[int, int, str]:
+def _position(group: Group) -> tuple[int, int, str, int, str]:
+    """Rows, baselines, variants; those on fewer training examples behind those on more that are the same otherwise."""
+    last = group.whole_name, -(group.first_examples or sys.maxsize), group.name
     if group.first.is_baseline:
-        return 1, 0, group.name
+        return 1, 0, *last
     if group.first.row:
-        return 0, int(group.first.row), group.name
-    return 2, nearest_row(group.first.task, group.first.settings)[0], group.name
+        return 0, int(group.first.row), *last
+    return 2, nearest_row(group.first.task, group.first.settings)[0], *last
 
 
 def configuration_name(run: FinishedRun) -> str:

@@ -12,6 +12,7 @@ from ablation.report.claims import ClaimFinding
 from ablation.report.contents import Contents
 from ablation.report.findings import Finding
 from ablation.report.judgement import STATUSES
+from ablation.report.learning_curves import PICTURE
 from ablation.report.methods_chapter import TITLE
 from ablation.report.signs import signs
 from ablation.report.table import TableRow
@@ -152,7 +153,9 @@ def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]], bes
     parts = ["# Results", contents.disclaimer, *map(plain, contents.answer)]
     parts.append(f"{plural(contents.runs, 'run')}. {likeness_text(contents)}".strip())
     parts += [f"[{BESIDE}]({Path(beside).with_suffix('.md')})"] if beside else []
-    places = [(contents.chapter.place_of(Path(picture[0]).stem), picture) for picture in pictures]
+    curve_pictures = [picture for picture in pictures if Path(picture[0]).stem == PICTURE]
+    others = [picture for picture in pictures if picture not in curve_pictures]
+    places = [(contents.chapter.place_of(Path(picture[0]).stem), picture) for picture in others]
     own = [picture for _, picture in sorted(one for one in places if one[0] is not None)]
     if others := [picture for place, picture in places if place is None]:
         parts += ["## Pictures", *map(_embedded, others)]
@@ -160,6 +163,10 @@ def report_markdown(contents: Contents, pictures: Sequence[tuple[str, str]], bes
     parts += [signs_list(some_signs(contents, TABLE_SIGNS))] if contents.rows else []
     if contents.tried:
         parts += [f"## {tried.TITLE}", tried.RULE, *(text for table in contents.tried for text in _tried(table))]
+    if contents.curves:
+        curves = contents.curves
+        parts += [f"## {curves.title}", plain(curves.answer), *map(_embedded, curve_pictures)]
+        parts += [markdown_table(curves.table.header, curves.table.lines), plain(f"{curves.table.note} {curves.note}")]
     if contents.chapter:
         parts += _chapter(contents, own)
     if contents.reference_rows:

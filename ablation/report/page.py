@@ -24,6 +24,7 @@ from ablation.report.contents import Contents
 from ablation.report.details import anchor_of, details_of, seed_columns
 from ablation.report.findings import Finding
 from ablation.report.judgement import STATUSES
+from ablation.report.learning_curves import PICTURE
 from ablation.report.markdown import (
     BESIDE,
     FINDING_SIGNS,
@@ -68,7 +69,8 @@ def report_page(
     """
     on_table, on_findings = explanations(contents)
     drawn = [(name, caption, Markup(svg)) for name, caption, svg in pictures]  # drawn here, its texts escaped
-    places = [(contents.chapter.place_of(picture[0]), picture) for picture in drawn]
+    curve_pictures = [picture for picture in drawn if picture[0] == PICTURE]
+    places = [(contents.chapter.place_of(picture[0]), picture) for picture in drawn if picture not in curve_pictures]
     return TEMPLATES.get_template("page.html").render(
         contents=contents,
         summary=f"{plural(contents.runs, 'run')}. {likeness_text(contents)}",
@@ -103,6 +105,7 @@ def report_page(
         tried_rule=tried.RULE,
         pictures=[picture for place, picture in places if place is None],
         chapter_pictures=[picture for _, picture in sorted(one for one in places if one[0] is not None)],
+        curve_pictures=curve_pictures,
         chapter_title=TITLE,
         chapter_intro=chapter_intro(contents),
     )

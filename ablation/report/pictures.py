@@ -21,11 +21,13 @@ from matplotlib.figure import Figure
 from ablation.report.axes import INK, OURS, PUBLISHED, STYLE, VALIDATION, capital, metric_scale, new_figure, say_below
 from ablation.report.contents import Contents
 from ablation.report.groups import Group
+from ablation.report.learning_curves import PICTURE
 from ablation.report.methods_pictures import METHOD_PICTURES
 from ablation.report.point_labels import in_words
 from ablation.report.scatter import TIME, Dot, scatter
 from ablation.report.sizes import accuracy_against_sizes
 from ablation.report.table import TableRow, predicted_metrics
+from ablation.report.training_size_picture import accuracy_against_examples
 
 Drawing = Callable[[Contents], tuple[Figure, str] | None]  # with the caption: what the figure shows
 
@@ -150,13 +152,19 @@ def spread_over_seeds(contents: Contents) -> tuple[Figure, str] | None:
     return figure, "Spread over seeds: a dot for each run, a stroke for their mean; rows of two seeds or more."
 
 
-# By file name, in the order of the page; those of the chapter stand in it.
+def _on_all(draw: Drawing) -> Drawing:
+    """Without the rows on fewer training examples than there are, which have a picture of their own."""
+    return lambda contents: draw(contents.on_all_examples())
+
+
+# By file name, in the order of the page; those of the chapter and of training examples stand in their own parts.
 PICTURES: dict[str, Drawing] = {
-    "accuracies": accuracies,
-    "accuracy_time": accuracy_against_time,
-    "losses": loss_curves,
-    "seeds": spread_over_seeds,
-    "sizes": accuracy_against_sizes,
+    "accuracies": _on_all(accuracies),
+    "accuracy_time": _on_all(accuracy_against_time),
+    "losses": _on_all(loss_curves),
+    "seeds": _on_all(spread_over_seeds),
+    "sizes": _on_all(accuracy_against_sizes),
+    PICTURE: accuracy_against_examples,
     **METHOD_PICTURES,
 }
 

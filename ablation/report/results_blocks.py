@@ -25,8 +25,9 @@ def brief_block(contents: Contents, command: str) -> str:
         "Minutes",
     )
     sign = -1 if headline.more_is_better else 1
-    best = sorted(contents.rows, key=lambda row: sign * row.figures[headline.name].mean)[:MOST_ROWS]
-    shown = [row for row in contents.rows if row in best]
+    whole = contents.on_all_examples()
+    best = sorted(whole.rows, key=lambda row: sign * row.figures[headline.name].mean)[:MOST_ROWS]
+    shown = [row for row in whole.rows if row in best]
     table = table_of(contents.task, shown, titles) if shown else "No results yet."
     return _joined(f"<!-- written by: {command} -->", plain(" ".join(contents.answer)), table)
 

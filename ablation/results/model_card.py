@@ -220,7 +220,8 @@ def _baselines(task: Task, run: Mapping[str, Any], results_dir: Path) -> list[tu
         rows = read_table(results_dir / task.csv_name, task.columns).rows
     except OSError:
         return []
-    alike = {row["row"]: row for row in rows if row.get("data_digest") == run.get("data_digest")}
+    same = ("data_digest", "n_train")
+    alike = {row["row"]: row for row in rows if all((row.get(name) or "") == str(run.get(name) or "") for name in same)}
     return [(name, alike[name]) for name in task.baselines if name in alike]
 
 

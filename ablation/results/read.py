@@ -211,7 +211,8 @@ def _read_line(line: str, columns: list[str], results_dir: Path, task: Task) -> 
     if BASELINE_ROW.fullmatch(fields.get("row", "")):
         demo, own = fields.get("demo") == "True", records_own_data(fields)
         data = _foreign_data(fields, task) if own or not demo else {}
-        settings, seeds = {**({"demo": True} if demo else {}), **data}, NO_SEED
+        few = {"n_train": int(count)} if (count := fields.get("n_train")) else {}
+        settings, seeds = {**({"demo": True} if demo else {}), **few, **data}, NO_SEED
     else:
         config = _read_config(fields, task)
         order_seed = None if config.order_seed == config.seed else config.order_seed

@@ -80,8 +80,9 @@ class Examples:
     """What a run trains and is evaluated on.
 
     Attributes:
-        splits: per split, as token ids.
-        digest: SHA-256 (hex) of which examples, which labels, which order.
+        splits: per split, as token ids; beside the task's splits there may be examples that are not used.
+        digest: SHA-256 (hex) of which examples, which labels, which order; of the whole splits, where the configuration
+            says how many of them are used.
         published: whether they are the published ones; others make the run a variant by their digest.
     """
 
@@ -113,6 +114,8 @@ class Likeness:
         digest: of the examples, as rows record it.
         clusters: per split (N,), equal numbers for examples that are nearly copies of one another.
         in_training: per sense of the word, (N,) whether an example of the last split stands in training too.
+        first_alike: of the same, (N,) the place of the first such training example, where it is known; none where it
+            stands in none.
         texts: per split (N,), the examples themselves, where they are texts.
     """
 
@@ -120,6 +123,11 @@ class Likeness:
     clusters: Mapping[str, NDArray[np.int64]]
     in_training: Mapping[str, NDArray[np.bool_]]
     texts: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    first_alike: Mapping[str, NDArray[np.float64]] = dataclasses.field(default_factory=dict)
+
+    def of_first(self, count: int) -> Likeness:
+        """The same where the first ``count`` training examples alone are trained on."""
+        return dataclasses.replace(self, in_training={s: place < count for s, place in self.first_alike.items()})
 
 
 class Task(Protocol):

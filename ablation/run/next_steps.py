@@ -37,7 +37,8 @@ def next_steps(summary: Summary) -> list[Step]:
     if task.baselines and not summary.baselines:
         data = "" if config.data_dir == type(config)().data_dir else f" --data_dir {shlex.quote(config.data_dir)}"
         own = "".join(f" --{name} {shlex.quote(str(value))}" for name, value in config.own_data_settings().items())
-        flags = (" --demo" if config.demo else data) + own
+        few = "" if (count := getattr(config, "n_train", None)) is None else f" --n_train {count}"
+        flags = (" --demo" if config.demo else data) + own + few
         steps.append(Step("what to beat", f"{python_command()} baselines.py{flags}{results}"))
     return [*steps, *uses[1:]][:MOST]
 

@@ -206,12 +206,13 @@ class Summary:
 
 
 def runs_alike(task: Task, config: CommonSettings, rows: Sequence[Mapping[str, Any]]) -> list[FinishedRun]:
-    """The runs of the configuration's results on the examples of these rows."""
+    """The runs of the configuration's results on the examples of these rows, trained on as many of them."""
     try:
         found, _ = read_results(Path(config.results_dir), task)
     except OSError:  # the run is kept, whoever may read it
         found = []
-    return [run for run in found if run["data_digest"] == rows[0]["data_digest"]]
+    mine = [str(rows[0].get(column) or "") for column in ("data_digest", "n_train")]
+    return [run for run in found if [run["data_digest"], run["n_train"]] == mine]
 
 
 def _forgetting(row: Mapping[str, Any]) -> list[str]:

@@ -154,6 +154,7 @@ def plan_runs(
     seeds: Sequence[int],
     flags: Sequence[str],
     foreign_of: ForeignDigests = lambda config: {},
+    settle: Callable[[Any], Any] = lambda config: config,
 ) -> tuple[list[PlannedRun], list[str]]:
     """Rows times seeds times the values that settings have, with the runner's ``flags`` on each.
 
@@ -161,6 +162,7 @@ def plan_runs(
         command: the runner's.
         foreign_of: digests of data and base weights that are not the published ones. (Seeds change neither, so it is
             asked once for a row and its values.)
+        settle: makes a configuration what its data let a run of it be; asked as often.
 
     Returns:
         The runs in order, and one line for all seeds of what is another's double (flags can make rows equal).
@@ -168,7 +170,7 @@ def plan_runs(
     Raises:
         ConfigError: all problems of all runs together, each once.
     """
-    planned = _read_commands(command, rows, seeds, flags)
+    planned = _read_commands(command, rows, seeds, flags, settle)
     foreign: dict[tuple[int, Values], Mapping[str, str]] = {}
     runs: dict[str, PlannedRun] = {}
     doubles: dict[tuple[tuple[int, Values], ...], list[tuple[PlannedRun, PlannedRun]]] = {}
@@ -188,16 +190,24 @@ def _double(runs: Sequence[PlannedRun], others: Sequence[PlannedRun]) -> str:
 
 
 def _read_commands(
-    command: CommandLine, rows: Sequence[int], seeds: Sequence[int], flags: Sequence[str]
+    command: CommandLine,
+    rows: Sequence[int],
+    seeds: Sequence[int],
+    flags: Sequence[str],
+    settle: Callable[[Any], Any],
 ) -> list[PlannedRun]:
     """The run of each row, value and seed, foreign digests still missing."""
     runs: list[PlannedRun] = []
     problems: dict[str, list[int]] = {}  # with the rows that have them
+    settled: dict[tuple[int, Values], Any] = {}
     variants, common = combinations(command, flags)
     for row, values, seed in product(rows, variants, seeds):
         arguments = ("--row", str(row), "--seed", str(seed), *common, *as_flags(values))
         try:
             config, _, _ = command.read(arguments)
+            if (row, values) not in settled:
+                settled[row, values] = settle(config)
+            config = replace(settled[row, values], seed=seed)
             runs.append(PlannedRun(row, seed, config, arguments, values=values))
         except ConfigError as error:
             for problem in error.problems:

@@ -30,6 +30,16 @@ def foreign_of(task: Task, config: CommonSettings) -> Mapping[str, str]:
     return foreign_digests(task, config)
 
 
+def settled(task: Task, config: CommonSettings) -> Any:
+    """The configuration that a run here would have, as far as its data are at hand."""
+    from ablation.run.inputs import EXPECTED_FAILURES  # brings torch, too
+
+    try:
+        return task.settled(config)
+    except EXPECTED_FAILURES:
+        return config  # what is wrong is said where inputs are looked at
+
+
 def data_settings(task: Task, config: CommonSettings) -> tuple[Hashable, ...]:
     """Equal for runs of a sweep that work on the same data."""
     return config.demo, *(getattr(config, name) for name in task.data_settings)

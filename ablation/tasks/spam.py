@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from ablation.config.experiment import ExperimentConfig
+from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.flags import EXPERIMENTS
-from ablation.config.own_data import joined_labels
-from ablation.data.demo import MESSAGES, read_demo_messages
+from ablation.config.own_data import PUBLISHED_LABELS, joined_labels
+from ablation.data.demo import MESSAGES
+from ablation.data.first_messages import first_messages
 from ablation.data.own import load_own_examples
 from ablation.data.spam import (
     PUBLISHED_DATA_DIGEST,
@@ -55,24 +56,53 @@ COLUMNS = (
     "bottleneck", "adapter_after", "adapter_scale", "prefix_length", "prompt_length",
     "measure_forgetting", "held_out_text", "perplexity_before", "perplexity_after",
     "added_parameters", "optimizer_bytes", "added_multiply_adds", "unmerged_multiply_adds", "added_positions", "merges",
-    "base",
+    "base", "n_train",
     "config_hash",
 )  # fmt: skip
 
 
+class _Messages(NamedTuple):
+    """Whole splits: what their classes are called, their digest, and where they are from."""
+
+    splits: dict[str, pd.DataFrame]
+    labels: tuple[str, ...]
+    digest: str
+    source: str
+
+    def used_by(self, config: ExperimentConfig) -> dict[str, pd.DataFrame]:
+        return first_messages(self.splits, config.n_train, self.labels)
+
+
 def messages_of(config: ExperimentConfig) -> tuple[dict[str, pd.DataFrame], str, str]:
-    """The messages that a configuration means: per split, their digest, and where they are from.
+    """The messages that a configuration uses, of the training split maybe the first so many alone; the digest of the
+    whole splits, and where these are from.
+
+    Raises:
+        DataError, DownloadError: they cannot be had or used.
+    """
+    found = _splits_of(config)
+    return found.used_by(config), found.digest, found.source
+
+
+def _splits_of(config: ExperimentConfig, *, at_hand: bool = False) -> _Messages:
+    """The splits that a configuration names; of those that are ``at_hand``, nothing is fetched or held against the
+    published ones.
 
     Raises:
         DataError, DownloadError: they cannot be had or used.
     """
     if config.own_data:
         own = load_own_examples(config)
-        return own.splits, own.digest, own.describe(config)
-    splits = load_splits(
-        Path(config.data_dir), demo=config.demo, offline=config.offline, trust_new_hash=config.trust_new_hash
-    )
-    return splits, data_digest(splits), str(MESSAGES if config.demo else Path(config.data_dir) / DATASET_NAME)
+        return _Messages(own.splits, own.labels, own.digest, own.describe(config))
+    folder = Path(config.data_dir)
+    path = folder / DATASET_NAME
+    if at_hand and not config.demo:
+        splits = split_messages(read_messages(path, trust_new_hash=True))
+    else:
+        splits = load_splits(
+            folder, demo=config.demo, offline=config.offline, trust_new_hash=config.trust_new_hash
+        )
+    return _Messages(splits, PUBLISHED_LABELS, data_digest(splits), str(MESSAGES if config.demo else path))
 
 
 class SpamTask(ClassifierTask):
@@ -92,6 +122,7 @@ class SpamTask(ClassifierTask):
     headline = metrics[-1]
     splits = SPLITS
     published_data_digest = PUBLISHED_DATA_DIGEST
+    data_settings = ("n_train",)
     source = (
         "SMS Spam Collection v.1 by Almeida and Gómez Hidalgo (DOI 10.24432/C5CC84), CC BY 4.0, as many ham as spam."
     )
@@ -109,20 +140,37 @@ class SpamTask(ClassifierTask):
     read_predictions = staticmethod(read_predictions)
 
     def load(self, config: ExperimentConfig, listener: Listener) -> Examples:
-        from ablation.data.encode import check_batch_size, encode_splits
+        from ablation.data.encode import check_batch_size, encode_splits, first_encoded
+        from ablation.execution.plan import make_plan
         from ablation.run.inputs import open_tokenizer
 
-        splits, digest, source = messages_of(config)
-        listener.message(f"messages: {source}")
-        check_batch_size(config.batch_size, len(splits["train"]))
-        encoded = encode_splits(splits, open_tokenizer(config), config)
-        published = not config.own_data and (config.demo or digest == PUBLISHED_DATA_DIGEST)
-        return Examples(encoded, digest, published)
+        found = _splits_of(config)
+        count, whole = len(found.used_by(config)["train"]), len(found.splits["train"])
+        few = "" if config.n_train is None else f"; the first {count:,} of {whole:,} to train on"
+        listener.message(f"messages: {found.source}{few}")
+        check_batch_size(config.batch_size, count, f" with --n_train {count}" if few else "")
+        encoded = encode_splits(found.splits, open_tokenizer(config), config)
+        if count < whole:
+            shares = config.feature_cache is not None and make_plan(config).feature_group is not None
+            encoded = first_encoded(encoded, count, keep_rest=shares)
+        published = not config.own_data and (config.demo or found.digest == PUBLISHED_DATA_DIGEST)
+        return Examples(encoded, found.digest, published)
 
     def settled(self, config: ExperimentConfig) -> ExperimentConfig:
-        if not config.own_data:
+        if config.own_data:
+            config = replace(config, labels=joined_labels(load_own_examples(config).labels))
+        if config.n_train is None:
             return config
-        return replace(config, labels=joined_labels(load_own_examples(config).labels))
+        try:
+            found = _splits_of(config, at_hand=True)
+        except DataError:
+            return config  # the run itself will say what is wrong, or fetch them
+        try:
+            found.used_by(config)
+        except DataError as error:
+            raise ConfigError([str(error)]) from None
+        # As many as there are is what every run does that does not say how many.
+        return replace(config, n_train=None) if config.n_train == len(found.splits["train"]) else config
 
     def labels(self, config: ExperimentConfig) -> tuple[str, ...]:
         return config.label_names
@@ -147,12 +195,8 @@ class SpamTask(ClassifierTask):
         )
 
     def data_digest(self, config: ExperimentConfig) -> str | None:
-        path = Path(config.data_dir) / DATASET_NAME
         try:
-            if config.own_data:
-                return load_own_examples(config).digest
-            messages = read_demo_messages() if config.demo else read_messages(path, trust_new_hash=True)
-            return data_digest(split_messages(messages))
+            return _splits_of(config, at_hand=True).digest
         except DataError:
             return None
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ablation.config.own_data import recorded_own_data, records_own_data
 from ablation.data.demo import read_demo_messages
@@ -29,15 +30,20 @@ def likeness_of(splits: dict[str, pd.DataFrame], digest: str | None = None) -> L
     """
     texts = {name: split["Text"] for name, split in splits.items()}
     bare = {name: split["Text"].map(letters) for name, split in splits.items()}
+    places = {"verbatim": _first_places(texts), "letters": _first_places(bare)}
     return Likeness(
         digest=digest or data_digest(splits),
         clusters={name: pd.factorize(bare[name])[0].astype(np.int64) for name in splits},
-        in_training={
-            "verbatim": texts["test"].isin(set(texts["train"])).to_numpy(),
-            "letters": bare["test"].isin(set(bare["train"])).to_numpy(),
-        },
+        in_training={sense: np.isfinite(place) for sense, place in places.items()},
         texts={name: own.tolist() for name, own in texts.items()},
+        first_alike=places,
     )
+
+
+def _first_places(texts: Mapping[str, pd.Series]) -> NDArray[np.float64]:
+    """Of each test message the place of the first training message of this text; infinite where there is none."""
+    places = {text: place for place, text in reversed(list(enumerate(texts["train"])))}
+    return np.array([places.get(text, np.inf) for text in texts["test"]])
 
 
 def load_likeness(

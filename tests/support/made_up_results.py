@@ -62,7 +62,7 @@ def publish(patch: pytest.MonkeyPatch, data: Path) -> None:
 
 NEWER_SETTINGS = (
     *OWN_DATA_FIELDS, "checkpoint_every", "checkpoint_dir", "restart", "method", "train_final_norm", *own_settings(),
-    "measure_forgetting", "held_out_text",
+    "measure_forgetting", "held_out_text", "n_train",
 )  # fmt: skip
 
 
