@@ -33,6 +33,7 @@ Seeds = tuple[int | None, int | None]
 NO_SEED: Seeds = (None, None)
 WEIGHTS_DIGEST, DATA_DIGEST = "weights_digest", "data_digest"
 BASELINE_ROW = re.compile(r"B\d+")
+BASELINE_SETTINGS = "baseline_settings"  # the column of what makes a baseline a variant of itself, as a JSON object
 HASH = re.compile("[0-9a-f]{64}")
 LOSS_COLUMNS = ["step", "train_loss", "validation_loss"]
 
@@ -53,8 +54,8 @@ class FinishedRun:
 
     Attributes:
         settings: what differs from the defaults, seeds aside, with the digests of weights and data other than the
-            published ones; of a baseline only whether it is the demo's, and such data.
-        seeds: (seed, order seed or None); ``NO_SEED`` for a baseline.
+            published ones; of a baseline whether it is the demo's, such data, and what makes it a variant of itself.
+        seeds: (seed, order seed or None); ``NO_SEED`` for a baseline that draws nothing.
         values: by the name of the metric.
         counts: right answers of each split that a metric is a share of.
         fields: the line, by column name.
@@ -84,7 +85,7 @@ class FinishedRun:
 
     @property
     def is_baseline(self) -> bool:
-        return self.seeds == NO_SEED
+        return BASELINE_ROW.fullmatch(self["row"]) is not None
 
     @cached_property
     def key(self) -> str:
@@ -208,7 +209,8 @@ def _read_line(line: str, columns: list[str], results_dir: Path, task: Task) -> 
     if BASELINE_ROW.fullmatch(fields.get("row", "")):
         demo, own = fields.get("demo") == "True", records_own_data(fields)
         data = _foreign_data(fields, task) if own or not demo else {}
-        settings, seeds = {**({"demo": True} if demo else {}), **data}, NO_SEED
+        settings = {**({"demo": True} if demo else {}), **_baseline_settings(fields), **data}
+        seeds = _baseline_seeds(fields)
     else:
         config = _read_config(fields, task)
         order_seed = None if config.order_seed == config.seed else config.order_seed
@@ -221,6 +223,26 @@ def _read_line(line: str, columns: list[str], results_dir: Path, task: Task) -> 
     }
     folder = results_dir / RUNS_FOLDER / run_id
     return FinishedRun(task, settings, seeds, values, counts, minutes, fields, folder, evaluation)
+
+
+def _baseline_settings(fields: Mapping[str, str]) -> dict[str, Any]:
+    text = fields.get(BASELINE_SETTINGS) or "{}"
+    try:
+        settings = json.loads(text)
+    except ValueError:
+        settings = None
+    if not isinstance(settings, dict):
+        raise ValueError(f"{BASELINE_SETTINGS} {text!r} is no JSON object")
+    return settings
+
+
+def _baseline_seeds(fields: Mapping[str, str]) -> Seeds:
+    """As of a run; what draws nothing has an empty column."""
+    try:
+        seed, order = (int(text) if (text := fields.get(name)) else None for name in ("seed", "order_seed"))
+    except ValueError:
+        raise ValueError(f"seed {fields.get('seed')!r} and order_seed {fields.get('order_seed')!r} are no seeds") from None
+    return seed, None if order == seed else order
 
 
 def _read_number(fields: Mapping[str, str], column: str) -> float:

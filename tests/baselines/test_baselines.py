@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 import baselines
-from ablation.baselines.words import BASELINES, STRENGTHS, logistic_regression, majority_class
+from ablation.baselines.registry import BASELINES
+from ablation.baselines.words import STRENGTHS, logistic_regression, majority_class
 from ablation.data.spam import read_messages, split_messages
 from ablation.report.contents import gather
 from ablation.tasks.spam import SPAM
