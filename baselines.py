@@ -114,7 +114,8 @@ def plan(names: Sequence[str], config: BaselineConfig, seeds: Iterable[int]) -> 
         except ConfigError as error:
             problems += [f"--rows {name}: {problem}" for problem in error.problems]
         else:
-            planned += [Planned(name, replace(own, seed=seed)) for seed in (seeds if baseline.draws(own) else [own.seed])]
+            each = seeds if baseline.draws(own) else [own.seed]
+            planned += [Planned(name, replace(own, seed=seed)) for seed in each]
     if problems:
         raise ConfigError(problems)
     return planned

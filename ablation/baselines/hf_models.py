@@ -1,7 +1,8 @@
-"""Other pretrained models as ``transformers`` loads them: by their name on the hub, from a folder, or from a GGUF file.
+"""Other pretrained models as ``transformers`` loads them: by their name on the hub, from a folder or a GGUF file.
 
-The package is optional (``requirements-transformers.txt``) and imported only here. What has to be fetched, it fetches by
-its own means, so that its own settings hold: ``HF_ENDPOINT``, ``HF_HOME``, ``HF_HUB_OFFLINE``.
+The package is optional (``requirements-transformers.txt``) and imported only where such a model is asked for. What has
+to be fetched it fetches by its own means, so that its own settings hold: ``HF_ENDPOINT``, ``HF_HOME``,
+``HF_HUB_OFFLINE``.
 """
 
 from __future__ import annotations

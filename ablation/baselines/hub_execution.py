@@ -85,9 +85,11 @@ class HubExecution(Execution):
         return self._read(at_least_float32(states), mask)
 
     def _read(self, states: Tensor, mask: Tensor) -> Tensor:
-        """(B, T, D), (B, T) -> (B, D): the first real token, the last one, or the mean over all of them. ``last``, which
-        for GPT-2 is a pad, is here what the model's own classifier reads: the first token of an encoder such as BERT,
-        the last real one of a causal model."""
+        """(B, T, D), (B, T) -> (B, D): the first real token, the last one, or the mean over all of them.
+
+        ``last``, which for GPT-2 is a pad, is here what the model's own classifier reads: the first token of an encoder
+        such as BERT, the last real one of a causal model.
+        """
         if self._config.average_embeddings:
             return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
         position = self._config.trainable_token_pos

@@ -21,9 +21,7 @@ from ablation.results.run_folder import PREDICTIONS_CSV, RunRecord, evaluation_f
 NOT_COLUMNS = ("hf_model",)  # of settings that a row keeps under BASELINE_SETTINGS alone
 
 
-def identity(
-    name: str, baseline: Baseline, config: BaselineConfig, foreign: Mapping[str, str] = {}
-) -> dict[str, Any]:
+def identity(name: str, baseline: Baseline, config: BaselineConfig, foreign: Mapping[str, str] = {}) -> dict[str, Any]:
     """What a baseline's row is, whatever messages it was fitted on.
 
     Args:
@@ -48,7 +46,13 @@ def kept_baseline(runs: Iterable[FinishedRun], settings: Mapping[str, Any], dige
 
 
 def describe_baseline(
-    name: str, baseline: Baseline, asked: Asked, fitted: Fitted, settings: Mapping[str, Any], seconds: float, digest: str
+    name: str,
+    baseline: Baseline,
+    asked: Asked,
+    fitted: Fitted,
+    settings: Mapping[str, Any],
+    seconds: float,
+    digest: str,
 ) -> RunRecord:
     """The record of a baseline.
 
@@ -88,9 +92,7 @@ def describe_baseline(
     return RunRecord([row], further, dict(files))
 
 
-def _known_fields(
-    asked: Asked, settings: Mapping[str, Any], fitted: Fitted, seconds: float
-) -> dict[str, Any]:
+def _known_fields(asked: Asked, settings: Mapping[str, Any], fitted: Fitted, seconds: float) -> dict[str, Any]:
     """What there is of a row. Columns that mean nothing here are missing, and so empty in the CSV."""
     at, minutes = datetime.now(UTC), round(seconds / 60, 4)
     digest = settings_hash(settings)

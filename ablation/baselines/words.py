@@ -30,7 +30,6 @@ def majority_class(splits: Splits, settings: dict[str, Any]) -> Fitted:
 def logistic_regression(splits: Splits, settings: dict[str, Any]) -> Fitted:
     """TF-IDF and logistic regression; of several strengths the one of the best :func:`quality` on validation."""
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
 
     ngrams = tuple(settings["ngrams"])
     vectorizer = TfidfVectorizer(analyzer=settings["analyzer"], ngram_range=ngrams, sublinear_tf=True)

@@ -25,6 +25,7 @@ from ablation.config.own_data import records_own_data
 from ablation.config.settings import CommonSettings, fields_of
 from ablation.listener import Count
 from ablation.results.log import RUN_JSON, RUNS_FOLDER
+from ablation.results.questions import BASELINE_ROW
 from ablation.results.run_folder import LOSSES_CSV, USES
 from ablation.results.table import BYTE_ORDER_MARK
 from ablation.results.task import Predictions, PredictionsError, Task
@@ -32,7 +33,6 @@ from ablation.results.task import Predictions, PredictionsError, Task
 Seeds = tuple[int | None, int | None]
 NO_SEED: Seeds = (None, None)
 WEIGHTS_DIGEST, DATA_DIGEST = "weights_digest", "data_digest"
-BASELINE_ROW = re.compile(r"B\d+")
 BASELINE_SETTINGS = "baseline_settings"  # the column of what makes a baseline a variant of itself, as a JSON object
 HASH = re.compile("[0-9a-f]{64}")
 LOSS_COLUMNS = ["step", "train_loss", "validation_loss"]
@@ -238,10 +238,11 @@ def _baseline_settings(fields: Mapping[str, str]) -> dict[str, Any]:
 
 def _baseline_seeds(fields: Mapping[str, str]) -> Seeds:
     """As of a run; what draws nothing has an empty column."""
+    found = [fields.get(name, "") for name in ("seed", "order_seed")]
     try:
-        seed, order = (int(text) if (text := fields.get(name)) else None for name in ("seed", "order_seed"))
+        seed, order = (int(text) if text else None for text in found)
     except ValueError:
-        raise ValueError(f"seed {fields.get('seed')!r} and order_seed {fields.get('order_seed')!r} are no seeds") from None
+        raise ValueError(f"seed {found[0]!r} or order_seed {found[1]!r} is no seed") from None
     return seed, None if order == seed else order
 
 

@@ -107,6 +107,8 @@ class SpamTask(ClassifierTask):
         "B8": "BERT base (bert-base-uncased), fine-tuned",
         "B9": "BERT large (bert-large-uncased), fine-tuned",
     }
+    quick_baselines = ("B1", "B2", "B3")
+    tuned_baselines = ("B7", "B8", "B9")
 
     published = staticmethod(published_figures)
     claims = staticmethod(spam_claims)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-WORDS = "win prize call now free txt claim home later dinner love see you ok".split()  # of made-up messages
+WORDS = ("win", "prize", "call", "now", "free", "txt", "claim", "home", "later", "dinner", "love", "see", "you", "ok")
 
 
 def save_tiny_bert(folder: Path, dropout: float = 0.0, layers: int = 2) -> Path:
