@@ -2,6 +2,7 @@
 
     python baselines.py [--rows B1,B2,B3] [--data_dir data] [--results_dir results]
     python baselines.py --rows B4,B5 --seeds 123-128             # GPT-2 untrained, and its frozen features
+    python baselines.py --rows B6 --shots 4                      # GPT-2 asked in words, with four examples
     python baselines.py --rows B7 --hf_model NAME_OR_FOLDER      # another pretrained model, fine-tuned
     python baselines.py --demo                                   # on the embedded messages, into results/demo
     python baselines.py --data_file mail.csv                     # on messages of your own
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ablation.baselines.baseline import Asked
     from ablation.results.read import FinishedRun
 
+AREAS = ("validation_auc", "test_auc")  # columns of baselines alone
 OWN_OPTIONS = ("rows", "seeds", "again")  # of this command alone
 RUN_OPTIONS = (
     "data_dir", "results_dir", "demo", "offline", "trust_new_hash", "models_dir", "weights_path", "device", "threads",
@@ -158,7 +160,7 @@ def answer(asked: Asked, name: str, digest: str, known: Iterable[FinishedRun]) -
     baseline = BASELINES[name]
     settings = identity(name, baseline, asked.config, foreign_weights(asked, name))
     if kept := kept_baseline(known, settings, digest):
-        return kept.values, True
+        return {**kept.values, **{name: float(kept[name]) for name in AREAS if kept[name]}}, True
     started = time.perf_counter()
     fitted = baseline.fit(asked)
     seconds = time.perf_counter() - started
@@ -166,9 +168,11 @@ def answer(asked: Asked, name: str, digest: str, known: Iterable[FinishedRun]) -
     return write_run(Path(asked.config.results_dir), asked.task, record)[0], False
 
 
-def accuracies(row: Mapping[str, Any]) -> str:
-    """Those of a row, as a person reads them."""
-    return ", ".join(f"{name} {row[f'{name}_acc']:.2%}" for name in ("training", "validation", "test"))
+def figures(row: Mapping[str, Any]) -> str:
+    """Accuracies and areas under the ROC curve of a row, as a person reads them."""
+    shares = ", ".join(f"{name} {row[f'{name}_acc']:.2%}" for name in ("training", "validation", "test"))
+    areas = ", ".join(f"{name.removesuffix('_auc')} {row[name]:.3f}" for name in AREAS if name in row)
+    return f"{shares}; area under ROC: {areas}" if areas else shares
 
 
 def time_of(row: Mapping[str, Any], kept: bool) -> str:
@@ -202,7 +206,7 @@ def run_all(planned: Sequence[Planned], *, again: bool) -> None:
         for one in planned:
             baseline, own = BASELINES[one.name], replace(one.config, labels=labels)
             row, kept = answer(Asked(SPAM, own, baseline.settings, splits, console), one.name, digest, known)
-            tell(f"{one.title}\n   {accuracies(row)}; {time_of(row, kept)}")
+            tell(f"{one.title}\n   {figures(row)}; {time_of(row, kept)}")
     tell(f"rows are in {results_dir / SPAM.csv_name}; --again fits once more what is there already")
     tell(f"to compare them: {report_command(str(results_dir), config.data_dir)}")
 

@@ -35,11 +35,12 @@ class Fitted:
     """What a baseline says of every message, and what there is to know of how it came to that.
 
     Attributes:
-        scores: per split, of two classes (N,) the logit of the second (spam), that of the first being 0; or of any
-            number of classes (N, C) the logit of each.
+        scores: per split, of all its messages or of its first ones, of two classes (N,) the logit of the second (spam),
+            that of the first being 0; or of any number of classes (N, C) the logit of each.
         parameters: how many were fitted.
         chosen: what was chosen on the validation split.
         counts: right answers of splits that were not answered as ``scores`` has them.
+        beside: per split, what its predictions say besides, by column: (N,) each.
         columns: what its row says besides, by column name.
         files: of its folder, by name; ``further``: of its ``run.json``.
     """
@@ -48,6 +49,7 @@ class Fitted:
     parameters: int = 0
     chosen: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, Count] = field(default_factory=dict)
+    beside: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     columns: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     further: dict[str, Any] = field(default_factory=dict)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -97,7 +99,7 @@ def _known_fields(asked: Asked, settings: Mapping[str, Any], fitted: Fitted, sec
     at, minutes = datetime.now(UTC), round(seconds / 60, 4)
     digest = settings_hash(settings)
     labels = {split: table["Label"].to_numpy() for split, table in asked.splits.items()}
-    right = {split: said == labels[split] for split, said in fitted.predictions.items()}
+    right = {split: said == labels[split][: len(said)] for split, said in fitted.predictions.items()}
     counts = {split: Count(int(values.sum()), len(values)) for split, values in right.items()} | fitted.counts
     seed = [str(settings["seed"])] if "seed" in settings else []
     return {
@@ -108,6 +110,7 @@ def _known_fields(asked: Asked, settings: Mapping[str, Any], fitted: Fitted, sec
         "device": "cpu",
         "total_parameters": fitted.parameters,
         "trainable_parameters": fitted.parameters,
+        **rankings(fitted, labels),
         **evaluation_fields(asked.task.evaluate(counts)[0]),
         "training_minutes": minutes,
         "total_minutes": minutes,
@@ -128,8 +131,35 @@ def _settings_fields(baseline: Baseline, config: BaselineConfig) -> dict[str, An
     return {**columns, BASELINE_SETTINGS: json.dumps(own, sort_keys=True) if own else None}
 
 
+def rankings(fitted: Fitted, labels: Mapping[str, Any]) -> dict[str, float]:
+    """The area under the ROC curve of validation and test: the chance that of a message of each class the one of the
+    second scores higher, ties counting half. Of two classes, where a split has both; else nothing."""
+    from sklearn.metrics import roc_auc_score
+
+    found = {}
+    for split in ("validation", "test"):
+        logits = fitted.logits[split]
+        if logits.shape[1] == 2 and len(set(labels[split])) == 2:
+            found[f"{split}_auc"] = float(roc_auc_score(labels[split], logits[:, 1] - logits[:, 0]))
+    return found
+
+
 def _predictions_csv(asked: Asked, fitted: Fitted) -> str:
     # Arrays do as well as tensors here: the table takes their values alone.
     logits: dict[str, Any] = {split: fitted.logits[split] for split in ("validation", "test")}
     labels: dict[str, Any] = {split: asked.splits[split]["Label"].to_numpy() for split in logits}
-    return asked.task.predictions_csv(logits, labels, asked.task.labels(asked.config))
+    table = asked.task.predictions_csv(logits, labels, asked.task.labels(asked.config))
+    beside = [fitted.beside[split] for split in logits if split in fitted.beside]
+    return _with_columns(table, beside) if beside else table
+
+
+def _with_columns(table: str, parts: Sequence[Mapping[str, Sequence[Any]]]) -> str:
+    """The CSV with further columns, whose values are those of its parts one behind the other."""
+    header, *lines = csv.reader(io.StringIO(table))
+    values = [line for part in parts for line in zip(*part.values(), strict=True)]
+    buffer = io.StringIO()
+    write = csv.writer(buffer, lineterminator="\n").writerow
+    write([*header, *parts[0]])
+    for line, further in zip(lines, values, strict=True):
+        write([*line, *further])
+    return buffer.getvalue()

@@ -9,6 +9,7 @@ from ablation.baselines.baseline import Asked, Baseline, Fitted
 from ablation.baselines.strengths import STRENGTHS_OF_STATES
 from ablation.baselines.words import STRENGTHS, logistic_regression, majority_class
 from ablation.config.baseline import BaselineConfig
+from ablation.config.prompting import DRAWN
 from ablation.config.settings import RANDOM
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 # Settings by what they are about.
 MODEL = ("hf_model", "model_size", "weights", "n_layers", "emb_dim", "n_heads", "precision")
 READ = ("trainable_token_pos", "average_embeddings", "context_length", "disable_causal_mask")
+ASKED = tuple(name for name in MODEL if name != "precision")  # in words: what is compared is float32
 TRAINED = (
     "order_seed", "precision", "trainable_layers", "num_epochs", "batch_size", "accumulation_steps",
     "learning_rate", "weight_decay", "max_steps", "eval_freq", "eval_iter",
@@ -42,6 +44,17 @@ def _frozen_features(asked: Asked) -> Fitted:
     from ablation.baselines.features import frozen_features
 
     return frozen_features(asked)
+
+
+def _prompted(asked: Asked) -> Fitted:
+    from ablation.baselines.prompted import prompted
+
+    return prompted(asked)
+
+
+def _asks_by_chance(config: BaselineConfig) -> bool:
+    drawn = config.shots > 0 and config.shots_by == DRAWN
+    return drawn or (config.hf_model is None and config.weights == RANDOM)
 
 
 def _fine_tuned(asked: Asked) -> Fitted:
@@ -76,6 +89,13 @@ BASELINES = {
         _frozen_features,
         takes=(*MODEL, *READ),
         draws=lambda config: config.weights == RANDOM,
+    ),
+    "B6": Baseline(
+        "asked in words, with no example or with some (--shots)",
+        {"model": "prompted", "train_messages": 80, "text_tokens": 23},
+        _prompted,
+        takes=(*ASKED, "shots", "shots_by", "calibrate"),
+        draws=_asks_by_chance,
     ),
     "B7": Baseline(
         "another pretrained model, fine-tuned",

@@ -10,6 +10,7 @@ from typing import Any
 from ablation.config.experiment import ExperimentConfig, identity
 from ablation.config.flags import CommandLine
 from ablation.config.options import option
+from ablation.config.prompting import PromptSettings
 from ablation.config.settings import fields_of
 
 ALL, HEAD = "all", "last_layer"
@@ -21,7 +22,7 @@ OF_GPT2 = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaselineConfig(ExperimentConfig):
+class BaselineConfig(PromptSettings, ExperimentConfig):
     """One baseline with one seed. Which of the settings it takes, its entry in the registry says."""
 
     trainable_layers: str = option(
@@ -29,12 +30,12 @@ class BaselineConfig(ExperimentConfig):
     )
     hf_model: str | None = option(
         None,
-        "in GPT-2's place another pretrained model, whatever transformers loads as a classifier: its name on the hub,"
-        " a folder, or a .gguf file",
+        "in GPT-2's place another pretrained model that transformers loads: its name on the hub, a folder, or a .gguf"
+        " file",
     )
 
     def problems(self) -> list[str]:
-        problems = super().problems()
+        problems = [*self.prompt_problems(), *super().problems()]
         if self.hf_model is not None:
             if self.hf_model.endswith(GGUF) and not Path(self.hf_model).is_file():
                 problems.append(f"--hf_model {self.hf_model}: there is no such file")

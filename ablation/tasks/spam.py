@@ -55,7 +55,7 @@ COLUMNS = (
     "bottleneck", "adapter_after", "adapter_scale", "prefix_length", "prompt_length",
     "measure_forgetting", "held_out_text", "perplexity_before", "perplexity_after",
     "added_parameters", "optimizer_bytes", "added_multiply_adds", "unmerged_multiply_adds", "added_positions", "merges",
-    "baseline_settings",
+    "baseline_settings", "validation_auc", "test_auc",
     "config_hash",
 )  # fmt: skip
 
@@ -103,6 +103,7 @@ class SpamTask(ClassifierTask):
         "B3": "character (2–5) TF-IDF + logistic regression, strength chosen on validation",
         "B4": "untrained: the model with its new head, no step",
         "B5": "frozen features + logistic regression, strength chosen on validation",
+        "B6": "asked in words, with no example or with some (--shots)",
         "B7": "another pretrained model, fine-tuned",
         "B8": "BERT base (bert-base-uncased), fine-tuned",
         "B9": "BERT large (bert-large-uncased), fine-tuned",

@@ -29,8 +29,8 @@ def save_tiny_bert(folder: Path, dropout: float = 0.0, layers: int = 2) -> Path:
     return folder
 
 
-def save_tiny_causal(folder: Path) -> Path:
-    """A GPT-2 of width 16 with a pad of no kind, as causal models have; its tokens are bytes."""
+def save_tiny_causal(folder: Path, positions: int = 96) -> Path:
+    """A GPT-2 of width 16 with a pad of no kind, as causal models have; its tokens are bytes, and it reads so many."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
@@ -41,8 +41,9 @@ def save_tiny_causal(folder: Path) -> Path:
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>").save_pretrained(folder)
     config = GPT2Config(
-        vocab_size=len(vocabulary), n_embd=16, n_layer=2, n_head=2, n_positions=96, bos_token_id=256, eos_token_id=256
-    )
+        vocab_size=len(vocabulary), n_embd=16, n_layer=2, n_head=2, n_positions=positions, bos_token_id=256,
+        eos_token_id=256,
+    )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         GPT2LMHeadModel(config).save_pretrained(folder)
