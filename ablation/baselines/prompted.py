@@ -147,10 +147,10 @@ def _remarks(asked: Asked, wording: Wording, wanted: Sequence[Shots], fitted: Se
     cut, reads = sum(own.cut for own in fitted), f"the model reads {wording.model.context:,} tokens"
     if fewer:
         found = ", ".join(f"{shots} in {plural(number, 'prompt')}" for shots, number in sorted(counts.items()))
-        shots = plural(asked.config.shots, "shot")
+        wished = plural(asked.config.shots, "shot")
         asked.listener.message(
-            f"{reads}: {fewer} of {plural(len(fitted), 'prompt')} have no room for {shots}; the first ones are left out:"
-            f" {found}"
+            f"{reads}: {fewer} of {plural(len(fitted), 'prompt')} have no room for {wished}; the first ones are left"
+            f" out: {found}"
         )
     if cut:
         asked.listener.message(f"{reads}: {cut} of {plural(len(fitted), 'message')} are longer, and cut")
