@@ -75,7 +75,7 @@ class HubExecution(Execution):
 
     # ---- what a frozen model knows -----------------------------------------------------------------------------------
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def vectors(self, split: str) -> Tensor:
         """(N, D) the last hidden states where they are read, see :meth:`_read`."""
         return self._computed(split, torch.arange(len(self._tokens[split])), self._batch_vectors)

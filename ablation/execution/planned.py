@@ -137,7 +137,7 @@ class PlannedExecution(Execution):
         with arithmetic(self._config, self._device):
             return at_least_float32(self._logits_from(inputs))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def vectors(self, split: str) -> Tensor:
         """(N, D) what the classifier reads of each message, where all before it is frozen and computed once.
 
