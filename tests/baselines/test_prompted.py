@@ -141,22 +141,28 @@ def test_settings_of_prompts_have_no_effect_on_counted_words(
 
 
 @pytest.mark.slow  # importing transformers takes seconds
-def test_a_causal_model_of_transformers_takes_gpts_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_causal_model_of_transformers_takes_gpts_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("transformers")
     from tests.support.tiny_hub_models import save_tiny_causal
 
-    folder = save_tiny_causal(tmp_path / "tiny-causal")
-    flags = ["--hf_model", str(folder), "--models_dir", str(tmp_path / "models")]
-    assert run(tmp_path / "results", *flags) == 1  # it reads 96 bytes
-    assert "no room for a message" in capsys.readouterr().err
+    narrow, wide = save_tiny_causal(tmp_path / "narrow"), save_tiny_causal(tmp_path / "wide", positions=600)
+
+    def asked(folder: Path, *flags: str) -> int:
+        return run(tmp_path / "results", "--hf_model", str(folder), "--models_dir", str(tmp_path / "models"), *flags)
+
+    assert asked(wide) == 1
+    assert "begins ' no' and ' yes' with the same token" in capsys.readouterr().err  # a blank: its tokens are bytes
+    monkeypatch.setattr("ablation.baselines.prompted.ANSWERS", ("no", "yes"))
+    assert asked(narrow) == 1
+    assert "reads 96 tokens at most" in capsys.readouterr().err
     assert not (tmp_path / "results" / "results.csv").exists()
-    config = json.loads((folder / "config.json").read_text())
-    wide = save_tiny_causal(tmp_path / "wide-causal", positions=600)
-    assert config["n_positions"] == 96
-    assert run(tmp_path / "results", "--hf_model", str(wide), "--shots", "2", "--models_dir", str(tmp_path / "m")) == 0
+    assert asked(wide, "--shots", "2") == 0
     (row,) = rows_of(tmp_path / "results")
-    assert json.loads(row["baseline_settings"]) == {"hf_model": "wide-causal", "shots": 2}
+    assert json.loads(row["baseline_settings"]) == {"hf_model": "wide", "shots": 2}
     assert row["total_parameters"] and row["model_size"] == ""
+    assert predictions_of(tmp_path / "results", row)["text"].str.len().max() > 10
 
 
 @pytest.mark.slow
