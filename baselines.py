@@ -1,6 +1,9 @@
-"""The cheap models that every row of the ablation table has to beat, as rows B1 to B3 of the same results.
+"""What every row of the ablation table has to beat, as rows B1, B2, … of the same results.
 
     python baselines.py [--rows B1,B2,B3] [--data_dir data] [--results_dir results]
+    python baselines.py --rows B4,B5 --seeds 123-128             # GPT-2 untrained, and its frozen features
+    python baselines.py --rows B6 --shots 4                      # GPT-2 asked in words, with four examples
+    python baselines.py --rows B7 --hf_model NAME_OR_FOLDER      # another pretrained model, fine-tuned
     python baselines.py --demo                                   # on the embedded messages, into results/demo
     python baselines.py --data_file mail.csv                     # on messages of your own
     python baselines.py --n_train 100                            # fitted to the first 100 training messages
@@ -15,20 +18,53 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablation.baselines.words import BASELINES
+from ablation.baselines.registry import BASELINES, IN_SECONDS
 from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail, tell, warn
-from ablation.config.experiment import DEMO_RESULTS_DIR, FIELDS, RESULTS_DIR, ConfigError, ExperimentConfig
-from ablation.config.flags import EXPERIMENTS, Parser, report_command
+from ablation.config.baseline import COMMAND_LINE, BaselineConfig, is_local
+from ablation.config.experiment import ConfigError
+from ablation.config.flags import Parser, report_command
 from ablation.config.own_data import OWN_DATA_FIELDS
+from ablation.config.settings import fields_of
 from ablation.environment import require_packages
+from ablation.sweep.lists import parse_numbers
 
 if TYPE_CHECKING:
-    from ablation.baselines.words import Splits
-    from ablation.results.task import ClassifierTask
+    from ablation.baselines.baseline import Asked
+    from ablation.config.experiment import ExperimentConfig
+    from ablation.results.read import FinishedRun
+
+AREAS = ("validation_auc", "test_auc")  # columns of baselines alone
+OWN_OPTIONS = ("rows", "seeds", "again")  # of this command alone
+RUN_OPTIONS = (
+    "data_dir", "results_dir", "demo", "offline", "trust_new_hash", "models_dir", "weights_path", "device", "threads",
+    "feature_cache", "feature_cache_limit", "feature_memory", *OWN_DATA_FIELDS,
+)  # fmt: skip
+TAKEN = {name for baseline in BASELINES.values() for name in baseline.takes}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One baseline with one seed, and its name on the screen."""
+
+    name: str
+    config: BaselineConfig
+
+    @property
+    def title(self) -> str:
+        """``B5 …, --hf_model x, seed 123``"""
+        from ablation.config.baseline import own_settings
+        from ablation.config.flags import typed
+
+        baseline = BASELINES[self.name]
+        own = own_settings(self.config, baseline.taken(self.config))
+        seed = f"seed {own.pop('seed')}" if "seed" in own else ""
+        return ", ".join(filter(None, [f"{self.name} {baseline.description}", typed(own), seed]))
 
 
 def parse_rows(text: str) -> list[str]:
@@ -46,60 +82,140 @@ def parse_rows(text: str) -> list[str]:
 
 def make_parser() -> argparse.ArgumentParser:
     parser = Parser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
-    rows = ", ".join(f"{name} {baseline.description}" for name, baseline in BASELINES.items())
-    parser.add_argument("--rows", default=",".join(BASELINES), metavar="NAMES", help=f"{rows} (default: all)")
-    parser.add_argument("--data_dir", metavar="FOLDER", help="folder of the messages (default: data)")
-    parser.add_argument(
-        "--results_dir",
-        metavar="FOLDER",
-        help=f"where rows go (default: {RESULTS_DIR}; with --demo: {DEMO_RESULTS_DIR})",
-    )
-    parser.add_argument("--demo", action="store_true", help="the embedded messages; no published figure beside them")
+    rows = "; ".join(f"{name} {baseline.description}" for name, baseline in BASELINES.items())
+    usual = ",".join(IN_SECONDS)
+    parser.add_argument("--rows", default=usual, metavar="NAMES", help=f"{rows} (default: {usual})")
+    parser.add_argument("--seeds", metavar="LIST", help="one row for each, of those that draw anything: 123-128")
     parser.add_argument("--again", action="store_true", help="fit also those that the results hold already")
-    parser.add_argument("--offline", action="store_true", help="never open a connection; say what is missing instead")
-    parser.add_argument("--trust_new_hash", action="store_true", help="use messages other than the published ones")
-    for name, field in {"n_train": FIELDS["n_train"], **OWN_DATA_FIELDS}.items():
-        parser.add_argument(f"--{name}", metavar="VALUE", help=field.metadata["help"].replace("%", "%%"))
+    unknown = set(fields_of(BaselineConfig)) - TAKEN - {"seed", *RUN_OPTIONS}
+    COMMAND_LINE.add_settings(parser, without=unknown)
     return parser
 
 
-def read_config(options: argparse.Namespace) -> ExperimentConfig:
-    """What a command says of messages and results, as the runner takes it.
+def read_config(options: argparse.Namespace) -> BaselineConfig:
+    """What a command says of messages, model and results.
 
     Raises:
         ConfigError: all problems of it together.
     """
-    own = ("rows", "again")  # of this command alone
-    given = {name: value for name, value in vars(options).items() if name not in own and value not in (None, False)}
-    return EXPERIMENTS.configure(given)[0]
+    given = {name: value for name, value in vars(options).items() if name not in OWN_OPTIONS}
+    return COMMAND_LINE.configure(given)[0]
 
 
-def run_baseline(
-    task: ClassifierTask, name: str, splits: Splits, digest: str, config: ExperimentConfig
-) -> dict[str, Any]:
-    """Fit one baseline to splits of this digest and keep it like any run; returns the row as appended.
+def plan(names: Sequence[str], config: BaselineConfig, seeds: Iterable[int]) -> list[Planned]:
+    """Every baseline with every seed that changes anything.
+
+    Raises:
+        ConfigError: a baseline lacks a setting, or has contradicting ones; all problems together.
+    """
+    planned, problems = [], []
+    for name in names:
+        baseline = BASELINES[name]
+        lacking = [need for need in baseline.needs if getattr(config, need) is None]
+        problems += [f"--rows {name}: is {baseline.description}; add --{need}" for need in lacking]
+        try:
+            own = baseline.config(config)
+        except ConfigError as error:
+            problems += [f"--rows {name}: {problem}" for problem in error.problems]
+        else:
+            each = seeds if baseline.draws(own) else [own.seed]
+            planned += [Planned(name, replace(own, seed=seed)) for seed in each]
+    if problems:
+        raise ConfigError(problems)
+    return planned
+
+
+def remarks(names: Sequence[str], planned: Iterable[Planned], given: Iterable[str]) -> list[str]:
+    """One line for each setting that none of the baselines takes."""
+    taken = {name for one in planned for name in BASELINES[one.name].taken(one.config)}
+    taken |= {"seeds"} if "seed" in taken else set()
+    about = {*TAKEN, "seed", "seeds"}
+    return [f"--{name} has no effect on {', '.join(names)}" for name in given if name in about - taken]
+
+
+def foreign_weights(asked: Asked, name: str) -> dict[str, str]:
+    """The digest of weights that are known by no name: those of a file or folder of one's own."""
+    config, takes = asked.config, BASELINES[name].takes
+    if config.hf_model is not None and is_local(config.hf_model):
+        from ablation.baselines.hf_models import local_digest
+
+        return {"weights_digest": local_digest(config.hf_model)}
+    if config.hf_model is None and "weights" in takes:
+        from ablation.run.inputs import foreign_digests
+
+        found = foreign_digests(asked.task, config)
+        return {name: digest for name, digest in found.items() if name == "weights_digest"}
+    return {}
+
+
+def answer(asked: Asked, name: str, digest: str, known: Iterable[FinishedRun]) -> tuple[Mapping[str, Any], bool]:
+    """The row of one baseline on messages of this digest, and whether the results had it already; else it is fitted and
+    kept like any run.
 
     Raises:
         ResultsError: the results folder cannot be written.
+        HubError, RunError, WeightsError, DownloadError, DataError: its model cannot be had or used.
     """
-    from ablation.baselines.record import describe_baseline
+    from ablation.baselines.record import describe_baseline, identity, kept_baseline
     from ablation.results.run_folder import write_run
 
     baseline = BASELINES[name]
+    settings = identity(name, baseline, asked.config, foreign_weights(asked, name))
+    if kept := kept_baseline(known, settings, digest):
+        return {**kept.values, **{name: float(kept[name]) for name in AREAS if kept[name]}}, True
     started = time.perf_counter()
-    fitted = baseline.fit(splits, baseline.settings)
+    fitted = baseline.fit(asked)
     seconds = time.perf_counter() - started
-    record = describe_baseline(task, name, baseline, fitted, splits, seconds, config, digest)
-    return write_run(Path(config.results_dir), task, record)[0]
+    record = describe_baseline(name, baseline, asked, fitted, settings, seconds, digest)
+    return write_run(Path(asked.config.results_dir), asked.task, record)[0], False
 
 
-def accuracies(row: Mapping[str, Any]) -> str:
-    """Those of a row, as a person reads them."""
-    return ", ".join(f"{name} {row[f'{name}_acc']:.2%}" for name in ("training", "validation", "test"))
+def figures(row: Mapping[str, Any]) -> str:
+    """Accuracies and areas under the ROC curve of a row, as a person reads them."""
+    shares = ", ".join(f"{name} {row[f'{name}_acc']:.2%}" for name in ("training", "validation", "test"))
+    areas = ", ".join(f"{name.removesuffix('_auc')} {row[name]:.3f}" for name in AREAS if name in row)
+    return f"{shares}; area under ROC: {areas}" if areas else shares
 
 
 def time_of(row: Mapping[str, Any], kept: bool) -> str:
     return "already in the results" if kept else f"{60 * row['training_minutes']:.1f} s"
+
+
+def _settled(one: Planned, config: ExperimentConfig) -> Planned:
+    """The same with what the messages decide."""
+    return replace(one, config=replace(one.config, labels=config.labels, n_train=config.n_train))
+
+
+def run_all(planned: Sequence[Planned], *, again: bool) -> None:
+    """Fit and show one after the other.
+
+    Raises:
+        ConfigError, and what :func:`answer` raises.
+    """
+    from ablation.baselines.baseline import Asked
+    from ablation.data.demo import disclaimer
+    from ablation.results.read import read_results
+    from ablation.results.runs import check_writable, complete
+    from ablation.run.console import Console
+    from ablation.tasks.spam import SPAM, messages_of
+
+    config = planned[0].config
+    results_dir = Path(config.results_dir)
+    if config.demo:
+        tell(disclaimer(config.own_data).long)
+    for repaired in complete(results_dir, SPAM):
+        warn(repaired)
+    check_writable(results_dir, SPAM)
+    planned = [_settled(one, SPAM.settled(one.config)) for one in planned]  # all, before anything is fitted
+    known = [] if again else read_results(results_dir, SPAM)[0]
+    with closing(Console()) as console:
+        for one in planned:
+            splits, digest, _ = messages_of(one.config)
+            asked = Asked(SPAM, one.config, BASELINES[one.name].settings, splits, console)
+            row, kept = answer(asked, one.name, digest, known)
+            tell(f"{one.title}\n   {figures(row)}; {time_of(row, kept)}")
+    tell(f"rows are in {results_dir / SPAM.csv_name}; --again fits once more what is there already")
+    tell(f"to compare them: {report_command(str(results_dir), config.data_dir)}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -107,43 +223,26 @@ def main(arguments: list[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     try:
         names, config = parse_rows(options.rows), read_config(options)
+        seeds = [config.seed] if options.seeds is None else parse_numbers(options.seeds)
+        planned = plan(names, config, seeds)
     except ConfigError as error:
         return fail(error.problems, WRONG_COMMAND)
     except ValueError as error:
         return fail([str(error)], WRONG_COMMAND)
 
     require_packages()
-    from ablation.baselines.record import identity, kept_baseline
-    from ablation.data.demo import disclaimer
-    from ablation.data.labels import DataError
-    from ablation.files.download import DownloadError
-    from ablation.results.log import ResultsError
-    from ablation.results.read import read_results
-    from ablation.results.runs import check_writable, complete
-    from ablation.tasks.spam import SPAM, messages_of
+    for warning in remarks(names, planned, [name for name, value in vars(options).items() if value is not None]):
+        warn(warning)
+    from ablation.run.inputs import EXPECTED_FAILURES
 
-    results_dir = Path(config.results_dir)
     try:
-        if config.demo:
-            tell(disclaimer(config.own_data).long)
-        for repaired in complete(results_dir, SPAM):
-            warn(repaired)
-        check_writable(results_dir, SPAM)
-        config = SPAM.settled(config)
-        splits, digest, _ = messages_of(config)
-        known = [] if options.again else read_results(results_dir, SPAM)[0]
-        for name in names:
-            kept = kept_baseline(known, identity(name, BASELINES[name], config), digest)
-            row = kept.values if kept else run_baseline(SPAM, name, splits, digest, config)
-            tell(f"{name} {BASELINES[name].description}\n   {accuracies(row)}; {time_of(row, kept is not None)}")
+        run_all(planned, again=options.again)
     except KeyboardInterrupt:
         return fail(["interrupted; finished baselines are in the results"], INTERRUPTED)
     except ConfigError as error:
         return fail(error.problems, WRONG_COMMAND)
-    except (DataError, DownloadError, ResultsError) as error:
+    except EXPECTED_FAILURES as error:
         return fail([str(error)])
-    tell(f"rows are in {results_dir / SPAM.csv_name}; --again fits once more what is there already")
-    tell(f"to compare them: {report_command(str(results_dir), config.data_dir)}")
     return FINISHED
 
 

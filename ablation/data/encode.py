@@ -6,6 +6,7 @@ The order of every random draw is part of the experiment; see :func:`make_loader
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -157,7 +158,7 @@ def check_batch_size(batch_size: int, training_messages: int, why: str = "") -> 
         )
 
 
-def make_loaders(messages: dict[str, EncodedMessages], batch_size: int) -> dict[str, DataLoader]:
+def make_loaders(messages: Mapping[str, Sized], batch_size: int) -> dict[str, DataLoader]:
     """Loaders over the *indices* of each split's messages.
 
     They are real ``DataLoader``s, because every pass over one draws from PyTorch's global generator, also a pass over

@@ -137,6 +137,17 @@ class PlannedExecution(Execution):
         with arithmetic(self._config, self._device):
             return at_least_float32(self._logits_from(inputs))
 
+    @torch.no_grad()
+    def vectors(self, split: str) -> Tensor:
+        """(N, D) what the classifier reads of each message, where all before it is frozen and computed once.
+
+        Raises:
+            ValueError: it is not.
+        """
+        if self.plan.start is not Start.VECTOR:
+            raise ValueError("the model trains before its classifier: no vectors were kept")
+        return at_least_float32(self._features.at_readout(send(self._features.messages.ids[split], self._device)))
+
     def _from_tokens(self, inputs: Inputs) -> Tensor:
         return self._through_blocks(self.model.embed(inputs["tokens"]), inputs)
 

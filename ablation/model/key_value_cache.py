@@ -1,13 +1,15 @@
 """A model's next-token logits, one position at a time: keys and values of earlier positions are kept.
 
 One new position of B sentences costs O(B·D²) for the projections and the feed-forward of a block, O(B·T·D) for its
-attention to T kept positions, and O(B·D·V) for the head, which is applied to the last position only.
+attention to T kept positions, and O(B·D·V) for the head, which is applied to the last position only. Several new
+positions are read at once, and many sentences may go on from what was read once.
 
 Shapes: B sentences, T positions, D width, H heads, V vocabulary.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import cast
 
@@ -98,11 +100,51 @@ class KeyValueCache:
         h = block.norm1(x)
         query, key, value = (project(h) for project in attention.projections()[:3])
         for kept, new in ((self._keys, key), (self._values, value)):
-            heads = attention.split_heads(new)  # (1, H, T, D/H)
-            table = heads.new_empty(self.rows, heads.shape[1], limit, heads.shape[3])
-            table[:, :, : self.length] = heads
-            kept.append(table)
+            kept.append(_table(attention.split_heads(new), self.rows, limit))
         return _rest(block, x, h, attention.out_proj(attention.attend(query, key, value)), wrappers)
+
+    def for_sentences(self, count: int, limit: int) -> KeyValueCache:
+        """A cache of ``count`` sentences that all go on from what this one has read, which stays as it is.
+
+        Args:
+            limit: as of the class; nothing is read twice.
+
+        Raises:
+            ValueError: this cache is itself of several sentences.
+        """
+        if self.rows != 1:
+            raise ValueError(f"the cache has {self.rows} sentences: others can go on from one alone")
+        new = copy.copy(self)
+        new.rows, new._scores = count, None
+        new._keys, new._values = (
+            [_table(table[:, :, : self.length], count, limit) for table in tables]
+            for tables in (self._keys, self._values)
+        )
+        new.logits = self.logits.expand(count, -1)
+        return new
+
+    @torch.no_grad()
+    def read(self, tokens: Tensor) -> None:
+        """Read several more tokens (B, T) of each sentence at once; ``logits`` are then those of the token after the
+        last."""
+        model, start, size = self._model, self.length, tokens.shape[1]
+        self.length += size
+        x = model.tok_emb(tokens) + model.pos_emb.weight[start : self.length]  # (B, T, D)
+        seen = torch.ones(size, self.length, dtype=torch.bool, device=x.device).tril(start)
+        for block, keys, values in zip(self._blocks, self._keys, self._values, strict=True):
+            x = self._at_positions(block, x, keys[: self.rows], values[: self.rows], seen)
+        self.logits = self._head(x[:, -1])
+
+    def _at_positions(self, block: TransformerBlock, x: Tensor, keys: Tensor, values: Tensor, seen: Tensor) -> Tensor:
+        """As :meth:`_at_position` of several positions (B, T, D), each of which sees some of those read (T, length)."""
+        sublayer, wrappers = unwrapped(block.att)
+        attention = cast(MultiHeadAttention, sublayer)
+        h = block.norm1(x)
+        query, key, value = (attention.split_heads(project(h)) for project in attention.projections()[:3])
+        new = slice(self.length - x.shape[1], self.length)
+        keys[:, :, new], values[:, :, new] = key, value
+        context = F.scaled_dot_product_attention(query, keys[:, :, : self.length], values[:, :, : self.length], seen)
+        return _rest(block, x, h, attention.out_proj(context.transpose(1, 2).flatten(2)), wrappers)
 
     @torch.no_grad()
     def step(self, tokens: Tensor) -> None:
@@ -161,6 +203,14 @@ class KeyValueCache:
             table[gaps, :, : self.length] = table[order[gaps], :, : self.length]
         self.logits, self.rows = self.logits[:0], staying
         return order
+
+
+def _table(heads: Tensor, rows: int, limit: int) -> Tensor:
+    """Room for the keys or values of ``limit`` positions in which the first are there already: (1, H, T, D/H) ->
+    (rows, H, limit, D/H)"""
+    table = heads.new_empty(rows, heads.shape[1], limit, heads.shape[3])
+    table[:, :, : heads.shape[2]] = heads
+    return table
 
 
 def _rest(block: TransformerBlock, x: Tensor, h: Tensor, y: Tensor, wrappers: list[SublayerWrapper]) -> Tensor:

@@ -38,7 +38,11 @@ class Best:
 
     @property
     def described(self) -> str:
-        return self.called if self.row.description in ("", self.row.name) else f"{self.called} ({self.row.description})"
+        if self.row.description in ("", self.row.name):
+            return self.called
+        # The description of a baseline says all that makes it a variant of itself.
+        name = self.group.first["row"] if self.group.first.is_baseline else self.called
+        return f"{name} ({self.row.description})"
 
 
 def plain_answer(
@@ -55,7 +59,8 @@ def plain_answer(
     """
     sentences = [MINIATURE] if suggest.demo else []
     best, baseline = _best_trained(task, lines), _best_baseline(task, lines)
-    if best is None and baseline is None:
+    other = _best_baseline(task, lines, tuned=True)
+    if best is baseline is other is None:
         return [*sentences, NO_RUNS]
     if best is None:
         sentences.append("No row was run yet, only baselines: simple models that a trained row has to beat.")
@@ -68,6 +73,8 @@ def plain_answer(
         sentences.append(_figure(task, baseline, f"The best cheap baseline, {baseline.described},"))
     if best is not None and baseline is not None:
         sentences.append(_difference(task, best, baseline, likeness))
+    if other is not None:
+        sentences.append(_figure(task, other, f"Of other models that were fine-tuned, the best, {other.described},"))
     if claims:
         sentences.append(_claims(claims))
     return sentences
@@ -83,12 +90,12 @@ def _best_trained(task: Task, lines: Sequence[tuple[Group, TableRow]]) -> Best |
     return max(alike, key=lambda line: sign * line.row.figures[chooser.name].mean, default=None)
 
 
-def _best_baseline(task: Task, lines: Sequence[tuple[Group, TableRow]]) -> Best | None:
+def _best_baseline(task: Task, lines: Sequence[tuple[Group, TableRow]], *, tuned: bool = False) -> Best | None:
     """Of the baselines on the data of the trained configuration, which may be the user's own."""
     trained = [group for group, _ in lines if not group.first.is_baseline]
     data = _trained_on((trained or [group for group, _ in lines])[0]) if lines else None
     alike = [group for group, _ in lines if group.first.is_baseline and _trained_on(group) == data]
-    found = best_baseline(task, {group.first["row"]: group for group in alike})
+    found = best_baseline(task, {group.key: group for group in alike}, tuned=tuned)
     return next((Best(group, row) for group, row in lines if group is found), None)
 
 
@@ -102,7 +109,7 @@ def _figure(task: Task, best: Best, subject: str) -> str:
     metric, figures = task.headline, best.row.figures[task.headline.name]
     verb, seeds = _gets(task, metric, figures.mean, best), len(best.row.seeds)
     runs = f" on average over {seeds} runs that differ in their random seed alone" if seeds > 1 else ""
-    if seeds == 1 and not best.group.first.is_baseline:
+    if seeds == 1 and best.row.seeds[0]:
         runs = f" in one run (seed {best.row.seeds[0]})"
     text = f"{subject} {verb}{runs}."
     if figures.interval is None:

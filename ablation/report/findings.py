@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ablation.report import significance
-from ablation.report.groups import Group, base_of
+from ablation.report.groups import FEW, Group, base_of
 from ablation.report.paired import (
     Comparison,
     compare,
@@ -21,15 +22,19 @@ from ablation.results.questions import (
     Family,
     Question,
     Side,
+    apart,
     base_of_side,
     evaluation_of,
+    is_baseline_name,
     row_and_settings,
     side_name,
 )
-from ablation.results.read import BASE, WEIGHTS_DIGEST, row_settings, variant_key
+from ablation.results.read import BASE, DATA_DIGEST, WEIGHTS_DIGEST, row_settings, variant_key
 from ablation.results.task import Likeness, PredictionsError, Task
 
 ONE_TRAINING = "all its seeds start from one training of the language model: another training may do otherwise"
+# Settings of runs on other messages than the published ones, or trained on the first of them alone.
+OTHER_MESSAGES = {"demo", DATA_DIGEST, FEW}
 
 
 @dataclass(frozen=True)
@@ -96,21 +101,36 @@ def _seeds_and_time(group: Group) -> tuple[int, str]:
 
 
 def row_key(task: Task, family: Family, side: Side) -> str:
-    """The configuration that a row, or a variant of one, means in a family; a base is known by how it was trained."""
+    """The configuration that a row, a variant of one, or a baseline means in a family; a base is known by how it was
+    trained."""
     (row, settings), base = row_and_settings(side), base_of_side(side)
+    if is_baseline_name(row):
+        own = {**family.overrides, **settings}
+        return variant_key({"row": row, **own}) if own else row
     own = row_settings(task, int(row), **{**family.overrides, **settings})
     return variant_key({**own, **evaluation_of(side, family), **({} if base is None else {BASE: base})})
 
 
-def best_baseline(task: Task, groups: Mapping[str, Group]) -> Group | None:
-    """The baseline that is right most often on the split that chooses; the lowest name among equals."""
-    baselines = [groups[name] for name in sorted(task.baselines) if name in groups]
-    return max(baselines, key=lambda group: group.first.counts[task.splits[-2]].accuracy, default=None)
+def best_baseline(task: Task, groups: Mapping[str, Group], *, tuned: bool = False) -> Group | None:
+    """The cheap baseline that is right most often on the split that chooses, on average over its seeds; the lowest name
+    among equals.
+
+    Args:
+        tuned: of those that are trained like a row, in place of the cheap ones.
+    """
+    baselines = [group for group in groups.values() if group.first.is_baseline]
+    kind = [group for group in baselines if (group.first["row"] in task.tuned_baselines) == tuned]
+    return max(sorted(kind, key=lambda group: group.name), key=lambda group: _chosen_by(task, group), default=None)
+
+
+def _chosen_by(task: Task, group: Group) -> float:
+    return statistics.fmean(run.counts[task.splits[-2]].accuracy for run in group.runs.values())
 
 
 def _answer(task: Task, question: Question, groups: Mapping[str, Group], likeness: Likeness | None) -> Finding:
+    published = {key: group for key, group in groups.items() if not group.first.settings.keys() & OTHER_MESSAGES}
     first, second = (
-        best_baseline(task, groups) if side == BEST_BASELINE else groups.get(row_key(task, question.family, side))
+        best_baseline(task, published) if side == BEST_BASELINE else groups.get(row_key(task, question.family, side))
         for side in question.sides
     )
     if first is None or second is None:
@@ -182,8 +202,9 @@ def with_commands(finding: Finding, suggest: Suggestions) -> Finding:
     """The finding with one more note if results are absent: the commands that make them."""
     if not finding.absent:
         return finding
-    rows = [side for side in finding.absent if side != BEST_BASELINE]
+    baselines, rows = apart(side for side in finding.absent if side != BEST_BASELINE)
     commands = [suggest.baselines()] if BEST_BASELINE in finding.absent else []
+    commands += [suggest.baseline(side, finding.question.family) for side in baselines]
     if rows:
         commands.append(suggest.sweep(rows, finding.question.family))
     return replace(finding, notes=(*finding.notes, "; ".join(commands)))

@@ -114,7 +114,8 @@ def _label(task: Task, point: Point) -> str:
     run = point.group.first
     if run.is_baseline:
         what = re.split(r" [+]|,", task.baselines.get(run["row"], ""))[0]
-        return f"{run['row']} {what}".strip()
+        _, _, differing = point.group.whole_name.partition(" with ")
+        return ", ".join(filter(None, [f"{run['row']} {what}".strip(), differing]))
     number, _, what = in_words(replace(point.row, name=point.group.whole_name)).partition(" ")
     return f"row {number.strip('()')}" + ("" if what == "the defaults" else f", {what}")
 

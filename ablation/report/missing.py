@@ -15,9 +15,12 @@ from ablation.results.questions import (
     Family,
     Question,
     Side,
+    apart,
     base_of_side,
     beside_row,
+    is_baseline_name,
     row_and_settings,
+    side_name,
 )
 from ablation.results.task import Task
 
@@ -54,7 +57,10 @@ def missing_lines(
                 names = ", ".join(row_and_settings(side)[0] for side in chosen)
                 rows = "rows" if isinstance(chosen[0], str) else "row"
                 lines.append((f"{what}: {rows} {names}{suffix}", suggest.sweep(chosen, family)))
-    absent = [name for name in task.baselines if name not in seeds]
+    for family, side in _baselines_asked_for(questions):
+        if not seeds.get(row_key(task, family, side)):
+            lines.append((f"no results: {side_name(side)}{family.suffix}", suggest.baseline(side, family)))
+    absent = [name for name in task.quick_baselines if name not in seeds]
     if absent:
         lines.append((f"no results: baselines {', '.join(absent)}", suggest.baselines(absent)))
     return lines
@@ -71,7 +77,7 @@ def _wanted(
     for family, sides in sorted(asked, key=lambda one: one[0].chapter):
         for side in sides:
             row, settings = row_and_settings(side)
-            if row == BEST_BASELINE or (settings and not chapter):
+            if row == BEST_BASELINE or is_baseline_name(row) or (settings and not chapter):
                 continue
             base = "" if base_of_side(side) is None else beside_row(side)
             conditions = typed({**family.overrides, **settings}), base, typed(family.evaluation)
@@ -80,3 +86,13 @@ def _wanted(
             found.setdefault(key, (family, suffix, {}))[2][int(row)] = side
     for family, suffix, by_row in found.values():
         yield family, suffix, [by_row[row] for row in sorted(by_row)]
+
+
+def _baselines_asked_for(questions: Sequence[Question]) -> Iterator[tuple[Family, Side]]:
+    """Each baseline that a question names, once."""
+    seen = set()
+    for question in questions:
+        for side in apart(question.sides)[0]:
+            if (name := side_name(side) + question.family.suffix) not in seen:
+                seen.add(name)
+                yield question.family, side

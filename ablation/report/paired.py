@@ -50,10 +50,10 @@ class Comparison:
 
 
 def paired_runs(first: Group, second: Group) -> list[RunPair]:
-    """Runs with the seeds that both have; a baseline has none, and goes with every seed of the other."""
-    if first.first.is_baseline:
+    """Runs with the seeds that both have; a baseline that draws nothing goes with every seed of the other."""
+    if NO_SEED in first.runs:
         return [(first.runs[NO_SEED], run) for run in second.runs.values()]
-    if second.first.is_baseline:
+    if NO_SEED in second.runs:
         return [(run, second.runs[NO_SEED]) for run in first.runs.values()]
     return [(first.runs[seeds], second.runs[seeds]) for seeds in first.runs if seeds in second.runs]
 
@@ -163,7 +163,7 @@ def unequal_conditions(runs: Sequence[RunPair]) -> tuple[str, ...]:
     """What differs between the two sides besides the question: device or PyTorch version."""
     notes = []
     for column, words in (("device_name", "devices"), ("torch_version", "versions of PyTorch")):
-        values = {run[column] for pair in runs for run in pair if not run.is_baseline}
+        values = {run[column] for pair in runs for run in pair if run["torch_version"]}  # words are counted without
         if len(values) > 1:
             notes.append(f"different {words}: {', '.join(sorted(values))}")
     return tuple(notes)

@@ -41,10 +41,15 @@ class Suggestions:
         """The same for runs of a task: a sweep is told its name, unless it is about that task by itself."""
         return replace(self, task="" if task.name == TASK_OF_OLD_RUNS else task.name)
 
-    def baselines(self, names: Iterable[str] = ()) -> str:
-        """Run these baselines, or all."""
+    def baseline(self, side: Side, family: Family) -> str:
+        """Run one as a family has it, with the seeds that it is compared over."""
+        row, settings = row_and_settings(side)
+        return self.baselines([row], f"{typed({**family.overrides, **settings})} --seeds {DEFAULT_SEEDS}".strip())
+
+    def baselines(self, names: Iterable[str] = (), flags: str = "") -> str:
+        """Run these baselines, or those that are fitted in seconds."""
         rows = ",".join(names)
-        parts = ["python baselines.py", "--demo" if self.demo else "", f"--rows {rows}" if rows else ""]
+        parts = ["python baselines.py", "--demo" if self.demo else "", f"--rows {rows}" if rows else "", flags]
         parts += [*(f"--{name} {shlex.quote(value)}" for name, value in self.own_data.items()), self._folder]
         return " ".join(filter(None, parts))
 

@@ -107,7 +107,7 @@ def make_table(task: Task, groups: Iterable[Group], likeness: Likeness | None, *
         row, own = group.first.row, group.own(likeness)
         published = published_table.get(row, {})
         beside = {} if demo else published
-        flags = task.baselines.get(row) or _flags(task, row, published, demo=demo)
+        flags = _baseline(task, group) if group.first.is_baseline else _flags(task, row, published, demo=demo)
         described = ", ".join(filter(None, [flags, typed(group.first.evaluation)])) if flags else group.name
         lost = {_seed_name(*seeds): run.lost_at for seeds, run in group.runs.items() if run.lost_at is not None}
         table_row = TableRow(
@@ -126,6 +126,13 @@ def make_table(task: Task, groups: Iterable[Group], likeness: Likeness | None, *
         )
         rows.append(table_row)
     return rows
+
+
+def _baseline(task: Task, group: Group) -> str:
+    """What a baseline is, and what makes it a variant of itself; empty of one that the task does not know."""
+    described = task.baselines.get(group.first["row"], "")
+    _, _, differing = group.name.partition(" with ")
+    return ", ".join(filter(None, [described, differing])) if described else ""
 
 
 def _flags(task: Task, row: str, published: Mapping[str, str], *, demo: bool) -> str:

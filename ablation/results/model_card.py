@@ -215,13 +215,16 @@ def _share(row: Mapping[str, Any], split: str | None) -> str:
 
 
 def _baselines(task: Task, run: Mapping[str, Any], results_dir: Path) -> list[tuple[str, Mapping[str, str]]]:
-    """The newest row of each baseline on the run's examples, as far as the results have one."""
+    """The newest row of each baseline on the run's examples, as far as the results have one; of its variants none."""
     try:
         rows = read_table(results_dir / task.csv_name, task.columns).rows
     except OSError:
         return []
     same = ("data_digest", "n_train")
-    alike = {row["row"]: row for row in rows if all((row.get(name) or "") == str(run.get(name) or "") for name in same)}
+    plain = (row for row in rows if not row.get("baseline_settings"))
+    alike = {
+        row["row"]: row for row in plain if all((row.get(name) or "") == str(run.get(name) or "") for name in same)
+    }
     return [(name, alike[name]) for name in task.baselines if name in alike]
 
 

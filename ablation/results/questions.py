@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from ablation.config.base_words import base_words
 from ablation.config.flags import typed
 
 BEST_BASELINE = "baseline"
+BASELINE_ROW = re.compile(r"B\d+")
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ class Question:
     """One comparison, in words: the second minus the first, in the task's headline metric.
 
     Attributes:
-        first, second: numbers of rows, or variants of such; ``BEST_BASELINE`` stands for the baseline best on the
-            split that chooses.
+        first, second: numbers of rows, names of baselines, or variants of such; ``BEST_BASELINE`` stands for the cheap
+            baseline best on the split that chooses.
         identity: the two must give the same predictions; no test, and not part of the family.
     """
 
@@ -82,11 +84,26 @@ class Question:
         return " and ".join(side_name(side) for side in self.sides) + self.family.suffix
 
 
+def is_baseline_name(row: str) -> bool:
+    """Whether a side's row is a baseline by its own name, not a row of the table nor :data:`BEST_BASELINE`."""
+    return BASELINE_ROW.fullmatch(row) is not None
+
+
+def apart(sides: Iterable[Side]) -> tuple[list[Side], list[Side]]:
+    """Those that are baselines by their own names, and the others."""
+    sides = list(sides)
+    return (
+        [side for side in sides if is_baseline_name(row_and_settings(side)[0])],
+        [side for side in sides if not is_baseline_name(row_and_settings(side)[0])],
+    )
+
+
 def side_name(side: Side) -> str:
-    """``row 5``, ``row 20 with --lora_targets query+key``, ``row 1 on a language model …``, or ``baseline``."""
-    if isinstance(side, Variant):
-        return f"row {side.row}{beside_row(side)}" + (f", {side.evaluated}" if side.evaluated else "")
-    return side if side == BEST_BASELINE else f"row {side}"
+    """``row 5``, ``row 20 with --lora_targets query+key``, ``row 1 on a language model …``, ``B5``, or ``baseline``."""
+    row = row_and_settings(side)[0]
+    name = row if row == BEST_BASELINE or is_baseline_name(row) else f"row {row}"
+    evaluated = side.evaluated if isinstance(side, Variant) else ""
+    return name + beside_row(side) + (f", {evaluated}" if evaluated else "")
 
 
 def beside_row(side: Side) -> str:

@@ -25,6 +25,7 @@ from ablation.config.own_data import records_own_data
 from ablation.config.settings import CommonSettings, fields_of
 from ablation.listener import Count
 from ablation.results.log import RUN_JSON, RUNS_FOLDER
+from ablation.results.questions import BASELINE_ROW
 from ablation.results.run_folder import LOSSES_CSV, USES
 from ablation.results.table import BYTE_ORDER_MARK
 from ablation.results.task import Predictions, PredictionsError, Task
@@ -32,7 +33,7 @@ from ablation.results.task import Predictions, PredictionsError, Task
 Seeds = tuple[int | None, int | None]
 NO_SEED: Seeds = (None, None)
 WEIGHTS_DIGEST, DATA_DIGEST, BASE = "weights_digest", "data_digest", "base"
-BASELINE_ROW = re.compile(r"B\d+")
+BASELINE_SETTINGS = "baseline_settings"  # the column of what makes a baseline a variant of itself, as a JSON object
 HASH = re.compile("[0-9a-f]{64}")
 
 
@@ -52,8 +53,8 @@ class FinishedRun:
 
     Attributes:
         settings: what differs from the defaults, seeds aside, with the digests of weights and data other than the
-            published ones; of a baseline only whether it is the demo's, and such data.
-        seeds: (seed, order seed or None); ``NO_SEED`` for a baseline.
+            published ones; of a baseline whether it is the demo's, such data, and what makes it a variant of itself.
+        seeds: (seed, order seed or None); ``NO_SEED`` for a baseline that draws nothing.
         values: by the name of the metric.
         counts: right answers of each split that a metric is a share of.
         fields: the line, by column name.
@@ -83,7 +84,7 @@ class FinishedRun:
 
     @property
     def is_baseline(self) -> bool:
-        return self.seeds == NO_SEED
+        return BASELINE_ROW.fullmatch(self["row"]) is not None
 
     @cached_property
     def key(self) -> str:
@@ -212,7 +213,8 @@ def _read_line(line: str, columns: list[str], results_dir: Path, task: Task) -> 
         demo, own = fields.get("demo") == "True", records_own_data(fields)
         data = _foreign_data(fields, task) if own or not demo else {}
         few = {"n_train": int(count)} if (count := fields.get("n_train")) else {}
-        settings, seeds = {**({"demo": True} if demo else {}), **few, **data}, NO_SEED
+        settings = {**({"demo": True} if demo else {}), **few, **_baseline_settings(fields), **data}
+        seeds = _baseline_seeds(fields)
     else:
         config = _read_config(fields, task)
         order_seed = None if config.order_seed == config.seed else config.order_seed
@@ -225,6 +227,27 @@ def _read_line(line: str, columns: list[str], results_dir: Path, task: Task) -> 
     }
     folder = results_dir / RUNS_FOLDER / run_id
     return FinishedRun(task, settings, seeds, values, counts, minutes, fields, folder, evaluation)
+
+
+def _baseline_settings(fields: Mapping[str, str]) -> dict[str, Any]:
+    text = fields.get(BASELINE_SETTINGS) or "{}"
+    try:
+        settings = json.loads(text)
+    except ValueError:
+        settings = None
+    if not isinstance(settings, dict):
+        raise ValueError(f"{BASELINE_SETTINGS} {text!r} is no JSON object")
+    return settings
+
+
+def _baseline_seeds(fields: Mapping[str, str]) -> Seeds:
+    """As of a run; what draws nothing has an empty column."""
+    found = [fields.get(name, "") for name in ("seed", "order_seed")]
+    try:
+        seed, order = (int(text) if text else None for text in found)
+    except ValueError:
+        raise ValueError(f"seed {found[0]!r} or order_seed {found[1]!r} is no seed") from None
+    return seed, None if order == seed else order
 
 
 def _read_number(fields: Mapping[str, str], column: str) -> float:

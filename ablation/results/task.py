@@ -151,6 +151,8 @@ class Task(Protocol):
         source: what the published data are, whose, and under which licence, in a sentence; empty if it is not said.
         questions: declared before any result; ``demo_questions`` are those that the demo can answer.
         baselines: what a trained row has to beat: name of the row, description.
+        quick_baselines: those of them that are fitted in seconds, so that every report asks for them.
+        tuned_baselines: those that are trained like a row, and so are not cheap.
         row_names: what rows are called where they were published, by number.
     """
 
@@ -171,6 +173,8 @@ class Task(Protocol):
     questions: Sequence[Question]
     demo_questions: Sequence[Question]
     baselines: Mapping[str, str]
+    quick_baselines: Sequence[str] = ()
+    tuned_baselines: Sequence[str] = ()
     row_names: Mapping[int, str] = {}
 
     @property

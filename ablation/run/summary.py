@@ -138,8 +138,8 @@ class Summary:
             if "training_minutes" not in published:  # of a row that stands in no table
                 return Beside("published", cells, note=f"published: {published['source']}")
             return Beside("published", cells, f"{published['training_minutes']} min ({published['device']})")
-        if self.baselines:
-            return self._best_baseline()
+        if cheap := [run for run in self.baselines if run["row"] not in self.task.tuned_baselines]:
+            return self._best_baseline(cheap)
         cells = {
             metric.name: _percent(self.majority[metric.split])
             for metric in self.task.metrics
@@ -148,10 +148,10 @@ class Summary:
         note = "majority: the label that most training examples have, given as the answer to all"
         return Beside("majority", cells, note=note) if cells else NOTHING
 
-    def _best_baseline(self) -> Beside:
-        """The one that is best on the split that chooses."""
+    def _best_baseline(self, cheap: list[FinishedRun]) -> Beside:
+        """The one of them that is best on the split that chooses."""
         choosing = self.task.chooser
-        best = max(self.baselines, key=lambda run: _goodness(choosing, run.values[choosing.name]))
+        best = max(cheap, key=lambda run: _goodness(choosing, run.values[choosing.name]))
         cells = {metric.name: _value(metric, best.values[metric.name]) for metric in self.task.metrics}
         what = self.task.baselines.get(best["row"], "")
         note = f"{best['row']}: {what}; of the cheap baselines in these results the best on {choosing.split}"

@@ -56,7 +56,7 @@ COLUMNS = (
     "bottleneck", "adapter_after", "adapter_scale", "prefix_length", "prompt_length",
     "measure_forgetting", "held_out_text", "perplexity_before", "perplexity_after",
     "added_parameters", "optimizer_bytes", "added_multiply_adds", "unmerged_multiply_adds", "added_positions", "merges",
-    "base", "n_train",
+    "base", "n_train", "baseline_settings", "validation_auc", "test_auc",
     "config_hash",
 )  # fmt: skip
 
@@ -99,9 +99,7 @@ def _splits_of(config: ExperimentConfig, *, at_hand: bool = False) -> _Messages:
     if at_hand and not config.demo:
         splits = split_messages(read_messages(path, trust_new_hash=True))
     else:
-        splits = load_splits(
-            folder, demo=config.demo, offline=config.offline, trust_new_hash=config.trust_new_hash
-        )
+        splits = load_splits(folder, demo=config.demo, offline=config.offline, trust_new_hash=config.trust_new_hash)
     return _Messages(splits, PUBLISHED_LABELS, data_digest(splits), str(MESSAGES if config.demo else path))
 
 
@@ -132,7 +130,15 @@ class SpamTask(ClassifierTask):
         "B1": "majority class",
         "B2": "word TF-IDF + logistic regression",
         "B3": "character (2–5) TF-IDF + logistic regression, strength chosen on validation",
+        "B4": "untrained: the model with its new head, no step",
+        "B5": "frozen features + logistic regression, strength chosen on validation",
+        "B6": "asked in words, with no example or with some (--shots)",
+        "B7": "another pretrained model, fine-tuned",
+        "B8": "BERT base (bert-base-uncased), fine-tuned",
+        "B9": "BERT large (bert-large-uncased), fine-tuned",
     }
+    quick_baselines = ("B1", "B2", "B3")
+    tuned_baselines = ("B7", "B8", "B9")
 
     published = staticmethod(published_figures)
     claims = staticmethod(spam_claims)

@@ -25,9 +25,9 @@ QUANTITIES: Mapping[str, Quantity] = {
 }
 # Sides that are none of our rows: why, and what would tell.
 REASONS: Mapping[str, str] = {
-    "bert-large all layers": "this program has no BERT; a fine-tuned one as a row of the baselines would tell",
-    "untrained": "no row keeps the accuracy before the first step; a row that trains no step would tell",
-    "zero-shot small": "this program asks GPT-2 nothing in words; a baseline that prompts it would tell",
+    "bert-large all layers": "BERT large is no row but baseline B9; the question that compares row 5 with it tells",
+    "untrained": "no row is untrained; baseline B4 is, and its run.json has the first 10 batches",
+    "zero-shot small": "no row is asked in words; baseline B6 is, and its predictions.csv has what the model writes",
     "row 39": "this program has no row 39, the first position read without a causal mask; such a row would tell",
     "fewer training messages": "no setting leaves out training messages; one that does would tell",
 }

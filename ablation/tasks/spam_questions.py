@@ -21,6 +21,11 @@ RANDOM_TWINS = Family(
     "The same comparisons with random weights", MARGIN, overrides={"weights": RANDOM}, suffix=", random weights"
 )
 TRAINED_HERE = Family("Pretrained here, or random?", MARGIN)
+TO_BEAT = Family("What fine-tuning has to beat", MARGIN)
+RANDOM_TO_BEAT = Family(
+    "What fine-tuning has to beat, random weights", MARGIN, overrides={"weights": RANDOM}, suffix=", random weights"
+)
+PRETRAINED_ELSEWHERE = Family("What pretraining is worth on these messages", MARGIN)
 METHODS = Family("Questions on the ways to fine-tune", MARGIN, chapter="methods")
 
 _PAIRS = (
@@ -90,12 +95,42 @@ BASE_QUESTIONS = tuple(
     for base in _BASES
 )
 
+# ---- what fine-tuning has to beat: a family of its own, too ----------------------------------------------------------
+
+_FEATURES = "better than frozen features with logistic regression?"
+_MINILM, _SMOLLM2 = "all-MiniLM-L6-v2", "SmolLM2-135M-Instruct.Q4_1.gguf"
+_BASELINE_PAIRS: tuple[tuple[Side, Side, str], ...] = (
+    ("B5", "1", f"Is training the last block {_FEATURES}"),
+    ("B5", "5", f"Is training all layers {_FEATURES}"),
+    ("B6", "5", "Is training all layers better than asking in words, without an example?"),
+    (Variant("B6", {"shots": 16}), "5", "Is training all layers better than asking in words with 16 examples?"),
+    ("B9", "5", "Is GPT-2 small, all layers, better than BERT large?"),
+)
+# What can be had without GPT-2's weights: what pretraining is worth on these messages, beside random GPT-2.
+_PRETRAINING_PAIRS: tuple[tuple[Side, Side, str], ...] = (
+    ("B3", Variant("B5", {"hf_model": _SMOLLM2}), "Do SmolLM2's frozen features beat character TF-IDF?"),
+    ("B3", Variant("B5", {"hf_model": _MINILM}), "Do MiniLM's frozen features beat character TF-IDF?"),
+    ("B3", Variant("B7", {"hf_model": _MINILM}), "Does fine-tuning MiniLM beat character TF-IDF?"),
+    (
+        Variant("B5", {"hf_model": _MINILM}),
+        Variant("B7", {"hf_model": _MINILM}),
+        "Is fine-tuning MiniLM better than its frozen features with logistic regression?",
+    ),
+)
+BASELINE_QUESTIONS = (
+    *(Question(first, second, text, TO_BEAT) for first, second, text in _BASELINE_PAIRS),
+    *(Question("B5", row, f"Is training {what} {_FEATURES}", RANDOM_TO_BEAT)
+      for row, what in (("1", "the last block"), ("5", "all layers"))),
+    *(Question(first, second, text, PRETRAINED_ELSEWHERE) for first, second, text in _PRETRAINING_PAIRS),
+)  # fmt: skip
+
 QUESTIONS: tuple[Question, ...] = (
     *(Question(first, second, text, MAIN) for first, second, text in _PAIRS if (first, second) in BEYOND_CLAIMS),
     # Random is what row 10 is: with random weights rows 1 and 10 are the pair 1 and 5, and rows 5 and 10 are the same.
     *(Question(first, second, text, RANDOM_TWINS) for first, second, text in _PAIRS if "10" not in (first, second)),
     *BASE_QUESTIONS,
     *METHOD_QUESTIONS,
+    *BASELINE_QUESTIONS,
 )
 # The demo has one model, so it cannot say anything about size.
 DEMO_QUESTIONS = tuple(
@@ -103,7 +138,7 @@ DEMO_QUESTIONS = tuple(
     for question in (
         *(Question(first, second, text, DEMO) for first, second, text in _PAIRS),
         Question("1", "18", "Does ignore_index change nothing, as it must?", DEMO, identity=True),
-        *(question for question in QUESTIONS if question.family in (RANDOM_TWINS, METHODS)),
+        *(question for question in QUESTIONS if question.family in (RANDOM_TWINS, METHODS) or "B5" in question.sides),
     )
     if not any("model_size" in ROWS[int(row)] for row, _ in map(row_and_settings, question.sides) if row.isdecimal())
 )

@@ -202,7 +202,7 @@ EXPECTED = {
     NOT_RUN: {
         "S8": "no results of row 7",
         "S10": "no results of row 10",
-        "S28": "this program has no BERT; a fine-tuned one as a row of the baselines would tell",
+        "S28": "BERT large is no row but baseline B9; the question that compares row 5 with it tells",
         "S31": "no results of row 33",
         "S33": "row 11 with --lora_rank 4: not run",
         "S34": "no setting leaves out training messages",

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from ablation.baselines.record import identity, settings_hash
-from ablation.baselines.words import BASELINES
+from ablation.baselines.registry import BASELINES
+from ablation.config.baseline import BaselineConfig
 from ablation.config.experiment import ExperimentConfig
 from ablation.config.rows import row_config
 from ablation.report import pictures
@@ -33,7 +34,7 @@ FITTED: Mapping[int | None, float] = {50: 0.75, 200: 0.96, None: 0.97}
 def add_baseline(results: Path, data: Path, count: int | None, accuracy: float, name: str = "B3") -> None:
     """Like a run, but with the columns alone that a baseline has."""
     config = ExperimentConfig(n_train=count)
-    known = identity(name, BASELINES[name], config)
+    known = identity(name, BASELINES[name], BaselineConfig(n_train=count))
     unknown: dict[str, Any] = dict.fromkeys(("seed", "order_seed", "model_size", "learning_rate"))
     digest = settings_hash(known)
     run_id = f"{name}-{digest[:8]}"

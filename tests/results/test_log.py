@@ -47,7 +47,7 @@ COSTS = (
 FORGETTING = ("measure_forgetting", "held_out_text", "perplexity_before", "perplexity_after")
 NEWER = (
     *OWN_DATA, "checkpoint_every", "checkpoint_dir", "restart", "resumed", *METHOD_SETTINGS, *FORGETTING, *COSTS,
-    "base", "n_train",
+    "base", "n_train", "baseline_settings", "validation_auc", "test_auc",
 )  # fmt: skip
 
 

@@ -13,7 +13,8 @@ import pytest
 import additional_experiments
 import baselines
 from ablation.baselines.record import identity, settings_hash
-from ablation.baselines.words import BASELINES
+from ablation.baselines.registry import BASELINES
+from ablation.config.baseline import BaselineConfig
 from ablation.config.experiment import ConfigError, ExperimentConfig, config_hash
 from ablation.config.flags import EXPERIMENTS
 from ablation.config.rows import ROWS, find_row, row_config
@@ -157,9 +158,11 @@ def test_a_baseline_on_fewer_is_another_one(tmp_path: Path) -> None:
         ("B1", "50", "50"), ("B1", "", "1045"),
     ]  # fmt: skip
     assert len({row["config_hash"] for row in rows}) == 2 and len({row["data_digest"] for row in rows}) == 1
-    whole = identity("B1", BASELINES["B1"], ExperimentConfig(demo=True))
+    whole = identity("B1", BASELINES["B1"], BaselineConfig(demo=True))
     assert settings_hash(whole) == rows[1]["config_hash"]
     assert whole == {"row": "B1", "model": "majority", "demo": True}
+    assert settings_hash({**whole, "n_train": 50}) == rows[0]["config_hash"]
+    assert {row["baseline_settings"] for row in rows} == {""}  # the count has a column of its own
     runs, problems = read_results(tmp_path, SPAM)
     assert not problems and runs[0].key != runs[1].key and runs[0].settings == {"demo": True, "n_train": 50}
     # A run on fewer is held against baselines on as many.
@@ -167,6 +170,12 @@ def test_a_baseline_on_fewer_is_another_one(tmp_path: Path) -> None:
     mine = [{"data_digest": rows[0]["data_digest"], "n_train": 50}]
     assert {run["n_train"] for run in runs_alike(SPAM, few, mine)} == {"50"}
     assert {run["n_train"] for run in runs_alike(SPAM, few, [{**mine[0], "n_train": None}])} == {""}
+
+
+def test_baselines_that_learn_nothing_from_messages_take_no_number_of_them() -> None:
+    config = baselines.read_config(baselines.make_parser().parse_args(["--demo", "--n_train", "50"]))
+    counts = {one.name: one.config.n_train for one in baselines.plan(["B3", "B4", "B5", "B6", "B8"], config, [1])}
+    assert counts == {"B3": 50, "B4": None, "B5": 50, "B6": 50, "B8": 50}
 
 
 # ---- a sweep ---------------------------------------------------------------------------------------------------------

@@ -1,0 +1,111 @@
+"""The model that a baseline looks at: GPT-2 with a new head, frozen, or another pretrained one in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ablation.baselines.baseline import Asked
+from ablation.config.baseline import HEAD
+from ablation.data.encode import make_loaders
+from ablation.environment import environment_stamp
+from ablation.execution.base import Execution
+from ablation.run.experiment import (
+    EVALUATION_STAGE,
+    TRAINING_STAGE,
+    load_inputs,
+    make_execution,
+    open_feature_cache,
+)
+from ablation.run.frame import running
+from ablation.run.stopwatch import Stopwatch
+
+
+class Vectors(Protocol):
+    def vectors(self, split: str) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model, ready to answer.
+
+    Attributes:
+        execution: its logits, and as ``frozen`` the vectors that its head reads.
+        loaders: over the messages of each split, in the published order.
+        columns: what a row says of it, by column name.
+    """
+
+    execution: Execution
+    frozen: Vectors
+    loaders: dict[str, DataLoader]
+    columns: dict[str, Any]
+    watch: Stopwatch
+
+    def labels(self, split: str) -> Tensor:
+        return self.execution.labels(split, self.everything(split))
+
+    def everything(self, split: str) -> Tensor:
+        """(N,) the numbers of all messages of a split, in its order."""
+        return torch.arange(len(self.loaders[split].dataset))  # type: ignore[arg-type]
+
+
+@contextmanager
+def open_model(asked: Asked) -> Iterator[Opened]:
+    """The model that the configuration names; the process is afterwards as it was.
+
+    Raises:
+        HubError, RunError, WeightsError, DownloadError, DataError: it cannot be had or used.
+    """
+    opened = _open_gpt2 if asked.config.hf_model is None else _open_hub_model
+    with opened(asked) as model:
+        yield model
+
+
+@contextmanager
+def _open_gpt2(asked: Asked) -> Iterator[Opened]:
+    """All of its blocks are frozen, so that each message goes through them once, or comes from the feature cache."""
+    config = replace(asked.config, trainable_layers=HEAD)
+    with running(config) as (device, watch), open_feature_cache(config, asked.listener) as cache:
+        with watch.part("load"):
+            setup, inputs = load_inputs(asked.task, config, device, asked.listener)
+            execution: Any = make_execution(setup, cache, inputs.facts.weights_digest)
+        with watch.part("features"):
+            for stage in (TRAINING_STAGE, EVALUATION_STAGE):
+                execution.prepare(stage, asked.listener)
+        columns = {
+            **environment_stamp(str(device)),
+            "effective_context_length": inputs.facts.effective_context_length,
+            "total_parameters": inputs.facts.total_parameters,
+            "weights_digest": inputs.facts.weights_digest,
+            "features": execution.features,
+            "feature_seconds": round(watch.spent()["features"], 3),
+        }
+        loaders = make_loaders(inputs.splits, config.batch_size)
+        yield Opened(execution, execution, loaders, columns, watch)
+
+
+@contextmanager
+def _open_hub_model(asked: Asked) -> Iterator[Opened]:
+    from ablation.baselines.hf_models import load_classifier
+    from ablation.baselines.hub_execution import HubExecution
+
+    config, splits = asked.config, asked.splits
+    with running(config) as (device, watch):
+        with watch.part("load"):
+            classes = len(asked.task.labels(config))
+            loaded = load_classifier(str(config.hf_model), classes, config.seed, offline=config.offline)
+            texts = {name: split["Text"].tolist() for name, split in splits.items()}
+            labels = {name: torch.tensor(split["Label"].to_numpy()) for name, split in splits.items()}
+            execution = HubExecution(loaded, texts, labels, config, device)
+        columns = {
+            **environment_stamp(str(device)),
+            "total_parameters": execution.count_parameters()[0],
+            "weights_digest": loaded.digest,
+        }
+        yield Opened(execution, execution, make_loaders(splits, config.batch_size), columns, watch)

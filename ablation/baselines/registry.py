@@ -1,0 +1,127 @@
+"""All baselines by name: what each is, what of a command it takes, and the function that answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ablation.baselines.baseline import Asked, Baseline, Fitted
+from ablation.baselines.strengths import STRENGTHS_OF_STATES
+from ablation.baselines.words import STRENGTHS, logistic_regression, majority_class
+from ablation.config.baseline import BaselineConfig
+from ablation.config.prompting import DRAWN
+from ablation.config.settings import RANDOM
+
+if TYPE_CHECKING:
+    from ablation.baselines.baseline import Splits
+
+# Settings by what they are about.
+MODEL = ("hf_model", "model_size", "weights", "n_layers", "emb_dim", "n_heads", "precision")
+READ = ("trainable_token_pos", "average_embeddings", "context_length", "disable_causal_mask")
+FITTED = ("n_train",)
+ASKED = tuple(name for name in MODEL if name != "precision")  # in words: what is compared is float32
+TRAINED = (
+    *FITTED, "order_seed", "precision", "trainable_layers", "num_epochs", "batch_size", "accumulation_steps",
+    "learning_rate", "weight_decay", "max_steps", "eval_freq", "eval_iter",
+)  # fmt: skip
+
+
+def _of_words(fit: Callable[[Splits, dict[str, Any]], Fitted]) -> Callable[[Asked], Fitted]:
+    """Of a function that looks at the messages alone."""
+    return lambda asked: fit(asked.splits, dict(asked.settings))
+
+
+def _always(config: BaselineConfig) -> bool:
+    return True
+
+
+def _untrained(asked: Asked) -> Fitted:
+    from ablation.baselines.untrained import untrained  # torch comes in only where it is used
+
+    return untrained(asked)
+
+
+def _frozen_features(asked: Asked) -> Fitted:
+    from ablation.baselines.features import frozen_features
+
+    return frozen_features(asked)
+
+
+def _prompted(asked: Asked) -> Fitted:
+    from ablation.baselines.prompted import prompted
+
+    return prompted(asked)
+
+
+def _asks_by_chance(config: BaselineConfig) -> bool:
+    drawn = config.shots > 0 and config.shots_by == DRAWN
+    return drawn or (config.hf_model is None and config.weights == RANDOM)
+
+
+def _fine_tuned(asked: Asked) -> Fitted:
+    from ablation.baselines.tuned import fine_tuned
+
+    return fine_tuned(asked)
+
+
+IN_SECONDS = ("B1", "B2", "B3")  # which need no model
+BASELINES = {
+    "B1": Baseline("majority class", {"model": "majority"}, _of_words(majority_class), takes=FITTED),
+    "B2": Baseline(
+        "word TF-IDF + logistic regression",
+        {"model": "logistic", "analyzer": "word", "ngrams": [1, 1], "strengths": [1.0]},
+        _of_words(logistic_regression),
+        takes=FITTED,
+    ),
+    "B3": Baseline(
+        "character (2–5) TF-IDF + logistic regression, strength chosen on validation",
+        {"model": "logistic", "analyzer": "char", "ngrams": [2, 5], "strengths": list(STRENGTHS)},
+        _of_words(logistic_regression),
+        takes=FITTED,
+    ),
+    "B4": Baseline(
+        "untrained: the model with its new head, no step",
+        {"model": "untrained", "first_batches": 10},
+        _untrained,
+        takes=(*MODEL, *READ, "order_seed", "batch_size"),
+        draws=_always,
+    ),
+    "B5": Baseline(
+        "frozen features + logistic regression, strength chosen on validation",
+        {"model": "features", "strengths": list(STRENGTHS_OF_STATES)},
+        _frozen_features,
+        takes=(*FITTED, *MODEL, *READ),
+        draws=lambda config: config.weights == RANDOM,
+    ),
+    "B6": Baseline(
+        "asked in words, with no example or with some (--shots)",
+        {"model": "prompted", "train_messages": 80, "text_tokens": 23},
+        _prompted,
+        takes=(*FITTED, *ASKED, "shots", "shots_by", "calibrate"),
+        draws=_asks_by_chance,
+    ),
+    "B7": Baseline(
+        "another pretrained model, fine-tuned",
+        {"model": "fine-tuned"},
+        _fine_tuned,
+        takes=("hf_model", *TRAINED),
+        needs=("hf_model",),
+        draws=_always,
+    ),
+    "B8": Baseline(
+        "BERT base (bert-base-uncased), fine-tuned",
+        {"model": "fine-tuned"},
+        _fine_tuned,
+        takes=TRAINED,
+        fixed={"hf_model": "bert-base-uncased"},
+        draws=_always,
+    ),
+    "B9": Baseline(
+        "BERT large (bert-large-uncased), fine-tuned",
+        {"model": "fine-tuned"},
+        _fine_tuned,
+        takes=TRAINED,
+        fixed={"hf_model": "bert-large-uncased"},
+        draws=_always,
+    ),
+}  # fmt: skip
