@@ -122,7 +122,7 @@ def test_demo_baselines_stand_in_the_demo_report_and_say_what_they_are(
     assert ("no results: baselines B3", "python baselines.py --demo --rows B3") in gathered.missing
 
 
-@pytest.mark.parametrize("rows", ["B4", "", "B1,,B2", "1"])
+@pytest.mark.parametrize("rows", ["B99", "", "B1,,B2", "1"])
 def test_unknown_rows_are_refused(rows: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert baselines.main(["--rows", rows]) == 2
     assert f"--rows {rows}: no baseline" in capsys.readouterr().err
@@ -149,8 +149,8 @@ def test_real_messages_reach_what_the_readme_says(real_data_dir: Path) -> None:
     splits = split_messages(read_messages(real_data_dir / "SMSSpamCollection.tsv"))
     labels = splits["test"]["Label"]
     accuracy = {
-        name: ((baseline.fit(splits, baseline.settings).scores["test"] > 0) == labels).mean()
-        for name, baseline in BASELINES.items()
+        name: ((fit(splits, BASELINES[name].settings).scores["test"] > 0) == labels).mean()
+        for name, fit in {"B1": majority_class, "B2": logistic_regression, "B3": logistic_regression}.items()
     }
     assert accuracy["B1"] == pytest.approx(0.47)
     assert 0.94 <= accuracy["B2"] <= 0.97
