@@ -226,6 +226,7 @@ def test_a_model_that_cannot_be_had_is_one_line_and_no_row(
     if what == "damaged":
         save_tiny_bert(Path(model))
         (Path(model) / "model.safetensors").write_bytes(b"nothing")
+        capsys.readouterr()  # the bar of what was saved
     if what == "no package":
         monkeypatch.setitem(sys.modules, "transformers", None)
     results = tmp_path / "results"

@@ -13,6 +13,7 @@ import classify
 import export
 import report
 import sweep
+from ablation.config.baseline import BaselineConfig
 from ablation.config.experiment import FIELDS
 from ablation.config.flags import EXPERIMENTS
 from ablation.config.generation_rows import GENERATION
@@ -25,7 +26,7 @@ DOCUMENTS = [README, *sorted((PROJECT / "docs").glob("*.md"))]
 OF_OTHERS = {"address", "generate", "head", "help", "port"}  # flags of Ray, and what argparse adds
 MADE_BY_USE = re.compile(r"results/|runs/|report/|run\.json|make_mail\.py")
 
-SETTINGS = {*FIELDS, *fields_of(GENERATION.config_class), *GENERATION.further}
+SETTINGS = {*FIELDS, *fields_of(GENERATION.config_class), *GENERATION.further, *fields_of(BaselineConfig)}
 PARSERS = {
     "additional_experiments.py": EXPERIMENTS.parser,
     "baselines.py": baselines.make_parser,
