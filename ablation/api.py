@@ -48,6 +48,7 @@ __all__ = ["Classifier", "load_classifier", "load_results", "run_experiment"]
 # Columns of text that may look like numbers, or hold some: rows are numbers, those of baselines are names.
 TEXTS = (
     "run_id", "row", "python_version", "torch_version", "git_commit", "weights_digest", "data_digest", "config_hash",
+    "baseline_settings",
 )  # fmt: skip
 
 # Type of a column -> the reader of its cells.

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ablation.baselines.baseline import Asked
-from ablation.config.baseline import HEAD
+from ablation.config.baseline import HEAD, is_local
 from ablation.data.encode import make_loaders
 from ablation.environment import environment_stamp
 from ablation.execution.base import Execution
@@ -96,6 +96,8 @@ def _open_hub_model(asked: Asked) -> Iterator[Opened]:
     from ablation.baselines.hub_execution import HubExecution
 
     config, splits = asked.config, asked.splits
+    fetched = "" if config.offline or is_local(str(config.hf_model)) else ", fetched by the hub's own means if missing"
+    asked.listener.message(f"model: {config.hf_model}{fetched}")
     with running(config) as (device, watch):
         with watch.part("load"):
             classes = len(asked.task.labels(config))

@@ -17,7 +17,8 @@ from ablation.config.own_data import OWN_DATA_FIELDS
 from ablation.data.demo import disclaimer
 from ablation.environment import device_name, git_commit, peak_memory_mb
 from ablation.listener import Count
-from ablation.results.read import BASELINE_SETTINGS, FinishedRun
+from ablation.results.baseline_columns import BASELINE_SETTINGS
+from ablation.results.read import FinishedRun
 from ablation.results.run_folder import PREDICTIONS_CSV, RunRecord, evaluation_fields, with_note
 
 NOT_COLUMNS = ("hf_model",)  # of settings that a row keeps under BASELINE_SETTINGS alone

@@ -31,7 +31,7 @@ def untrained(asked: Asked) -> Fitted:
         asked.listener.message(f"first {asked.settings['first_batches']} batches: {words}")
         return Fitted(
             logits,
-            columns={**opened.columns, **{"training_minutes": 0.0}},
+            columns={**opened.columns, "training_minutes": 0.0},
             further={"first_batches": {"batches": asked.settings["first_batches"], **_fields(first)}},
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ablation.report import significance
-from ablation.report.groups import FEW, Group, base_of
+from ablation.report.groups import Group, base_of
 from ablation.report.paired import (
     Comparison,
     compare,
@@ -17,6 +17,7 @@ from ablation.report.paired import (
     unequal_conditions,
 )
 from ablation.report.suggestions import Suggestions
+from ablation.results.baseline_columns import FEW
 from ablation.results.questions import (
     BEST_BASELINE,
     Family,

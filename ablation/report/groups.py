@@ -15,12 +15,12 @@ from ablation.config.base_words import base_words
 from ablation.config.experiment import RANDOM
 from ablation.config.flags import typed
 from ablation.config.settings import fields_of
+from ablation.results.baseline_columns import FEW
 from ablation.results.read import BASE, DATA_DIGEST, WEIGHTS_DIGEST, FinishedRun, Seeds, row_settings
 from ablation.results.task import Likeness, Task
 from ablation.words import plural
 
 GPU = "NVIDIA"  # in the names of such devices
-FEW = "n_train"  # the setting that keeps training to the first so many examples
 DIGESTS = {WEIGHTS_DIGEST: "weights", DATA_DIGEST: "data"}  # what a name says of them
 
 

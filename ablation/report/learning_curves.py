@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ablation.report.cells import NOTHING, interval_text, shown
-from ablation.report.groups import FEW, Group
+from ablation.report.groups import Group
 from ablation.report.methods_chapter import Table
 from ablation.report.point_labels import in_words
 from ablation.report.table import Figures, TableRow
+from ablation.results.baseline_columns import FEW
 from ablation.results.read import DATA_DIGEST, variant_key
 from ablation.results.task import Likeness, Metric, Task
 from ablation.words import plural

@@ -89,10 +89,10 @@ def _wanted(
 
 
 def _baselines_asked_for(questions: Sequence[Question]) -> Iterator[tuple[Family, Side]]:
-    """Each baseline that a question names, once."""
+    """Each baseline that a question names, once; no variants of them, as of rows without their chapter."""
     seen = set()
     for question in questions:
         for side in apart(question.sides)[0]:
-            if (name := side_name(side) + question.family.suffix) not in seen:
+            if isinstance(side, str) and (name := side_name(side) + question.family.suffix) not in seen:
                 seen.add(name)
                 yield question.family, side

@@ -24,6 +24,7 @@ from ablation.config.experiment import ConfigError, config_hash, variant_setting
 from ablation.config.own_data import records_own_data
 from ablation.config.settings import CommonSettings, fields_of
 from ablation.listener import Count
+from ablation.results.baseline_columns import baseline_seeds, baseline_settings
 from ablation.results.log import RUN_JSON, RUNS_FOLDER
 from ablation.results.questions import BASELINE_ROW
 from ablation.results.run_folder import LOSSES_CSV, USES
@@ -33,7 +34,6 @@ from ablation.results.task import Predictions, PredictionsError, Task
 Seeds = tuple[int | None, int | None]
 NO_SEED: Seeds = (None, None)
 WEIGHTS_DIGEST, DATA_DIGEST, BASE = "weights_digest", "data_digest", "base"
-BASELINE_SETTINGS = "baseline_settings"  # the column of what makes a baseline a variant of itself, as a JSON object
 HASH = re.compile("[0-9a-f]{64}")
 
 
@@ -212,9 +212,8 @@ def _read_line(line: str, columns: list[str], results_dir: Path, task: Task) -> 
     if BASELINE_ROW.fullmatch(fields.get("row", "")):
         demo, own = fields.get("demo") == "True", records_own_data(fields)
         data = _foreign_data(fields, task) if own or not demo else {}
-        few = {"n_train": int(count)} if (count := fields.get("n_train")) else {}
-        settings = {**({"demo": True} if demo else {}), **few, **_baseline_settings(fields), **data}
-        seeds = _baseline_seeds(fields)
+        settings = {**({"demo": True} if demo else {}), **baseline_settings(fields), **data}
+        seeds = baseline_seeds(fields)
     else:
         config = _read_config(fields, task)
         order_seed = None if config.order_seed == config.seed else config.order_seed
@@ -227,27 +226,6 @@ def _read_line(line: str, columns: list[str], results_dir: Path, task: Task) -> 
     }
     folder = results_dir / RUNS_FOLDER / run_id
     return FinishedRun(task, settings, seeds, values, counts, minutes, fields, folder, evaluation)
-
-
-def _baseline_settings(fields: Mapping[str, str]) -> dict[str, Any]:
-    text = fields.get(BASELINE_SETTINGS) or "{}"
-    try:
-        settings = json.loads(text)
-    except ValueError:
-        settings = None
-    if not isinstance(settings, dict):
-        raise ValueError(f"{BASELINE_SETTINGS} {text!r} is no JSON object")
-    return settings
-
-
-def _baseline_seeds(fields: Mapping[str, str]) -> Seeds:
-    """As of a run; what draws nothing has an empty column."""
-    found = [fields.get(name, "") for name in ("seed", "order_seed")]
-    try:
-        seed, order = (int(text) if text else None for text in found)
-    except ValueError:
-        raise ValueError(f"seed {found[0]!r} or order_seed {found[1]!r} is no seed") from None
-    return seed, None if order == seed else order
 
 
 def _read_number(fields: Mapping[str, str], column: str) -> float:

@@ -149,8 +149,8 @@ def test_real_messages_reach_what_the_readme_says(real_data_dir: Path) -> None:
     splits = split_messages(read_messages(real_data_dir / "SMSSpamCollection.tsv"))
     labels = splits["test"]["Label"]
     accuracy = {
-        name: ((baseline.fit(splits, baseline.settings).scores["test"] > 0) == labels).mean()
-        for name, baseline in BASELINES.items()
+        name: ((fit(splits, BASELINES[name].settings).scores["test"] > 0) == labels).mean()
+        for name, fit in {"B1": majority_class, "B2": logistic_regression, "B3": logistic_regression}.items()
     }
     assert accuracy["B1"] == pytest.approx(0.47)
     assert 0.94 <= accuracy["B2"] <= 0.97

@@ -226,6 +226,7 @@ def test_a_model_that_cannot_be_had_is_one_line_and_no_row(
     if what == "damaged":
         save_tiny_bert(Path(model))
         (Path(model) / "model.safetensors").write_bytes(b"nothing")
+        capsys.readouterr()  # the bar of what was saved
     if what == "no package":
         monkeypatch.setitem(sys.modules, "transformers", None)
     results = tmp_path / "results"
@@ -242,3 +243,23 @@ def test_a_causal_model_comes_with_its_tokenizer(causal: Path) -> None:
     ids = tokenizer("Call now", return_tensors="pt")["input_ids"]
     assert model(ids).logits.shape == (1, ids.shape[1], 257)
     assert tokenizer.pad_token == "<|endoftext|>" and not model.training
+
+
+def test_a_gguf_file_is_asked_for_in_its_folder(tmp_path: Path, causal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import transformers
+
+    (tmp_path / "tiny.gguf").write_bytes(b"weights")
+    asked: list[tuple[str, str, bool]] = []
+
+    def redirected(plain: Any) -> Any:
+        def from_pretrained(source: str, gguf_file: str, local_files_only: bool, **settings: Any) -> Any:
+            asked.append((source, gguf_file, local_files_only))
+            return plain(causal, **settings)
+
+        return from_pretrained
+
+    for kind in (transformers.AutoTokenizer, transformers.AutoModelForSequenceClassification):
+        monkeypatch.setattr(kind, "from_pretrained", redirected(kind.from_pretrained))
+    loaded = hf_models.load_classifier(str(tmp_path / "tiny.gguf"), 3, seed=1)
+    assert asked == [(str(tmp_path), "tiny.gguf", True)] * 2
+    assert loaded.model.num_labels == 3 and loaded.digest == hf_models.local_digest(str(tmp_path / "tiny.gguf"))

@@ -51,9 +51,9 @@ def test_vectors_are_what_the_head_of_the_whole_model_reads(settings: dict[str, 
 
 def test_untrained_gpt2_is_evaluated_over_the_first_batches_as_published(tmp_path: Path, few_messages: None) -> None:
     """The published order of draws, written out: one seed, then one pass over each loader in turn."""
+    from ablation.config.experiment import ExperimentConfig
     from ablation.listener import Listener
     from ablation.run.experiment import load_inputs, make_execution
-    from ablation.config.experiment import ExperimentConfig
 
     command = ["--demo", "--rows", "B4", "--seeds", "5", "--batch_size", "2", "--results_dir", str(tmp_path)]
     assert baselines.main(command) == 0
@@ -159,7 +159,9 @@ def test_questions_compare_rows_with_baselines_by_name_over_common_seeds(tmp_pat
     )  # type: ignore[operator]
     missing = dict(contents.missing)
     assert "no results: B5" not in missing
-    assert missing["no results: B5, random weights"].startswith("python baselines.py --rows B5 --weights random --seeds")
+    assert missing["no results: B5, random weights"].startswith(
+        "python baselines.py --rows B5 --weights random --seeds"
+    )
     assert missing["no results: baselines B1, B2, B3"].startswith("python baselines.py --rows B1,B2,B3")
 
 

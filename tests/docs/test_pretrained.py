@@ -17,7 +17,9 @@ COMMANDS = [shlex.split(line, comments=True)[1:] for line in re.findall(r"^pytho
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
-def test_a_command_of_the_page_means_rows(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_of_the_page_means_rows(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "FOLDER").mkdir()
     (tmp_path / "FOLDER" / "model.gguf").touch()
