@@ -6,7 +6,7 @@ The order of every random draw is part of the experiment; see :func:`make_loader
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +16,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ablation.config.experiment import LONGEST_TRAINING_EXAMPLE, MODEL_CONTEXT_LENGTH, ExperimentConfig
+from ablation.config.padding import PaddingSettings
 from ablation.data.labels import DataError
-from ablation.data.message import MessageError, check_message
+from ablation.data.message import MessageError, check_message, cut
+from ablation.data.placement import Placement, place
 
 if TYPE_CHECKING:
     import tiktoken
+
+PUBLISHED_PADDING = PaddingSettings()
 
 # ---- tokens ----------------------------------------------------------------------------------------------------------
 
@@ -44,16 +48,30 @@ class EncodedMessages:
     """The messages of one split as token ids.
 
     Attributes:
-        tokens: (N, W) ids, real tokens first, pads behind them.
+        tokens: (N, W) ids, a message's real tokens one behind the other, and pads.
         lengths: (N,) number of real tokens; a token that happens to be the pad token counts as real.
         labels: (N,) number of each message's class: 0 ham, 1 spam, or as own data have them.
         padded: whether a message is seen at the full width W, or, without padding, at its own length.
+        placement: where the real tokens stand; from the first position on if not said otherwise.
     """
 
     tokens: Tensor
     lengths: Tensor
     labels: Tensor
     padded: bool
+    placement: Placement = field(default_factory=Placement)
+
+    @property
+    def starts(self) -> Tensor:
+        """(N,) pads before each message's first token."""
+        starts = self.placement.starts
+        return torch.zeros_like(self.lengths) if starts is None else starts
+
+    def real_tokens(self) -> list[list[int]]:
+        """Each message's token ids without pads."""
+        ends = (self.starts + self.lengths).tolist()
+        rows = zip(self.tokens.tolist(), self.starts.tolist(), ends, strict=True)
+        return [tokens[start:end] for tokens, start, end in rows]
 
     def widths(self) -> Tensor:
         """(N,) number of positions at which each message enters the model."""
@@ -98,24 +116,38 @@ def encode_splits(
         width = config.shape.context_length
     else:
         width = int(config.context_length)
+    pad, padded = tokenizer.eot_token, not config.no_padding
     return {
         name: encode_messages(
-            token_lists[name], split["Label"].tolist(), width, tokenizer.eot_token, padded=not config.no_padding
+            token_lists[name], split["Label"].tolist(), width, pad, padded=padded, padding=config
         )
         for name, split in splits.items()
     }
 
 
 def encode_messages(
-    token_lists: list[list[int]], labels: list[int], width: int, pad_token: int, *, padded: bool
+    token_lists: list[list[int]],
+    labels: list[int],
+    width: int,
+    pad_token: int,
+    *,
+    padded: bool,
+    padding: PaddingSettings = PUBLISHED_PADDING,
 ) -> EncodedMessages:
-    """Put token lists into one matrix of the given width, longer ones cut, shorter ones padded on the right."""
-    tokens = torch.full((len(token_lists), width), pad_token)
-    for row, ids in zip(tokens, token_lists, strict=True):
-        kept = ids[:width]
-        row[: len(kept)] = torch.tensor(kept)
-    lengths = torch.tensor([min(len(ids), width) for ids in token_lists])
-    return EncodedMessages(tokens, lengths, torch.tensor(labels), padded)
+    """Put token lists into one matrix of the given width, longer ones cut, shorter ones padded.
+
+    Args:
+        padded: whether pads are seen; where not, they only fill the matrix up, behind the tokens.
+        padding: on which side, and how pads are seen.
+    """
+    kept = [cut(ids, width, padding.truncation_side) for ids in token_lists]
+    lengths = torch.tensor([len(ids) for ids in kept])
+    placement = place(lengths, width, padding) if padded else Placement()
+    tokens = torch.full((len(kept), width), pad_token)
+    messages = EncodedMessages(tokens, lengths, torch.tensor(labels), padded, placement)
+    for row, start, ids in zip(tokens, messages.starts.tolist(), kept, strict=True):
+        row[start : start + len(ids)] = torch.tensor(ids)
+    return messages
 
 
 def send(indices: Tensor, device: torch.device) -> Tensor:
