@@ -3,7 +3,6 @@ what must be the same experiment gives the same numbers."""
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from pathlib import Path
 from typing import Any
@@ -16,19 +15,19 @@ from torch import Tensor
 from ablation.config import methods as declared
 from ablation.config.experiment import TOKEN_POSITIONS, ConfigError, ExperimentConfig
 from ablation.data.encode import EncodedMessages, encode_messages
-from ablation.data.placement import Placement
 from ablation.execution.feature_cache import FeatureCache
 from ablation.execution.features import FeatureOptions
+from ablation.execution.naive import NaiveExecution
 from ablation.execution.plan import Seen, make_plan
 from ablation.execution.planned import PlannedExecution
 from ablation.execution.setup import make_setup
 from ablation.listener import Listener
 from ablation.methods import registry
-from ablation.model.classifier import RandomWeights, build_classifier
+from ablation.model.classifier import RandomWeights
+from ablation.model.to_huggingface import huggingface_tensors, without_bias
 from ablation.run.experiment import feature_stages
 from tests.execution.test_registry import assert_all_three_agree
-from tests.support.cases import SMALL
-from tests.support.tiny import CPU, PAD, SHAPE, make_execution, make_messages, tiny_config
+from tests.support.tiny import CPU, PAD, SHAPE, DoubleWeights, make_execution, make_messages, tiny_config
 from tests.support.toy_methods import TOY_METHODS
 
 LEFT = {"padding_side": "left"}
@@ -78,7 +77,6 @@ def test_all_of_them_agree_together(layout: str, position: str, pooled: bool) ->
 
 @pytest.mark.parametrize("method", ["prefix_tuning", "soft_prompt"])
 def test_what_stands_before_a_message_is_seen_and_counts_as_no_pad(method: str) -> None:
-    lengths = {name: SMALL[name] for name in ("prefix_length", "prompt_length") if name.startswith(method[:6])}
     lengths = {"prefix_length": 4} if method == "prefix_tuning" else {"prompt_length": 3}
     assert_all_three_agree(config_of(**PLACEMENTS["left, masked"], method=method, **lengths))
     pooled = {"average_embeddings": True, "trainable_token_pos": "last"}
@@ -136,22 +134,134 @@ def test_of_what_is_masked_or_shifted_alone_neither_is_no_padding() -> None:
 
 # ---- as transformers has it ------------------------------------------------------------------------------------------
 
+TEXTS = [[5, 9, 7, 4], [8], [3, 1, 2, 11, 30, 6, 2], [9, 9]]
 
-def twin_of(config: ExperimentConfig, weights: RandomWeights) -> Any:
-    """GPT-2 of transformers with the same weights, whose head has no bias."""
+
+@pytest.fixture(scope="module")
+def twin() -> Any:
+    """GPT2ForSequenceClassification with the weights that our executions of a configuration have."""
     transformers = pytest.importorskip("transformers")
-    from ablation.model.classifier import materialise
-    from ablation.model.to_huggingface import huggingface_tensors
-
-    model = build_classifier(config, SHAPE)
-    materialise(model, weights, CPU)
-    torch.nn.init.zeros_(model.out_head.bias)  # type: ignore[arg-type]
-    sizes = {"vocab_size": SHAPE.vocab_size, "n_positions": SHAPE.context_length, "n_embd": SHAPE.emb_dim}
+    setup = make_setup(tiny_config(), DoubleWeights(RandomWeights(SHAPE, 123)), {"train": encoded(tiny_config())}, CPU,
+                       torch.float64)  # fmt: skip
+    model = NaiveExecution(setup).model
     settings = transformers.GPT2Config(
-        **sizes, n_layer=SHAPE.n_layers, n_head=SHAPE.n_heads, num_labels=2, pad_token_id=PAD,
-        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+        vocab_size=SHAPE.vocab_size, n_positions=SHAPE.context_length, n_embd=SHAPE.emb_dim, n_layer=SHAPE.n_layers,
+        n_head=SHAPE.n_heads, num_labels=2, pad_token_id=PAD,
     )  # fmt: skip
-    twin = transformers.GPT2ForSequenceClassification(settings).eval()
-    state = {name: value for name, value in model.state_dict().items() if name != "out_head.bias"}
-    twin.load_state_dict(huggingface_tensors(state, SHAPE), strict=False)
-    return twin.double(), model.double()
+    copy = transformers.GPT2ForSequenceClassification(settings).double().eval()
+    tensors = huggingface_tensors(without_bias(model.state_dict()), SHAPE)
+    missing, unexpected = copy.load_state_dict(tensors, strict=False)
+    assert not unexpected and not [name for name in missing if not name.endswith((".attn.bias", ".masked_bias"))]
+    return copy
+
+
+def encoded(config: ExperimentConfig) -> EncodedMessages:
+    return encode_messages(TEXTS, [0, 1, 0, 1], 7, PAD, padded=True, padding=config)
+
+
+@pytest.mark.parametrize("shifted", [False, True])
+def test_left_padding_with_a_mask_is_that_of_transformers(shifted: bool, twin: Any) -> None:
+    """Which leaves positions where they are, unless it is given them as its generation does."""
+    layout = PLACEMENTS["left, masked, shifted" if shifted else "left, masked"]
+    config = tiny_config(**layout)
+    messages = encoded(config)
+    mask = (messages.tokens != PAD).long()
+    assert messages.tokens[1].tolist() == [PAD] * 6 + [8] and messages.starts.tolist() == [3, 6, 0, 5]
+    given = {"position_ids": (mask.cumsum(-1) - 1).masked_fill(mask == 0, 0)} if shifted else {}
+    with torch.no_grad():
+        expected = twin(messages.tokens, attention_mask=mask, **given).logits
+    for kind in ("naive", "planned"):
+        splits = dict.fromkeys(("train", "validation", "test"), messages)
+        execution = make_execution(config, splits, kind)
+        with torch.no_grad():
+            (found,) = execution.logits("test", [torch.arange(4)])
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+def test_a_pad_read_on_the_right_sees_the_tokens_alone_as_in_transformers(twin: Any) -> None:
+    config = tiny_config(mask_padding=True)
+    messages = encoded(config)
+    with torch.no_grad():
+        states = twin.transformer(messages.tokens, attention_mask=(messages.tokens != PAD).long())
+        expected = twin.score(states.last_hidden_state[:, -1])
+        execution = make_execution(config, dict.fromkeys(("train", "validation", "test"), messages), "planned")
+        (found,) = execution.logits("test", [torch.arange(4)])
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+# ---- what is computed ------------------------------------------------------------------------------------------------
+
+
+def visible(execution: NaiveExecution | PlannedExecution) -> list[int]:
+    return execution._reach.visible["test"].tolist()
+
+
+def test_masked_pads_that_are_not_read_are_not_computed() -> None:
+    lengths = make_messages(config_of())["test"].lengths.tolist()
+    cases: list[tuple[dict[str, Any], list[int]]] = [
+        (PLACEMENTS["left, masked"], lengths),
+        (PLACEMENTS["left, masked, shifted"], lengths),
+        ({**PLACEMENTS["left, masked"], "trainable_token_pos": "first"}, [1] * len(lengths)),
+        ({**PLACEMENTS["left, masked"], "disable_causal_mask": True, "trainable_token_pos": "first"}, lengths),
+        ({"mask_padding": True}, [min(length + 1, 12) for length in lengths]),  # the pad that is read is
+        ({**LEFT, "trainable_token_pos": "first"}, [13 - length for length in lengths]),
+        (LEFT, [12] * len(lengths)),
+        ({**PLACEMENTS["left, masked"], "average_embeddings": True}, [12] * len(lengths)),
+    ]
+    for case, expected in cases:
+        config = config_of(**case)
+        assert visible(make_execution(config, make_messages(config), "planned")) == expected, case
+        seen = {Seen.FIRST: [1] * len(lengths), Seen.ALL: [12] * len(lengths)}.get(make_plan(config).seen)
+        assert seen in (None, expected), case
+
+
+def test_they_start_as_unpadded_messages_do() -> None:
+    """Masked and shifted, what is computed is the very same: also to the last bit."""
+    logits = []
+    for settings in (PLACEMENTS["left, masked, shifted"], {"trainable_token_pos": "flexible"}):
+        execution = make_execution(config := config_of(**settings), make_messages(config), "planned", torch.float32)
+        logits.append(torch.cat(execution.logits("train", [torch.arange(20)])))
+    assert torch.equal(*logits)
+
+
+def entries(folder: Path, **settings: Any) -> str:
+    """Where a run's features come from, with a cache in this folder."""
+    config, weights = config_of(**settings), RandomWeights(SHAPE, 123)
+    setup = make_setup(config, weights, make_messages(config), CPU)
+    with FeatureCache(folder, 10**9, Listener()) as cache:
+        options = FeatureOptions(feature_stages(setup.messages, config), 10**9, cache, {"weights": weights.digest()})
+        execution = PlannedExecution(setup, options)
+        for stage in (0, 1):
+            execution.prepare(stage, Listener())
+    return execution.features
+
+
+def test_features_are_shared_by_what_is_the_same_and_by_nothing_else(tmp_path: Path) -> None:
+    for layout in ({}, *PLACEMENTS.values(), {"truncation_side": "left", "context_length": 5}, {"context_length": 5}):
+        assert entries(tmp_path, **layout) == "computed", layout
+    assert entries(tmp_path, trainable_token_pos="flexible") == "reused"  # left, masked and shifted has left them
+    assert entries(tmp_path, **PLACEMENTS["left, masked"], trainable_token_pos="flexible") == "reused"
+    assert entries(tmp_path, **LEFT, trainable_layers="last_layer") == "reused"
+
+
+def test_messages_that_differ_in_their_place_alone_are_not_taken_for_the_same() -> None:
+    """A message may itself begin with what pads are."""
+    config = config_of(**LEFT, average_embeddings=True, trainable_token_pos="flexible", context_length=4)
+    texts = [[PAD, 5, 6], [5, 6]]
+    messages = encode_messages(texts, [0, 1], 4, PAD, padded=True, padding=config)
+    assert torch.equal(*messages.tokens)
+    splits = dict.fromkeys(("train", "validation", "test"), messages)
+    naive, planned = (make_execution(config, splits, kind) for kind in ("naive", "planned"))
+    with torch.no_grad():
+        (expected,), (found,) = (execution.logits("test", [torch.arange(2)]) for execution in (naive, planned))
+    assert (expected[0] - expected[1]).abs().max() > 1e-3
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+def test_a_block_that_may_attend_to_pads_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    declaration, method = TOY_METHODS["unknown last block"]
+    monkeypatch.setitem(declared.DECLARATIONS, "unknown last block", declaration)
+    monkeypatch.setitem(registry.METHODS, "unknown last block", method)
+    config = tiny_config(trainable_layers="unknown last block", mask_padding=True)
+    with pytest.raises(ConfigError, match=r"^--mask_padding: block 3 is not GPT-2's, and may attend to pads; leave"):
+        make_execution(config, make_messages(config), "naive")
