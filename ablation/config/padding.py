@@ -64,3 +64,12 @@ NO_EFFECT: Mapping[str, Callable[[Any], str]] = {
     "shift_positions": _shift_positions,
     "trainable_token_pos": _flexible,
 }
+
+
+def padded_to(tokens: int, padding: PaddingSettings) -> str:
+    """What is done to a message, in words, to stand behind "is"."""
+    on_the_left = " on the left" if padding.padding_side == LEFT else ""
+    at_its_beginning = " at its beginning" if padding.truncation_side == LEFT else ""
+    hidden = "; no position attends to pads" if padding.mask_padding else ""
+    shifted = "; positions count from its first token" if padding.shift_positions else ""
+    return f"padded{on_the_left} or cut{at_its_beginning} to {tokens} tokens{hidden}{shifted}"

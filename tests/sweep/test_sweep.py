@@ -64,8 +64,8 @@ def test_numbers_are_lists_and_ranges() -> None:
         ("a", "'a' is no number"),
         ("-3", "'-3' is no number"),
         ("5-3", "5-3 runs backwards; write 3-5"),
-        ("0-4", "there is no 0; give 1 to 33, or all, methods"),
-        ("32-34", "there is no 34; give 1 to 33, or all, methods"),
+        ("0-4", "there is no 0; give 1 to 39, or all, methods, padding"),
+        ("38-40", "there is no 40; give 1 to 39, or all, methods, padding"),
         ("1.5", "is no number"),
     ],
 )
