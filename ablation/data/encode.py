@@ -6,6 +6,7 @@ The order of every random draw is part of the experiment; see :func:`make_loader
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ablation.config.experiment import LONGEST_TRAINING_EXAMPLE, MODEL_CONTEXT_LENGTH, ExperimentConfig
-from ablation.config.padding import PaddingSettings
+from ablation.config.padding import LEFT, PaddingSettings
 from ablation.data.labels import DataError
 from ablation.data.message import MessageError, check_message, cut
 from ablation.data.placement import Placement, place
@@ -53,6 +54,7 @@ class EncodedMessages:
         labels: (N,) number of each message's class: 0 ham, 1 spam, or as own data have them.
         padded: whether a message is seen at the full width W, or, without padding, at its own length.
         placement: where the real tokens stand; from the first position on if not said otherwise.
+        cut: how many messages were longer than W.
     """
 
     tokens: Tensor
@@ -60,6 +62,7 @@ class EncodedMessages:
     labels: Tensor
     padded: bool
     placement: Placement = field(default_factory=Placement)
+    cut: int = 0
 
     @property
     def starts(self) -> Tensor:
@@ -144,10 +147,23 @@ def encode_messages(
     lengths = torch.tensor([len(ids) for ids in kept])
     placement = place(lengths, width, padding) if padded else Placement()
     tokens = torch.full((len(kept), width), pad_token)
-    messages = EncodedMessages(tokens, lengths, torch.tensor(labels), padded, placement)
+    longer = sum(len(ids) > width for ids in token_lists)
+    messages = EncodedMessages(tokens, lengths, torch.tensor(labels), padded, placement, longer)
     for row, start, ids in zip(tokens, messages.starts.tolist(), kept, strict=True):
         row[start : start + len(ids)] = torch.tensor(ids)
     return messages
+
+
+def cutting_in_words(messages: Mapping[str, EncodedMessages], padding: PaddingSettings) -> str:
+    """How many messages of all splits were cut, and where; empty if none was and nobody asked for it."""
+    n_cut, total = sum(split.cut for split in messages.values()), sum(map(len, messages.values()))
+    width, side = max(split.tokens.shape[1] for split in messages.values()), padding.truncation_side
+    if n_cut:
+        end = "beginning" if side == LEFT else "end"
+        return f"cut at their {end}: {n_cut:,} of {total:,} messages, to {width} tokens"
+    if side == LEFT and all(split.padded for split in messages.values()):
+        return f"--truncation_side left has no effect: no message has more than {width} tokens"
+    return ""
 
 
 def send(indices: Tensor, device: torch.device) -> Tensor:

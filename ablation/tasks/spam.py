@@ -109,13 +109,15 @@ class SpamTask(ClassifierTask):
     read_predictions = staticmethod(read_predictions)
 
     def load(self, config: ExperimentConfig, listener: Listener) -> Examples:
-        from ablation.data.encode import check_batch_size, encode_splits
+        from ablation.data.encode import check_batch_size, cutting_in_words, encode_splits
         from ablation.run.inputs import open_tokenizer
 
         splits, digest, source = messages_of(config)
         listener.message(f"messages: {source}")
         check_batch_size(config.batch_size, len(splits["train"]))
         encoded = encode_splits(splits, open_tokenizer(config), config)
+        if cut := cutting_in_words(encoded, config):
+            listener.message(cut)
         published = not config.own_data and (config.demo or digest == PUBLISHED_DATA_DIGEST)
         return Examples(encoded, digest, published)
 
