@@ -182,7 +182,9 @@ def _feature_group(config: ExperimentConfig, plan: ExecutionPlan) -> Hashable:
     serves the order of runs alone: were it wrong, runs would be slower, not different.)"""
     weights = (RANDOM, config.seed) if config.weights == RANDOM else config.weights_path
     settings = identity(config)
-    placed = [(name, settings[name]) for name in PADDING if name in settings]
+    placed = {name: settings[name] for name in PADDING if name in settings}
+    if {"mask_padding", "shift_positions"} <= placed.keys() and plan.seen is not Seen.ALL:  # as without padding
+        placed = {name: value for name, value in placed.items() if name == "truncation_side"}
     padded = config.context_length if plan.seen is Seen.ALL or placed else None
     model = config.model_in_use, config.shape, weights, config.precision
-    return (*model, plan.prefix_blocks, plan.causal, plan.seen, padded, *placed)
+    return (*model, plan.prefix_blocks, plan.causal, plan.seen, padded, *placed.items())
