@@ -13,12 +13,15 @@ model and a fused Adam of its own:
 
 Medians; the first update of each, which makes the optimizer's moments, is not counted. The epoch's time is the
 median's, times the batches of an epoch; validation is not in it. Peak memory is that of a process of its own for each,
-which does a few updates, with everything it has imported (VmHWM, pages of files included).
+which does a few updates, with everything it has imported (VmHWM, pages of files included). Logits held are all tables
+with a column or a row for each token of the vocabulary that are there at once in one more update: logits, probabilities
+and gradients of them. Weights, their gradients and moments are none of these.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import subprocess
 import sys
@@ -49,6 +52,7 @@ from ablation.execution.sentence_losses import (  # noqa: E402
 from ablation.model.normal_weights import normal_weights  # noqa: E402
 from ablation.run.inputs import open_tokenizer  # noqa: E402
 from ablation.run.sentence_training import Losses, Sentences, order_of_epoch  # noqa: E402
+from benchmarks.held import Held  # noqa: E402
 from benchmarks.load_weights import megabytes  # noqa: E402
 from benchmarks.machine import memory_fields, sgemm_rate  # noqa: E402
 from benchmarks.record import earlier_results, markdown_table, write_record  # noqa: E402
@@ -159,21 +163,31 @@ def measure_time(config: LanguageModelConfig, train: Sentences, end_token: int, 
     return {"seconds": seconds, "batches_of_an_epoch": batches, "sgemm_gflop_per_s": rates}
 
 
-def measure_memory(options: argparse.Namespace) -> dict[str, int]:
-    """Peak bytes of a process for each way."""
+def measure_memory(options: argparse.Namespace) -> dict[str, dict[str, int]]:
+    """Bytes of each way: the peak of its process, and the logits it holds."""
     found = {}
     for name in STEPS:
         command = [sys.executable, __file__, "--child", name, "--threads", str(options.threads)]
         command += ["--data_dir", options.data_dir, "--models_dir", options.models_dir]
-        found[name] = int(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+        found[name] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
     return found
 
 
-def peak_of(name: str, config: LanguageModelConfig, train: Sentences, end_token: int) -> int:
+def memory_of(name: str, config: LanguageModelConfig, train: Sentences, end_token: int) -> dict[str, int]:
+    *batches, last = first_batches(config, train, MEMORY_STEPS + 1)
     with STEPS[name](config, train, end_token) as step:
-        for batch in first_batches(config, train, MEMORY_STEPS):
+        for batch in batches:
             step(batch)
-    return memory_fields()["VmHWM"]
+        peak = memory_fields()["VmHWM"]
+        with Held(partial(has_logits, shape=config.shape)) as held:
+            step(last)
+    return {"peak": peak, "logits": held.most}
+
+
+def has_logits(tensor: Tensor, shape: ModelShape) -> bool:
+    """Whether its memory is made for whole rows of logits; not that of a weight with a row for each token."""
+    values = tensor.untyped_storage().nbytes() // tensor.element_size()
+    return values > 0 and values % shape.vocab_size == 0 and values != shape.vocab_size * shape.emb_dim
 
 
 # ---- what is made of it ----------------------------------------------------------------------------------------------
@@ -182,7 +196,7 @@ def peak_of(name: str, config: LanguageModelConfig, train: Sentences, end_token:
 def table(results: dict[str, Any]) -> str:
     """Markdown, of whatever was measured."""
     timed, memory = results.get("time"), results.get("memory", {})
-    columns = ["way", "s a step", "minutes an epoch", "÷ packed", "peak memory"]
+    columns = ["way", "s a step", "minutes an epoch", "÷ packed", "peak memory", "logits held"]
     medians = {} if timed is None else {name: statistics.median(own[1:]) for name, own in timed["seconds"].items()}
     rows = []
     for name in STEPS:
@@ -190,7 +204,8 @@ def table(results: dict[str, Any]) -> str:
         if timed is not None:
             epoch = medians[name] * timed["batches_of_an_epoch"] / 60
             cells = [f"{medians[name]:.2f}", f"{epoch:.1f}", f"{medians[name] / medians[PACKED]:.2f}"]
-        rows.append([name.replace("_", " "), *cells, megabytes(memory[name]) if name in memory else ""])
+        held = [megabytes(memory[name][part]) for part in ("peak", "logits")] if name in memory else ["", ""]
+        rows.append([name.replace("_", " "), *cells, *held])
     return markdown_table(columns, rows)
 
 
@@ -210,7 +225,7 @@ def main() -> None:
     tokenizer = open_tokenizer(config)
     train, end_token = load_sentences(config, tokenizer).splits["train"].token_ids, tokenizer.eot_token
     if options.child:
-        print(peak_of(options.child, config, train, end_token))
+        print(json.dumps(memory_of(options.child, config, train, end_token)))
         return
     results = earlier_results(options.record)
     for part in options.parts.split(","):

@@ -87,6 +87,19 @@ def test_a_run_says_what_it_found(run: FinishedRun, results_dir: Path) -> None:
     )
 
 
+def test_a_language_model_by_keyword(tmp_path: Path) -> None:
+    written = run_experiment(
+        task="language_model", demo=True, results_dir=tmp_path, n_layers=1, emb_dim=8, n_heads=2, n_train=20,
+        n_validation=4, n_test=4, batch_size=10, num_epochs=2, n_samples=2, decoding="greedy,random", temperature=1,
+    )  # fmt: skip
+    losses = written.losses()
+    assert losses is not None and losses.columns.tolist() == ["epoch", "step", "train_loss"]
+    assert losses["epoch"].tolist() == [1, 1, 2, 2]
+    table = load_results(tmp_path, task="language_model")
+    assert table["decoding"].tolist() == ["greedy", "random"]
+    assert set(table["test_perplexity"].round(4)) == {round(written.values["test_perplexity"], 4)}
+
+
 def test_nobody_is_told_anything_but_the_listener(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     class Heard(Listener):
         def message(self, line: str) -> None:

@@ -41,6 +41,16 @@ class BaseRun:
     vocabulary: str
     metadata: Mapping[str, str]
 
+    @property
+    def settings(self) -> str | None:
+        """In what its training differs from row 1 of the language models, with the digests of data and weights other
+        than the published ones, as JSON with sorted names; None where its file does not say."""
+        try:
+            found = json.loads(self.metadata[CONFIG])
+        except (KeyError, ValueError, RecursionError):
+            return None
+        return json.dumps(found, sort_keys=True) if isinstance(found, dict) else None
+
 
 def find_base_run(path: Path) -> BaseRun | None:
     """The language model that a path of weights means: a run's folder, or the file of parameters from one.

@@ -24,7 +24,6 @@ from ablation.results.language_model_record import EPOCHS_CSV
 from ablation.results.quantities import BestEpochs, BySeed, Curve, Figure, LossJump
 from ablation.results.questions import Family, Side, evaluation_of
 from ablation.results.read import FinishedRun, Seeds, variant_key
-from ablation.results.run_folder import LOSSES_CSV
 from ablation.results.task import Task
 
 Runs = Mapping[Seeds, FinishedRun]
@@ -138,8 +137,8 @@ def _jumps(quantity: LossJump, first: FinishedRun, second: FinishedRun) -> Compa
 
 def _jump(run: FinishedRun, batches: int) -> float | None:
     """By how much the training loss of a run jumps where an epoch begins; None of one epoch, or without losses."""
-    losses = _read(run, LOSSES_CSV, ["epoch", "train_loss"])
-    if losses is None:
+    losses = run.losses()
+    if losses is None or losses.empty:
         return None
     epochs = [epoch["train_loss"] for _, epoch in losses.groupby("epoch")]
     jumps = [
@@ -179,12 +178,5 @@ def _number(text: str) -> float | None:
 
 def read_epochs(run: FinishedRun, columns: Sequence[str]) -> pd.DataFrame | None:
     """Columns of a run's epochs; None if it kept none."""
-    return _read(run, EPOCHS_CSV, columns)
-
-
-def _read(run: FinishedRun, name: str, columns: Sequence[str]) -> pd.DataFrame | None:
-    try:
-        table = pd.read_csv(run.folder / name, dtype=float, usecols=list(columns))
-    except (OSError, ValueError):  # the latter also where a column is missing
-        return None
-    return table if len(table) else None
+    table = run.table(EPOCHS_CSV, columns)
+    return None if table is None or table.empty else table

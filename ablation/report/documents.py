@@ -149,6 +149,12 @@ def recorded(record: str) -> str:
     return (RECORDS / record / "table.md").read_text(encoding="utf-8")
 
 
+def newest(benchmark: str) -> str:
+    """The table of the latest record of a benchmark, whose folder is called DATE_BENCHMARK; says so if there is none."""
+    records = sorted(path.name for path in RECORDS.glob(f"????-??-??_{benchmark}"))
+    return recorded(records[-1]) if records else "Not measured yet."
+
+
 # Document -> its blocks, and what makes the content of each. (The README's results are the report's to write.)
 BLOCKS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "docs/rows.md": {"rows": rows_table, "method_rows": method_rows_table},
@@ -160,8 +166,13 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[], str]]] = {
         "speed": partial(recorded, "2026-11-21_rows"),
         "classifying": partial(recorded, "2026-11-21_classify"),
         "loading": partial(recorded, "2026-11-21_load_weights"),
+        "language_model": partial(newest, "language_model"),
+        "bleu": partial(newest, "bleu"),
     },
-    "docs/decoding.md": {"token_seconds": partial(recorded, "2026-11-25_token_seconds")},
+    "docs/decoding.md": {
+        "token_seconds": partial(newest, "token_seconds"),
+        "generation": partial(newest, "generation"),
+    },
     "docs/checkpoints.md": {"kills": partial(recorded, "2026-11-25_kills")},
     "docs/memory.md": {
         "memory": partial(recorded, "2026-11-21_memory"),

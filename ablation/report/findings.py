@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ablation.report import significance
-from ablation.report.groups import Group
+from ablation.report.groups import Group, base_of
 from ablation.report.paired import (
     Comparison,
     compare,
@@ -21,12 +21,15 @@ from ablation.results.questions import (
     Family,
     Question,
     Side,
+    base_of_side,
     evaluation_of,
     row_and_settings,
     side_name,
 )
-from ablation.results.read import row_settings, variant_key
+from ablation.results.read import BASE, WEIGHTS_DIGEST, row_settings, variant_key
 from ablation.results.task import Likeness, PredictionsError, Task
+
+ONE_TRAINING = "all its seeds start from one training of the language model: another training may do otherwise"
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def answer_all(
     task: Task, groups: Iterable[Group], likeness: Likeness | None, questions: Sequence[Question]
 ) -> list[Finding]:
     """Answer the questions as far as the results go, and correct within each family."""
-    by_key = {group.key: group for group in groups}
+    by_key = keyed(groups)
     findings = [_answer(task, question, by_key, likeness) for question in questions]
     for family in dict.fromkeys(question.family for question in questions):
         places = [i for i, q in enumerate(questions) if q.family == family and not q.identity]
@@ -74,11 +77,29 @@ def answer_all(
     return findings
 
 
+def keyed(groups: Iterable[Group]) -> dict[str, Group]:
+    """The groups as questions know them, see :func:`row_key`. Those on a language model stand there twice: as what they
+    are, a variant by the digest of their base, and by how that was trained. Where it was trained more than once, the
+    group with the most seeds is taken, the newest among equals."""
+    groups = list(groups)
+    found = {group.key: group for group in groups}
+    for group in sorted(groups, key=_seeds_and_time):
+        base = base_of(group.first)
+        if base is not None and WEIGHTS_DIGEST in group.first.settings:
+            own = {name: value for name, value in group.first.settings.items() if name != WEIGHTS_DIGEST}
+            found[variant_key({**own, **group.first.evaluation, BASE: base})] = group
+    return found
+
+
+def _seeds_and_time(group: Group) -> tuple[int, str]:
+    return len(group.runs), max(run["timestamp_utc"] for run in group.runs.values())
+
+
 def row_key(task: Task, family: Family, side: Side) -> str:
-    """The configuration that a row, or a variant of one, means in a family."""
-    row, settings = row_and_settings(side)
+    """The configuration that a row, or a variant of one, means in a family; a base is known by how it was trained."""
+    (row, settings), base = row_and_settings(side), base_of_side(side)
     own = row_settings(task, int(row), **{**family.overrides, **settings})
-    return variant_key({**own, **evaluation_of(side, family)})
+    return variant_key({**own, **evaluation_of(side, family), **({} if base is None else {BASE: base})})
 
 
 def best_baseline(task: Task, groups: Mapping[str, Group]) -> Group | None:
@@ -112,9 +133,9 @@ def _answer(task: Task, question: Question, groups: Mapping[str, Group], likenes
         absent=() if found.seeds else question.sides,
         notes=found.notes,
     )
-    if question.first == BEST_BASELINE:
-        return replace(finding, notes=(*finding.notes, f"the baseline is {first.name}"))
-    return finding
+    about = [ONE_TRAINING] if any(base_of_side(side) is not None for side in question.sides) else []
+    about += [f"the baseline is {first.name}"] if question.first == BEST_BASELINE else []
+    return replace(finding, notes=(*finding.notes, *about))
 
 
 def _cautious(question: Question, found: Comparison) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ablation.config.base_words import base_words
 from ablation.config.experiment import RANDOM
 from ablation.config.flags import typed
 from ablation.config.settings import fields_of
-from ablation.results.read import DATA_DIGEST, WEIGHTS_DIGEST, FinishedRun, Seeds, row_settings
+from ablation.results.read import BASE, DATA_DIGEST, WEIGHTS_DIGEST, FinishedRun, Seeds, row_settings
 from ablation.results.task import Likeness, Task
 from ablation.words import plural
 
@@ -131,9 +133,25 @@ def configuration_name(run: FinishedRun) -> str:
     else:
         row, changes = (run["row"], run.settings) if run.is_baseline else nearest_row(run.task, run.settings)
     flags = typed({name: value for name, value in {**changes, **run.evaluation}.items() if name not in DIGESTS})
-    digests = [f"{what} {changes[column][:8]}" for column, what in DIGESTS.items() if column in changes]
-    differences = ", ".join(filter(None, [flags, *digests]))
+    differences = ", ".join(filter(None, [flags, *inputs_in_words(run, changes)]))
     return f"{row} with {differences}" if differences else str(row)
+
+
+def inputs_in_words(run: FinishedRun, changes: Mapping[str, Any]) -> list[str]:
+    """What names say of weights and data that are not the published ones: a language model's training, and digests."""
+    base = base_of(run)
+    words = [] if base is None else [base_words(base)]
+    return words + [f"{what} {str(changes[column])[:8]}" for column, what in DIGESTS.items() if column in changes]
+
+
+def base_of(run: FinishedRun) -> dict[str, Any] | None:
+    """How the language model was trained that a run starts from: settings by name. None where it starts from none, or
+    does not say, as an older version's."""
+    try:
+        found = json.loads(run[BASE])
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def nearest_row(task: Task, settings: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:

@@ -23,11 +23,15 @@ from ablation.results.language_model_record import EPOCHS_CSV, INTERVALS
 from ablation.results.log import RUN_JSON
 from ablation.results.read import FinishedRun
 from ablation.results.row_list import row_flags
-from ablation.results.run_folder import LOSSES_CSV
 from ablation.results.task import Task
 
 Interval = tuple[float, float]
 FILES = ("train_file", "validation_file", "test_file")
+
+
+def _filled(table: pd.DataFrame | None) -> pd.DataFrame | None:
+    """The table, unless it has no line."""
+    return None if table is None or table.empty else table
 
 
 @dataclass(frozen=True)
@@ -50,20 +54,13 @@ class Training:
     @cached_property
     def losses(self) -> pd.DataFrame | None:
         """``epoch``, ``step``, ``train_loss`` of each batch; None if the run kept none."""
-        return self._table(LOSSES_CSV, ["epoch", "step", "train_loss"])
+        return _filled(self.first.losses())
 
     @cached_property
     def epochs(self) -> pd.DataFrame | None:
         """Validation loss and BLEU after each epoch, nan where BLEU was not measured; None if the run kept none."""
         bleu = [f"validation_{way}_bleu" for way in ("forward", "backward", "harmonic")]
-        return self._table(EPOCHS_CSV, ["epoch", "validation_loss", *bleu])
-
-    def _table(self, name: str, columns: list[str]) -> pd.DataFrame | None:
-        try:
-            table = pd.read_csv(self.first.folder / name, dtype=float, usecols=columns)
-        except (OSError, ValueError):  # the latter also where a column is missing
-            return None
-        return table if len(table) else None
+        return _filled(self.first.table(EPOCHS_CSV, ["epoch", "validation_loss", *bleu]))
 
     @cached_property
     def _intervals(self) -> Mapping[str, Mapping[str, Sequence[float]]]:

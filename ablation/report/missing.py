@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ablation.config.flags import typed
-from ablation.report.findings import row_key
+from ablation.report.findings import keyed, row_key
 from ablation.report.groups import Group
 from ablation.report.significance import SEEDS_FOR_A_TEST
 from ablation.report.suggestions import Suggestions
 from ablation.results.claims import Claim
-from ablation.results.questions import BEST_BASELINE, Family, Question, Side, row_and_settings
+from ablation.results.questions import (
+    BEST_BASELINE,
+    Family,
+    Question,
+    Side,
+    base_of_side,
+    beside_row,
+    row_and_settings,
+)
 from ablation.results.task import Task
 
-Conditions = tuple[str, str]  # what rows are run with besides their own settings, and how they are evaluated
+# What rows are run with besides their own settings, on which language model, and how they are evaluated.
+Conditions = tuple[str, str, str]
 
 
 def missing_lines(
@@ -31,7 +40,7 @@ def missing_lines(
         chapter: whether the report has the chapter that some families belong to; if not, the rows that would begin it
             are listed, and no variants of them.
     """
-    seeds = {group.key: len(group.runs) for group in groups}
+    seeds = {key: len(group.runs) for key, group in keyed(groups).items()}
     lines: list[tuple[str, str]] = []
     seen: set[str] = set()
     for family, suffix, sides in _wanted(task, questions, claims, chapter=chapter):
@@ -65,8 +74,9 @@ def _wanted(
             row, settings = row_and_settings(side)
             if row == BEST_BASELINE or (settings and not chapter):
                 continue
-            conditions = typed({**family.overrides, **settings}), typed(family.evaluation)
-            suffix = family.suffix + (f" with {typed(settings)}" if settings else "")
+            base = "" if base_of_side(side) is None else beside_row(side)
+            conditions = typed({**family.overrides, **settings}), base, typed(family.evaluation)
+            suffix = family.suffix + beside_row(side)
             key = family.chapter, conditions, set_of.get(int(row), "")
             found.setdefault(key, (family, suffix, {}))[2][int(row)] = side
     for family, suffix, by_row in found.values():

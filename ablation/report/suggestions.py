@@ -6,14 +6,18 @@ import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ablation.config.flags import typed
-from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR
-from ablation.results.questions import Family, Side, row_and_settings
+from ablation.config.generation_rows import GENERATION
+from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR, SHAPE_OVERRIDES
+from ablation.results.log import RUNS_FOLDER
+from ablation.results.questions import Family, Side, base_of_side, row_and_settings
 from ablation.results.runs import TASK_OF_OLD_RUNS
 from ablation.results.task import Task
 from ablation.words import in_ranges
 
+RUN = "RUN"  # stands for the folder of a run that is still to be made
 DEFAULT_SEEDS = "123-132"  # ten: the fewest with which the sign-flip test can say anything
 
 
@@ -45,22 +49,41 @@ class Suggestions:
         return " ".join(filter(None, parts))
 
     def sweep(self, sides: Iterable[Side], family: Family, seeds: str = DEFAULT_SEEDS) -> str:
-        """Run these rows as a family has them; a command for each setting that some have on top, ``; `` between."""
-        by_settings: dict[str, list[int]] = {}
+        """Run these rows as a family has them; a command for each setting that some have on top, ``; `` between. Before
+        rows on a language model comes the command that trains it."""
+        by_settings: dict[tuple[str, str], list[int]] = {}
         for side in sides:
             row, settings = row_and_settings(side)
-            by_settings.setdefault(typed({**family.overrides, **settings}), []).append(int(row))
+            base, own = self._base(side), {**family.overrides, **settings}
+            flags = typed(self._on_base(own) if base else own)
+            by_settings.setdefault((base, flags), []).append(int(row))
         about = (f"--task {self.task} " if self.task else "") + ("--demo " if self.demo else "")
-        return "; ".join(
-            " ".join(filter(None, [f"python sweep.py {about}--rows {in_ranges(sorted(rows))} --seeds {seeds}",
-                                   flags, self._folder]))
-            for flags, rows in by_settings.items()
-        )  # fmt: skip
+        commands = []
+        for (base, flags), rows in by_settings.items():
+            parts = [f"python sweep.py {about}--rows {in_ranges(sorted(rows))} --seeds {seeds}", flags, self._folder]
+            commands += [*filter(None, [base]), " ".join(filter(None, parts))]
+        return "; ".join(commands)
+
+    def _base(self, side: Side) -> str:
+        """Train the language model that a side starts from, and keep it; empty where it starts from none."""
+        base = base_of_side(side)
+        if base is None:
+            return ""
+        parts = [f"python {GENERATION.program}", typed(base), "--save_model --n_samples 0", self._folder]
+        return " ".join(filter(None, parts))
+
+    def _on_base(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings as they are typed on a language model: the folder of its run says weights and shape."""
+        own = {name: value for name, value in settings.items() if name not in ("weights", *SHAPE_OVERRIDES)}
+        return {**own, "weights_path": (self.results_dir or self._usual) / RUNS_FOLDER / RUN}
+
+    @property
+    def _usual(self) -> Path:
+        return Path(DEMO_RESULTS_DIR if self.demo else RESULTS_DIR)
 
     @property
     def _folder(self) -> str:
         """The flag of the folder; empty where it is the usual one."""
-        usual = Path(DEMO_RESULTS_DIR if self.demo else RESULTS_DIR)
-        if self.results_dir is None or self.results_dir.resolve() == usual.resolve():
+        if self.results_dir is None or self.results_dir.resolve() == self._usual.resolve():
             return ""
         return f"--results_dir {shlex.quote(str(self.results_dir))}"

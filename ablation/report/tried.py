@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ablation.config.flags import typed
 from ablation.report.chosen import RATE, Choice, Tried, without
-from ablation.report.groups import DIGESTS, nearest_row
+from ablation.report.groups import DIGESTS, inputs_in_words, nearest_row
 from ablation.report.suggestions import Suggestions
 from ablation.results.questions import Family
 from ablation.words import in_ranges, plural
@@ -100,8 +100,8 @@ def _nearest(choice: Choice) -> tuple[int, dict[str, object], Tried]:
 def _name(choice: Choice) -> str:
     """``Row 28``, or ``Row 28 with --prefix_length 5, data 1a2b3c4d``."""
     row, changes, one = _nearest(choice)
-    digests = [f"{what} {str(changes[column])[:8]}" for column, what in DIGESTS.items() if column in changes]
-    differences = [typed({**without(changes, DIGESTS), **one.group.first.evaluation}), *digests]
+    first = one.group.first
+    differences = [typed({**without(changes, DIGESTS), **first.evaluation}), *inputs_in_words(first, changes)]
     return f"Row {row}" + (f" with {', '.join(filter(None, differences))}" if any(differences) else "")
 
 

@@ -65,7 +65,9 @@ def describe_language_model(task: Task, result: LanguageModelResult) -> RunRecor
     files: dict[str, str | bytes] = dict(tables)
     if result.tensors:
         vocabulary = "demo" if config.model_in_use == NANO else "gpt2"
-        trained = language_model_file(result.tensors, config.shape, vocabulary, identity(config))
+        trained = language_model_file(
+            result.tensors, config.shape, vocabulary, identity(config, result.foreign)
+        )
         files[TRAINED_PARAMETERS], further[TRAINED_DIGEST] = trained, hashlib.sha256(trained).hexdigest()
     return RunRecord(rows, further, files, language_model_card)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ablation.config.base_words import base_words
 from ablation.config.flags import typed
 
 BEST_BASELINE = "baseline"
@@ -36,17 +37,21 @@ class Family:
 
 @dataclass(frozen=True)
 class Variant:
-    """A row with settings of its own on top, or one of its evaluations.
+    """A row with settings of its own on top, or on a language model that was trained first, or one of its evaluations.
 
     Attributes:
+        settings: what it sets besides; on a language model the weights and the shape, as rows record them.
         evaluation: which of its evaluations, by column name, where the family's is not meant.
         evaluated: what follows its name, so that a reader sees the evaluation.
+        base: in what the training of that language model differs from row 1 of its table; None where there is none.
+            By this a base is known in questions, which are declared before it has a digest.
     """
 
     row: str
     settings: Mapping[str, Any] = dataclasses.field(hash=False)
     evaluation: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
     evaluated: str = ""
+    base: Mapping[str, Any] | None = dataclasses.field(default=None, hash=False)
 
 
 Side = str | Variant
@@ -78,11 +83,23 @@ class Question:
 
 
 def side_name(side: Side) -> str:
-    """``row 5``, ``row 20 with --lora_targets query+key``, or ``baseline``."""
+    """``row 5``, ``row 20 with --lora_targets query+key``, ``row 1 on a language model …``, or ``baseline``."""
     if isinstance(side, Variant):
-        settings = f" with {typed(side.settings)}" if side.settings else ""
-        return f"row {side.row}{settings}" + (f", {side.evaluated}" if side.evaluated else "")
+        return f"row {side.row}{beside_row(side)}" + (f", {side.evaluated}" if side.evaluated else "")
     return side if side == BEST_BASELINE else f"row {side}"
+
+
+def beside_row(side: Side) -> str:
+    """What follows a row's number where it is a variant of the row that is run; empty where it is the row itself."""
+    if (base := base_of_side(side)) is not None:
+        return f" on a language model {base_words(base)}"
+    settings = row_and_settings(side)[1]
+    return f" with {typed(settings)}" if settings else ""
+
+
+def base_of_side(side: Side) -> Mapping[str, Any] | None:
+    """How the language model was trained that a side starts from; None where it starts from none."""
+    return side.base if isinstance(side, Variant) else None
 
 
 def row_and_settings(side: Side) -> tuple[str, Mapping[str, Any]]:

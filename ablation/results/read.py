@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,10 +31,9 @@ from ablation.results.task import Predictions, PredictionsError, Task
 
 Seeds = tuple[int | None, int | None]
 NO_SEED: Seeds = (None, None)
-WEIGHTS_DIGEST, DATA_DIGEST = "weights_digest", "data_digest"
+WEIGHTS_DIGEST, DATA_DIGEST, BASE = "weights_digest", "data_digest", "base"
 BASELINE_ROW = re.compile(r"B\d+")
 HASH = re.compile("[0-9a-f]{64}")
-LOSS_COLUMNS = ["step", "train_loss", "validation_loss"]
 
 
 def variant_key(settings: Mapping[str, Any]) -> str:
@@ -123,9 +122,13 @@ class FinishedRun:
         return self._predictions[split]
 
     def losses(self) -> pd.DataFrame | None:
-        """The columns of ``LOSS_COLUMNS``; None if the run kept none."""
+        """The columns that the task's losses have; None if the run kept none."""
+        return self.table(LOSSES_CSV, self.task.loss_columns)
+
+    def table(self, name: str, columns: Sequence[str]) -> pd.DataFrame | None:
+        """Columns of numbers of a CSV in the run's folder; None if it is not there, or one of them is not."""
         try:
-            return pd.read_csv(self.folder / LOSSES_CSV, dtype=float, usecols=LOSS_COLUMNS)
+            return pd.read_csv(self.folder / name, dtype=float, usecols=list(columns))
         except (OSError, ValueError):  # the latter also where a column is missing
             return None
 
@@ -145,7 +148,7 @@ class FinishedRun:
         losses = self.losses()
         if losses is None:
             return None
-        lost = np.flatnonzero(~np.isfinite(losses[LOSS_COLUMNS].to_numpy()).all(axis=1))
+        lost = np.flatnonzero(~np.isfinite(losses.to_numpy()).all(axis=1))
         return None if len(lost) == 0 else int(np.nan_to_num(losses["step"].iloc[lost[0]]))
 
 

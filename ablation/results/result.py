@@ -43,11 +43,14 @@ class Facts(Costs):
 
     Attributes:
         effective_context_length: tokens that every example was padded or cut to; None without padding.
+        base: how the language model was trained that the weights are from, as
+            :attr:`ablation.config.base_run.BaseRun.settings` has it; None for other weights.
     """
 
     effective_context_length: int | None
     weights_digest: str
     data_digest: str
+    base: str | None = None
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,7 @@ class Task(Protocol):
             questions are about last.
         published_data_digest: of the published data.
         data_settings: names of those settings whose values in a sweep make other data.
+        loss_columns: of a run's file of losses; a step is that of its loss.
         source: what the published data are, whose, and under which licence, in a sentence; empty if it is not said.
         questions: declared before any result; ``demo_questions`` are those that the demo can answer.
         baselines: what a trained row has to beat: name of the row, description.
@@ -157,6 +158,7 @@ class Task(Protocol):
     splits: tuple[str, ...]
     published_data_digest: str
     data_settings: tuple[str, ...] = ()
+    loss_columns: Sequence[str] = ("step", "train_loss", "validation_loss")
     source: str = ""
     questions: Sequence[Question]
     demo_questions: Sequence[Question]

@@ -37,6 +37,7 @@ from ablation.run.frame import running
 from ablation.run.inputs import (
     has_published_weights,
     open_weights,
+    settings_of_base,
 )
 from ablation.run.memory import GIGABYTE, estimate_memory, feature_memory
 from ablation.run.recorded import RecordedUpdater
@@ -132,6 +133,7 @@ def load_inputs(
         effective_context_length=training.tokens.shape[1] if training.padded else None,
         weights_digest=weights.digest(),
         data_digest=examples.digest,
+        base=settings_of_base(config),
         **asdict(setup.costs),
     )
     if config.execution != "naive":

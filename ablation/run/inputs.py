@@ -111,6 +111,15 @@ def _weights_path(config: CommonSettings, *, offline: bool) -> Path:
     )
 
 
+def settings_of_base(config: CommonSettings) -> str | None:
+    """How the language model was trained whose weights a run starts from; None for other weights, and where a copy of
+    them in another kind of file does not say."""
+    if config.weights != LANGUAGE_MODEL:
+        return None
+    base = find_base_run(_weights_path(config, offline=True))
+    return None if base is None else base.settings
+
+
 def _check_base_run(path: Path) -> None:
     """Raises WeightsError if a language model's run is not as it was kept; a copy of its weights in another kind of
     file is known by their digest alone."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 
 import tiktoken
@@ -13,6 +14,7 @@ from ablation.config.generation import RANDOM, LanguageModelConfig
 from ablation.data.demo import disclaimer
 from ablation.data.sentences import Corpus, load_sentences
 from ablation.environment import environment_stamp, peak_memory_mb
+from ablation.execution.embedding_rows import occurring_tokens
 from ablation.execution.sentence_losses import packed_losses, padded_losses
 from ablation.files.needed import check_files
 from ablation.listener import Listener
@@ -26,18 +28,41 @@ from ablation.model.language_model import (
 )
 from ablation.model.layouts import HEAD
 from ablation.model.normal_weights import normal_weights
-from ablation.results.language_model import LanguageModelFacts, LanguageModelResult
+from ablation.results.language_model import LanguageModelFacts, LanguageModelResult, SentenceHistory
 from ablation.results.result import Timings
 from ablation.results.task import Task
 from ablation.run.checkpoint import Checkpoint, checkpoint_key, open_checkpoint
 from ablation.run.frame import running
 from ablation.run.inputs import has_published_weights, open_pretrained, open_tokenizer
 from ablation.run.sentence_checkpoint import SentenceState
-from ablation.run.sentence_training import Losses, SentenceTraining, fit_to, make_adam
+from ablation.run.sentence_training import Losses, Sentences, SentenceTraining, fit_to, make_adam
 from ablation.run.speaking import Speaker, bleu_after_epoch, speak
 from ablation.run.stopwatch import TOTAL, Stopwatch
+from previous_chapters import GPTModel
 
-LOSSES: Mapping[str, Losses] = {"planned": packed_losses, "naive": padded_losses}  # by --execution
+
+@dataclass(frozen=True)
+class Execution:
+    """How the numbers come about.
+
+    Attributes:
+        losses: of a batch of sentences.
+        embedding: what the token embedding is while sentences, with an end token, train it.
+    """
+
+    losses: Losses
+    embedding: Callable[[GPTModel, Sentences, int], AbstractContextManager[None]]
+
+
+def whole_embedding(model: GPTModel, sentences: Sentences, end_token: int) -> AbstractContextManager[None]:
+    """The token embedding as it is, with all rows."""
+    return nullcontext()
+
+
+EXECUTIONS: Mapping[str, Execution] = {
+    "planned": Execution(packed_losses, occurring_tokens),
+    "naive": Execution(padded_losses, whole_embedding),
+}
 
 
 @dataclass(frozen=True)
@@ -115,6 +140,26 @@ def _starting_values(config: LanguageModelConfig, listener: Listener) -> tuple[d
     return tensors, digest_of(tensors)
 
 
+def _train(
+    config: LanguageModelConfig, inputs: Inputs, execution: Execution, speaker: Speaker, checkpoint: Checkpoint | None
+) -> SentenceHistory:
+    """Train until it is over; the model then has the best epoch's parameters."""
+    model, splits, end = inputs.built.model, inputs.corpus.splits, inputs.tokenizer.eot_token
+    with execution.embedding(model, splits["train"].token_ids, end):
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        return SentenceTraining(
+            config=config,
+            model=model,
+            train=splits["train"].token_ids,
+            validation=splits["validation"].token_ids,
+            end_token=end,
+            losses=execution.losses,
+            speak=bleu_after_epoch(speaker, splits["validation"].token_ids),
+            listener=speaker.listener,
+            state=SentenceState(parameters, make_adam(parameters, config), checkpoint),
+        ).run()
+
+
 def _train_and_speak(
     config: LanguageModelConfig,
     inputs: Inputs,
@@ -123,28 +168,16 @@ def _train_and_speak(
     device: torch.device,
     listener: Listener,
 ) -> LanguageModelResult:
-    model, splits = inputs.built.model, inputs.corpus.splits
-    losses, end = LOSSES[config.execution], inputs.tokenizer.eot_token
+    model, execution = inputs.built.model, EXECUTIONS[config.execution]
     speaker = Speaker(model, inputs.tokenizer, config.max_len, config.seed, listener)
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    training = SentenceTraining(
-        config=config,
-        model=model,
-        train=splits["train"].token_ids,
-        validation=splits["validation"].token_ids,
-        end_token=end,
-        losses=losses,
-        speak=bleu_after_epoch(speaker, splits["validation"].token_ids),
-        listener=listener,
-        state=SentenceState(parameters, make_adam(parameters, config), checkpoint),
-    )
     with watch.part("training"):
-        history = training.run()
+        history = _train(config, inputs, execution, speaker, checkpoint)
     listener.message(
         f"training time: {watch.spent()['training'] / 60:.2f} minutes; the best epoch is {history.best_epoch}"
         f" of {len(history.epochs)}"
     )
-    test = fit_to(model, splits["test"].token_ids, losses, config.max_len, end)
+    unseen, end = inputs.corpus.splits["test"].token_ids, inputs.tokenizer.eot_token
+    test = fit_to(model, unseen, execution.losses, config.max_len, end)
     listener.message(f"test perplexity {test.perplexity:.2f} (per token {test.token_perplexity:.2f})")
     tensors = plain_tensors(model, config)
     spoken = speak(speaker, config, inputs.corpus)

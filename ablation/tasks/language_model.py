@@ -69,6 +69,7 @@ class LanguageModelTask(Task):
     metrics = METRICS
     headline = TEST_PERPLEXITY
     splits = ("train", "validation", "test")
+    loss_columns = ("epoch", "step", "train_loss")
     published_data_digest = PUBLISHED_DATA_DIGEST
     data_settings = tuple(field.name for field in fields(SentenceSettings))
     source = "Image captions of MS COCO's annotations, CC BY 4.0: 15,000 / 5,000 / 5,000 sentences."

@@ -55,6 +55,7 @@ COLUMNS = (
     "bottleneck", "adapter_after", "adapter_scale", "prefix_length", "prompt_length",
     "measure_forgetting", "held_out_text", "perplexity_before", "perplexity_after",
     "added_parameters", "optimizer_bytes", "added_multiply_adds", "unmerged_multiply_adds", "added_positions", "merges",
+    "base",
     "padding_side", "truncation_side", "mask_padding", "shift_positions",
     "config_hash",
 )  # fmt: skip

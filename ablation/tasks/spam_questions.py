@@ -2,13 +2,16 @@
 
 Each compares two configurations on the test split. What a published claim states is held against the runs as a claim
 (:mod:`ablation.tasks.spam_claims`); asked here is what none states, and all of it of what no claim is about: random
-weights, the demo, and the ways to fine-tune and to pad beside the published ones.
+weights, bases that were trained here, the demo, and the ways to fine-tune and to pad beside the published ones.
 """
 
 from __future__ import annotations
 
+from ablation.config.base_words import base_words
 from ablation.config.experiment import RANDOM
+from ablation.config.generation import SCRATCH_BLOCKS, SMS
 from ablation.config.rows import ROWS
+from ablation.config.settings import LANGUAGE_MODEL
 from ablation.results.questions import BEST_BASELINE, Family, Question, Side, Variant, row_and_settings
 
 MARGIN = 0.02  # accuracies that differ by up to two points, six messages of 300, serve a reader equally well
@@ -17,6 +20,7 @@ DEMO = Family("Questions", MARGIN)
 RANDOM_TWINS = Family(
     "The same comparisons with random weights", MARGIN, overrides={"weights": RANDOM}, suffix=", random weights"
 )
+TRAINED_HERE = Family("Pretrained here, or random?", MARGIN)
 METHODS = Family("Questions on the ways to fine-tune", MARGIN, chapter="methods")
 PADDING = Family("Questions on padding", MARGIN)
 
@@ -88,10 +92,26 @@ PADDING_QUESTIONS = (
     Question("16", "36", "Is left padding, masked and shifted, row 16, as it must be?", PADDING, identity=True),
 )
 
+# ---- bases that were trained here: row 1 on a language model of three blocks, and on as many random ones -------------
+
+_RANDOM_BLOCKS = Variant("1", {"weights": RANDOM, "n_layers": SCRATCH_BLOCKS})
+_ON_LANGUAGE_MODEL = {"weights": LANGUAGE_MODEL, "n_layers": SCRATCH_BLOCKS}
+_BASES: tuple[dict[str, str], ...] = ({"data": SMS}, {})  # what differs in them from row 1 of the language models
+BASE_QUESTIONS = tuple(
+    Question(
+        _RANDOM_BLOCKS,
+        Variant("1", _ON_LANGUAGE_MODEL, base=base),
+        f"Is a language model {base_words(base)} a better base than random weights?",
+        TRAINED_HERE,
+    )
+    for base in _BASES
+)
+
 QUESTIONS: tuple[Question, ...] = (
     *(Question(first, second, text, MAIN) for first, second, text in _PAIRS if (first, second) in BEYOND_CLAIMS),
     # Random is what row 10 is: with random weights rows 1 and 10 are the pair 1 and 5, and rows 5 and 10 are the same.
     *(Question(first, second, text, RANDOM_TWINS) for first, second, text in _PAIRS if "10" not in (first, second)),
+    *BASE_QUESTIONS,
     *METHOD_QUESTIONS,
     *PADDING_QUESTIONS,
 )

@@ -57,8 +57,18 @@ def refusal(base: Path, row: str | None = None, **flags: str | bool) -> str:
 def test_a_folder_or_its_file_says_shape_and_vocabulary(bases: dict[str, Path]) -> None:
     for name, shape, vocabulary in (("demo", IN_DEMO, "demo"), ("full", IN_FULL, "gpt2")):
         base = read_base_run(bases[name])
-        assert (base.shape, base.vocabulary) == (shape, vocabulary)
+        assert (base.shape, base.vocabulary, base.settings) == (shape, vocabulary, '{"seed": 0}')
         assert find_base_run(bases[name]) == find_base_run(bases[name] / TRAINED_PARAMETERS) == base
+
+
+@pytest.mark.parametrize(
+    ("config", "settings"), [(None, None), ("{", None), ("[]", None), ('{"b": 1, "a": 2}', '{"a": 2, "b": 1}')]
+)
+def test_how_it_was_trained_is_known_where_the_file_says_it(
+    config: str | None, settings: str | None, copy: Path
+) -> None:
+    _save(shape=SHAPE, vocabulary="demo", **({} if config is None else {"config": config}))(copy)
+    assert read_base_run(copy).settings == settings
 
 
 @pytest.mark.parametrize("path", [WEIGHTS, FOLDER, Path("nowhere"), Path(__file__)], ids=lambda path: path.name)

@@ -18,6 +18,7 @@ from ablation.config.flags import EXPERIMENTS
 from ablation.config.generation_rows import GENERATION
 from ablation.config.settings import fields_of
 from ablation.environment import PROJECT
+from ablation.report import documents
 from ablation.report.documents import BLOCKS, renew, replace_block
 
 README = PROJECT / "README.md"
@@ -48,6 +49,21 @@ def commands(text: str) -> list[list[str]]:
 def test_blocks_are_as_the_code_makes_them(document: str) -> None:
     """Renew them with ``python -m ablation.report.documents``."""
     assert renew(document) == (PROJECT / document).read_text(encoding="utf-8")
+
+
+def test_the_latest_record_of_a_benchmark_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "RECORDS", tmp_path)
+    assert documents.newest("speed") == "Not measured yet."
+    for record in ("2026-01-09_speed", "2026-11-02_speed", "2026-03-20_speed", "2026-12-01_token_speed"):
+        (tmp_path / record).mkdir()
+        (tmp_path / record / "table.md").write_text(record)
+    assert documents.newest("speed") == "2026-11-02_speed"
+
+
+@pytest.mark.parametrize("document", BLOCKS)
+def test_no_block_of_a_page_is_forgotten(document: str) -> None:
+    blocks = re.findall(r"^<!-- (\w+):begin -->$", (PROJECT / document).read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(blocks) == set(BLOCKS[document])
 
 
 def test_the_readme_is_short() -> None:

@@ -12,8 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from ablation.config.shapes import ModelShape
 from ablation.data.encode import load_tokenizer
@@ -21,6 +19,7 @@ from ablation.execution import vocabulary_loss
 from ablation.execution.sentence_losses import packed_losses, padded_losses, predicted
 from ablation.execution.vocabulary_loss import weighted_loss
 from ablation.model.normal_weights import normal_weights
+from benchmarks.held import Held
 from previous_chapters import GPTModel
 from tests.support.language_twin import copy_into_twin
 
@@ -109,39 +108,23 @@ def test_a_frozen_head_or_frozen_states_get_no_gradient() -> None:
         trained.requires_grad_(False).grad = None
 
 
-class Held(TorchDispatchMode):
-    """Bytes that results of operations hold at once, at most; the model's parameters do not count."""
-
-    def __init__(self, model: GPTModel) -> None:
-        super().__init__()
-        self.most = 0
-        self._sizes: dict[StorageWeakRef, int] = {}
-        self._parameters = {StorageWeakRef(parameter.untyped_storage()) for parameter in model.parameters()}
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor):
-                storage = tensor.untyped_storage()
-                self._sizes[StorageWeakRef(storage)] = storage.nbytes()
-        kept = [reference for reference in self._sizes if not (reference.expired() or reference in self._parameters)]
-        self._sizes = {reference: self._sizes[reference] for reference in kept}
-        self.most = max(self.most, sum(self._sizes.values()))
-        return result
+def besides_parameters(model: GPTModel) -> Held:
+    own = {StorageWeakRef(parameter.untyped_storage()) for parameter in model.parameters()}
+    return Held(lambda tensor: StorageWeakRef(tensor.untyped_storage()) not in own)
 
 
 def test_logits_are_held_of_a_few_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vocabulary_loss, "ROWS_OF_LOGITS", 4)
-    monkeypatch.setattr(vocabulary_loss, "TOKENS_OF_A_PRODUCT", 1500)
+    monkeypatch.setattr(vocabulary_loss, "TOKENS_OF_A_PASS", 1500)
     shape = ModelShape(vocab_size=4000, context_length=12, emb_dim=4, n_layers=1, n_heads=1)
     model, row = GPTModel(shape), 4 * shape.vocab_size  # bytes of a row of logits
     positions = sum(len(predicted(sentence, LONGEST, END)[0]) for sentence in SENTENCES)
     looking, training = [], []  # rows of logits that what is held at once would make
     for losses in (packed_losses, padded_losses):
-        with Held(model) as held, torch.no_grad():
+        with besides_parameters(model) as held, torch.no_grad():
             losses(model, SENTENCES, LONGEST, END)
         looking.append(held.most / row)
-        with Held(model) as held:
+        with besides_parameters(model) as held:
             losses(model, SENTENCES, LONGEST, END).mean.backward()
         training.append(held.most / row)
         model.zero_grad()

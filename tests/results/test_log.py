@@ -47,6 +47,7 @@ COSTS = (
 FORGETTING = ("measure_forgetting", "held_out_text", "perplexity_before", "perplexity_after")
 NEWER = (
     *OWN_DATA, "checkpoint_every", "checkpoint_dir", "restart", "resumed", *METHOD_SETTINGS, *FORGETTING, *COSTS,
+    "base",
 )  # fmt: skip
 
 

@@ -82,15 +82,18 @@ def test_a_run_is_a_variant_by_its_bases_digest(base: Path, results: Path, train
     record = json.loads((trained / RUN_JSON).read_text())
     assert record["row"] is None and record["weights"] == "language_model" and record["weights_digest"] == digest
     assert (record["n_layers"], record["emb_dim"], record["n_heads"]) == (2, 16, 2)
+    assert record["base"] == '{"seed": 0}'  # as the run was trained that the weights are from
     moved = shutil.copy(base / TRAINED_PARAMETERS, tmp_path / "elsewhere.safetensors")  # without its record
     for path in (base, base / TRAINED_PARAMETERS, moved):
-        assert foreign(read("--weights_path", str(path))) == {"weights_digest": digest}
+        config = read("--weights_path", str(path))
+        assert foreign(config) == {"weights_digest": digest} and inputs.settings_of_base(config) == record["base"]
     other = language_model_run(tmp_path / "other", seed=1)
     assert foreign(read("--weights_path", str(other)))["weights_digest"] != digest
     (run,), problems = read_results(results, SPAM)
     assert problems == [] and run.settings["weights_digest"] == digest
     name = configuration_name(run)
-    assert "--weights language_model" in name and "--n_layers 2" in name and name.endswith(f", weights {digest[:8]}")
+    assert "--weights language_model" in name and "--n_layers 2" in name
+    assert name.endswith(f", trained on captions with --seed 0, weights {digest[:8]}")
 
 
 def test_a_sweep_knows_what_is_done_on_which_base(base: Path, results: Path, tmp_path: Path) -> None:

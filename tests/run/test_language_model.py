@@ -11,17 +11,19 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 
+from ablation.config.base_run import TRAINED_PARAMETERS, find_base_run
 from ablation.config.experiment import config_hash, identity
 from ablation.data.demo import WEIGHTS, load_demo_tokenizer
 from ablation.environment import PROJECT
 from ablation.model.weights import open_weights
 from ablation.results.language_model import LanguageModelResult, SpokenBleu
+from ablation.results.language_model_record import describe_language_model
 from ablation.results.read import read_results
 from ablation.results.runs import read_run, rebuild, rows_of
 from ablation.run import language_model
@@ -153,6 +155,22 @@ def test_both_executions_give_the_same(tmp_path: Path) -> None:
     assert config_hash(planned.config) == config_hash(naive.config)
 
 
+def test_only_rows_of_tokens_that_occur_train_where_the_execution_is_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[int] = []
+    make = language_model.make_adam
+
+    def noting(parameters: list[torch.nn.Parameter], config: Any) -> torch.optim.Optimizer:
+        rows.append(len(parameters[0]))  # of the token embedding
+        return make(parameters, config)
+
+    monkeypatch.setattr(language_model, "make_adam", noting)
+    planned, naive = (run_tiny(tmp_path, execution=execution, save_model=True) for execution in ("planned", "naive"))
+    assert rows[0] < rows[1] == load_demo_tokenizer().n_vocab
+    assert planned.tensors["tok_emb.weight"].shape == naive.tensors["tok_emb.weight"].shape
+
+
 def test_measuring_bleu_changes_no_number_of_the_training(tmp_path: Path) -> None:
     """With dropout: what it drops is drawn by the generator that sentences must not draw from."""
     plain, measured = (run_tiny(tmp_path, validation_bleu=bleu, save_model=True) for bleu in (False, True))
@@ -267,12 +285,16 @@ def test_own_files_make_a_variant_and_so_does_how_much_of_them(tmp_path: Path) -
     for name, content in files.items():
         (tmp_path / name).write_text("".join(content))
     given: dict[str, Any] = {name: str(tmp_path / name) for name in files} | {"n_validation": None, "n_test": None}
-    some, all_of_them = run_tiny(tmp_path, **given), run_tiny(tmp_path, **given, n_train=None)
+    some, all_of_them = run_tiny(tmp_path, **given), run_tiny(tmp_path, **given, n_train=None, save_model=True)
     assert some.facts.train_sentences == 20 and all_of_them.facts.train_sentences == 24
     assert (some.facts.validation_sentences, some.facts.test_sentences) == (6, 4)
     found = [as_recorded(result) for result in (some, all_of_them)]
     assert [settings.get("n_train") for settings in found] == [20, None] and found[0]["data_digest"]
     assert not any("file" in name for settings in found for name in settings)  # what is in them counts, not where
+    kept = tmp_path / TRAINED_PARAMETERS
+    kept.write_bytes(cast(bytes, describe_language_model(LANGUAGE_MODEL, all_of_them).files[TRAINED_PARAMETERS]))
+    assert (base := find_base_run(kept)) is not None and base.settings is not None
+    assert json.loads(base.settings)["data_digest"] == found[1]["data_digest"]  # so whoever builds on it can tell
     (tmp_path / "test_file").write_text("another sentence\n")
     assert as_recorded(run_tiny(tmp_path, **given))["data_digest"] != found[0]["data_digest"]
 
