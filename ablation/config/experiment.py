@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from ablation.config.classifier_settings import ClassifierSettings
 from ablation.config.effects import why_no_effect
 from ablation.config.own_data import OwnDataSettings
-from ablation.config.padding import NO_EFFECT, TOKEN_POSITIONS, PaddingSettings
+from ablation.config.padding import TOKEN_POSITIONS, WITHOUT_EFFECT, PaddingSettings
 from ablation.config.settings import (
     DEMO_RESULTS_DIR,
     PRETRAINED,
@@ -59,7 +59,7 @@ class ExperimentConfig(PaddingSettings, OwnDataSettings, ClassifierSettings):
     published table."""
 
     TASK: ClassVar = ""
-    NO_EFFECT: ClassVar = NO_EFFECT
+    NO_EFFECT: ClassVar = WITHOUT_EFFECT
     # The order that flags and results had before their fields were grouped, without the options of a run.
     LEADING_FIELDS: ClassVar = (
         "model_size", "weights", "trainable_layers", "trainable_token_pos", "average_embeddings", "context_length",

@@ -57,7 +57,7 @@ def _flexible(config: Any) -> str:
 
 
 # setting -> why it has no effect in a configuration; empty where it has one
-NO_EFFECT: Mapping[str, Callable[[Any], str]] = {
+WITHOUT_EFFECT: Mapping[str, Callable[[Any], str]] = {
     "padding_side": _no_padding,
     "truncation_side": _no_padding,
     "mask_padding": _mask_padding,

@@ -125,7 +125,8 @@ class PlannedExecution(Execution):
         width = int(reach.visible[split][indices].max())
         placed = self._messages[split].placement.of(indices, width)
         hidden = None if placed.hidden is None else self.model.with_extra(placed.hidden)
-        found = {"taken_in": reach.taken_in[split][indices], "skipped": reach.skipped[split][indices], "hidden": hidden}
+        read = {"taken_in": reach.taken_in[split][indices], "skipped": reach.skipped[split][indices]}
+        found: dict[str, Tensor | None] = {**read, "hidden": hidden}
         if self.plan.keeps_features:
             found["messages"] = messages = self._features.messages.ids[split][indices]
             if self.plan.start is not Start.VECTOR:
