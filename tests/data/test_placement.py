@@ -45,7 +45,7 @@ def test_what_is_masked_and_shifted() -> None:
 
 
 def test_without_padding_none_of_it_matters() -> None:
-    settings = {"padding_side": "left", "mask_padding": True, "shift_positions": True}
+    settings: dict[str, Any] = {"padding_side": "left", "mask_padding": True, "shift_positions": True}
     messages = encode_messages(TEXTS, [0, 1, 0], 6, PAD, padded=False, padding=PaddingSettings(**settings))
     assert messages.placement == Placement() and messages.tokens[2].tolist() == [3, *[PAD] * 5]
     assert ExperimentConfig(no_padding=True, batch_size=1, **settings)  # warned of, not refused
