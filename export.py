@@ -60,9 +60,10 @@ def export(options: argparse.Namespace) -> None:
     from ablation.run.open_classifier import config_here
     from ablation.run.saved_models import find_folder
     from ablation.run.trained_classifier import read_saved_run
+    from ablation.tasks.language_model import LANGUAGE_MODEL
     from ablation.tasks.spam import SPAM
 
-    folder = find_folder(options.run, options.results_dir, SPAM)
+    folder = find_folder(options.run, options.results_dir, SPAM, also=[LANGUAGE_MODEL])
     if is_language_model(folder):
         export_language_model(options, folder)
         return

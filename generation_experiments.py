@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablation.commands import WRONG_COMMAND, fail, say, tell, warn
-from ablation.config.finished_run import Asked, read_asked, way_of_going_on
+from ablation.config.finished_run import Asked, read_asked, way_of_going_on, ways_left_out
 from ablation.config.generation import LanguageModelConfig
 from ablation.config.generation_rows import GENERATION
 from ablation.config.settings import ConfigError
 from ablation.environment import require_packages
 from ablation.run.command import carry_out, do
+from ablation.words import plural
 
 if TYPE_CHECKING:
     from ablation.results.task import Task
@@ -41,6 +42,8 @@ def go_on(asked: Asked, config: LanguageModelConfig, options: Mapping[str, Any])
     task = language_model()
     saved = None if asked.run is None else find_run(task, asked.run, config, dict.fromkeys(asked.given))
     if asked.text is not None:
+        for warning in ways_left_out(config, asked.given):
+            warn(warning)
         way = way_of_going_on(config, asked.given)
         for line in continue_text(asked.text, asked.samples, way, config if saved is None else saved.config, saved):
             say(line)
@@ -50,7 +53,7 @@ def go_on(asked: Asked, config: LanguageModelConfig, options: Mapping[str, Any])
         tell("\n".join(additions(saved).describe(saved)))
         return
     rows = more_samples(task, saved, Console(quiet=options.get("quiet", False)))
-    tell(f"{len(rows)} rows appended to {Path(saved.folder).parent.parent / task.csv_name}")
+    tell(f"{plural(len(rows), 'row')} appended to {Path(saved.folder).parent.parent / task.csv_name}")
 
 
 def main(arguments: list[str] | None = None) -> int:

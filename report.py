@@ -287,7 +287,7 @@ def main(arguments: list[str] | None = None) -> int:
 def no_folder(results_dir: Path, options: argparse.Namespace) -> str:
     """What to do where there is no folder of results."""
     if options.results_dir is not None:
-        return f"--results_dir {results_dir}: no such folder; give that of results.csv"
+        return f"--results_dir {results_dir}: no such folder; give that of results.csv or generation.csv"
     demo = " --demo" if options.demo else ""
     return (
         f"{results_dir}: no results yet; python additional_experiments.py{demo} makes the first,"

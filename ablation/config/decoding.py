@@ -14,6 +14,11 @@ MEANT = {GREEDY: "argmax deterministic", RANDOM: "sample sampling multinomial an
          TOP_K: "k", TOP_K_TOP_P: "top_p_top_k both"}  # fmt: skip
 
 
+def short(number: float) -> str:
+    """A number with as many digits as tell it from every other, so that two ways never share a name or a file."""
+    return repr(number).removesuffix(".0")
+
+
 @dataclass(frozen=True)
 class Decoding:
     """One way of choosing the next token.
@@ -41,13 +46,21 @@ class Decoding:
     @property
     def file_stem(self) -> str:
         """What a file with its sentences is called."""
-        return f"samples_{self.name}_{self.temperature:g}"
+        return f"samples_{self.name}_{short(self.temperature)}"
+
+    @property
+    def cut_file_stem(self) -> str:
+        """The same where another cut of the run has that name already."""
+        return f"samples_{self.name}_{'_'.join(self._cuts)}_{short(self.temperature)}"
+
+    @property
+    def _cuts(self) -> list[str]:
+        return [short(cut) for cut in (self.top_k, self.top_p) if cut is not None]
 
     def describe(self) -> str:
         """In a few words: ``top_p 0.9 at temperature 0.7``."""
-        cuts = " ".join(f"{cut:g}" for cut in (self.top_k, self.top_p) if cut is not None)
-        heat = "" if self.name == GREEDY else f" at temperature {self.temperature:g}"
-        return f"{self.name} {cuts}".strip() + heat
+        heat = "" if self.name == GREEDY else f" at temperature {short(self.temperature)}"
+        return " ".join([self.name, *self._cuts]) + heat
 
 
 def decodings(names: Sequence[str], temperatures: Sequence[float], top_k: int, top_p: float) -> tuple[Decoding, ...]:

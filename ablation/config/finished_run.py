@@ -80,6 +80,8 @@ def read_asked(options: Mapping[str, Any], given: Iterable[str], config: Languag
             problems.append(f"--samples {asked[SAMPLES]}: belongs to --generate TEXT; rows have --n_samples")
     if run is not None or text is not None:
         problems += _problems(run, text, names, config)
+    if text is not None and options.get("dry_run"):
+        problems.append("--dry_run: --generate trains nothing and appends nothing; leave it out")
     if problems:
         raise ConfigError(problems)
     return Asked(run, text, samples, names)
@@ -104,6 +106,14 @@ def _problems(run: str | None, text: str | None, given: frozenset[str], config: 
     if text is None and config.n_samples == 0:
         problems.append(f"{what} with --n_samples 0: adds nothing; give 1 at least")
     return problems
+
+
+def ways_left_out(config: LanguageModelConfig, given: Iterable[str]) -> list[str]:
+    """A warning where more than one way was typed for ``--generate``; see :func:`way_of_going_on`."""
+    if not any("," in getattr(config, name) for name in {"decoding", "temperature"} & set(given)):
+        return []
+    way = way_of_going_on(config, given).describe()
+    return [f"--generate goes on in one way, here the first: {way}; give one"]
 
 
 def way_of_going_on(config: LanguageModelConfig, given: Iterable[str]) -> Decoding:

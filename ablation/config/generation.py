@@ -20,7 +20,7 @@ from ablation.config.settings import (
     WEIGHTS,
     CommonSettings,
 )
-from ablation.config.shapes import ALL_SHAPES, ModelShape
+from ablation.config.shapes import ALL_SHAPES, MOST_BLOCKS, ModelShape
 from ablation.config.values import integer, number, one_of
 
 SCRATCH_BLOCKS, FIRST_BLOCKS = 3, "1+2+3"  # unless said
@@ -135,7 +135,7 @@ class LanguageModelConfig(SentenceSettings, DecodingSettings, CommonSettings):
     )  # fmt: skip
 
     n_layers: int | None = option(
-        None, f"blocks of a model from scratch; {SCRATCH_BLOCKS} if not given", integer(1)
+        None, f"blocks of a model from scratch; {SCRATCH_BLOCKS} if not given", integer(1, MOST_BLOCKS)
     )
     execution: str = run_option(
         "planned",

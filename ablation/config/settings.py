@@ -13,7 +13,15 @@ from typing import Any, ClassVar
 
 from ablation.config.method_settings import METHODS, TRAINABLE_LAYERS, MethodSettings
 from ablation.config.options import ConfigError, option, run_option
-from ablation.config.shapes import ALL_SHAPES, MODEL_SHAPES, NANO, ModelShape, canonical_model_size
+from ablation.config.shapes import (
+    ALL_SHAPES,
+    GREATEST_WIDTH,
+    MODEL_SHAPES,
+    MOST_BLOCKS,
+    NANO,
+    ModelShape,
+    canonical_model_size,
+)
 from ablation.config.values import device, integer, number
 
 # What is declared beside is had from here, too.
@@ -45,8 +53,8 @@ class ModelSettings:
         " names",
         choices=BASES,
     )
-    n_layers: int | None = option(None, "number of blocks; only with --weights random", integer(1))
-    emb_dim: int | None = option(None, "width; only with --weights random", integer(1))
+    n_layers: int | None = option(None, "number of blocks; only with --weights random", integer(1, MOST_BLOCKS))
+    emb_dim: int | None = option(None, "width; only with --weights random", integer(1, GREATEST_WIDTH))
     n_heads: int | None = option(None, "attention heads; only with --weights random", integer(1))
     demo: bool = option(
         False, f"the embedded miniature: {NANO} and messages of its own, nothing to download, whatever the row's size"

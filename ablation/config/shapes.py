@@ -26,6 +26,9 @@ MODEL_SHAPES: dict[str, ModelShape] = {
     "gpt2-large (774M)": ModelShape(50257, 1024, 1280, 36, 20),
     "gpt2-xl (1558M)": ModelShape(50257, 1024, 1600, 48, 25),
 }
+# Of a model from scratch: far beyond what a machine can train, and little enough to be put together in a second and
+# counted without an overflow, so that the estimate of memory can refuse it.
+MOST_BLOCKS, GREATEST_WIDTH = 1000, 1_000_000
 NANO = "gpt2-nano (demo)"  # the embedded miniature, with a vocabulary of its own; see demo/
 ALL_SHAPES = {**MODEL_SHAPES, NANO: ModelShape(2000, 256, 112, 3, 4)}
 

@@ -22,8 +22,9 @@ import torch
 from torch import Tensor
 
 ROWS_OF_LOGITS = 256  # 51 MB with GPT-2's vocabulary
-# Scores lie with a row for each token, where a product is as fast over the whole vocabulary as over a piece. But a piece
-# of 1 MB is still in the processor's caches when it is gone over again: measured, that takes four fifths of the time.
+# Scores lie with a row for each token, where a product is as fast over the whole vocabulary as over a piece. But a
+# piece of 1 MB is still in the processor's caches when it is gone over again: measured, that takes four fifths of the
+# time.
 TOKENS_OF_A_PASS = 1024
 
 

@@ -150,7 +150,7 @@ def recorded(record: str) -> str:
 
 
 def newest(benchmark: str) -> str:
-    """The table of the latest record of a benchmark, whose folder is called DATE_BENCHMARK; says so if there is none."""
+    """The table of a benchmark's latest record, whose folder is called DATE_BENCHMARK; says so if there is none."""
     records = sorted(path.name for path in RECORDS.glob(f"????-??-??_{benchmark}"))
     return recorded(records[-1]) if records else "Not measured yet."
 

@@ -12,22 +12,27 @@ from ablation.results.task import Task
 
 
 def holds_results(results_dir: Path, task: Task) -> bool:
-    """Whether a folder has rows of the task, or folders of its runs."""
+    """Whether a folder has rows of the task, or folders of runs that say they are its."""
     try:
         lines = (results_dir / task.csv_name).read_bytes().split(b"\n", 2)
     except FileNotFoundError:
         lines = []
-    return any(line.strip() for line in lines[1:]) or has_runs(results_dir, task)
+    return any(line.strip() for line in lines[1:]) or has_runs(results_dir, task, if_unreadable=False)
 
 
-def has_runs(results_dir: Path, task: Task) -> bool:
-    """Whether a run of the task has a folder; one that cannot be read may be any task's."""
+def has_runs(results_dir: Path, task: Task, *, if_unreadable: bool = True) -> bool:
+    """Whether a run of the task has a folder.
+
+    Args:
+        if_unreadable: what to say of a run that cannot be read, and may be any task's.
+    """
     for file in run_files(results_dir):
         try:
             if task_of(read_run(file)) == task.name:
                 return True
         except (OddRunError, ResultsError):
-            return True
+            if if_unreadable:
+                return True
     return False
 
 

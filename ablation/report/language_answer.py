@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from ablation.config.decoding import Decoding
 from ablation.report.language_runs import Configuration, Estimated
 from ablation.report.language_tables import figure_text
+from ablation.results.read import DATA_DIGEST
 from ablation.words import plural
 
 CHOSEN_BY, HEADLINE = "validation_perplexity", "test_perplexity"
@@ -16,7 +17,19 @@ def language_answer(configurations: Sequence[Configuration]) -> list[str]:
     """The best perplexity, beside the published one of its row and of the first; the best BLEU; how it is said."""
     if not configurations:
         return []
-    return [*_what(configurations), *_perplexity(configurations), *_bleu(configurations)]
+    alike = _on_the_same_sentences(configurations)
+    left_out = len(configurations) - len(alike)
+    others = [f"Compared are those on the same sentences; {plural(left_out, 'configuration')} on others stand"
+              f"{'s' if left_out == 1 else ''} in the tables alone."] if left_out else []  # fmt: skip
+    return [*_what(configurations), *others, *_perplexity(alike), *_bleu(alike)]
+
+
+def _on_the_same_sentences(configurations: Sequence[Configuration]) -> list[Configuration]:
+    """Those trained and judged on what most are, or on what the first of them is: figures of others say nothing
+    beside theirs."""
+    data = [str(one.group.first[DATA_DIGEST]) for one in configurations]
+    most = max(data, key=data.count)
+    return [one for one, digest in zip(configurations, data, strict=True) if digest == most]
 
 
 def _what(configurations: Sequence[Configuration]) -> Iterator[str]:

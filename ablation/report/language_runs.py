@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -79,9 +80,10 @@ class Training:
 
     def samples(self, way: Decoding) -> list[str]:
         """The sentences that were generated in this way, number n at place n - 1; none if the run kept none."""
+        files = (self.first.folder / f"{stem}.txt" for stem in (way.cut_file_stem, way.file_stem))
         try:
-            text = (self.first.folder / f"{way.file_stem}.txt").read_bytes().decode(errors="replace")
-        except OSError:
+            text = next(filter(Path.is_file, files)).read_bytes().decode(errors="replace")
+        except (OSError, StopIteration):
             return []
         return text.removesuffix("\n").split("\n")  # a sentence may hold what else ends a line
 

@@ -118,5 +118,4 @@ def _file_stem(way: Decoding, record: Mapping[str, Any]) -> str:
     alike = [row for row in rows_of(record) if (row.get("decoding"), row.get("temperature")) == named]
     if not alike or (alike[0].get("top_k"), alike[0].get("top_p")) == (way.top_k, way.top_p):
         return way.file_stem
-    cuts = "_".join(f"{cut:g}" for cut in (way.top_k, way.top_p) if cut is not None)
-    return f"samples_{way.name}_{cuts}_{way.temperature:g}"
+    return way.cut_file_stem

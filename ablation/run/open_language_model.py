@@ -84,9 +84,10 @@ def _config_here(
     if "n_samples" not in given:
         values["n_samples"] = None  # as many as are usual for such a run: of the demo fewer
     try:
-        return dataclasses.replace(config, **values)
+        own_alone = dataclasses.replace(config, **values, **{name: record[name] for name in anew if name in record})
     except (ConfigError, TypeError):
         raise RunError(f"{folder / RUN_JSON}: its settings are those of another version; {TRAIN_ANEW}") from None
+    return dataclasses.replace(own_alone, **{name: getattr(config, name) for name in anew})
 
 
 def open_run(saved: SavedLanguageModel, device: torch.device, listener: Listener) -> Speaker:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,38 +53,50 @@ def saved_models(results_dir: Path | None, task: Task) -> list[SavedModel]:
             continue
         if task_of(record) == task.name:
             found.append(SavedModel(file.parent, record))
-    return sorted(found, key=lambda model: (model.when, model.folder.name), reverse=True)
+    return sorted(found, key=_age, reverse=True)
 
 
-def latest(results_dir: Path | None, task: Task, makes_one: str = MAKES_A_CLASSIFIER) -> SavedModel:
+def _age(model: SavedModel) -> tuple[str, str]:
+    """The greater, the newer."""
+    return model.when, model.folder.name
+
+
+def latest(
+    results_dir: Path | None, task: Task, makes_one: str = MAKES_A_CLASSIFIER, also: Sequence[Task] = ()
+) -> SavedModel:
     """The newest of them.
 
     Args:
         makes_one: the flags with which the task's command makes a first one.
+        also: further tasks whose models would do.
 
     Raises:
         NoModelError: there is none.
     """
-    models = saved_models(results_dir, task)
+    models = [model for one in (task, *also) for model in saved_models(results_dir, one)]
     if not models:
         raise NoModelError(_none(results_dir, task, makes_one))
-    return models[0]
+    return max(models, key=_age)
 
 
 def find_folder(
-    named: str | Path, results_dir: Path | None, task: Task, makes_one: str = MAKES_A_CLASSIFIER
+    named: str | Path,
+    results_dir: Path | None,
+    task: Task,
+    makes_one: str = MAKES_A_CLASSIFIER,
+    also: Sequence[Task] = (),
 ) -> Path:
     """The folder of a run that is named by it, by the run's id, or as :data:`LATEST`; what is none of these is handed
     back, for whoever opens it to say so.
 
     Args:
-        makes_one: as for :func:`latest`.
+        makes_one, also: as for :func:`latest`.
 
     Raises:
         NoModelError: there is no latest.
     """
     if str(named) == LATEST:
-        return latest(results_dir, task, makes_one).folder
+        return latest(results_dir, task, makes_one, also).folder
     places = [Path(named), *(folder / RUNS_FOLDER / named for folder in _folders(results_dir))]
     return next((place for place in places if place.is_dir()), places[0])
 

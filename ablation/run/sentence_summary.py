@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
+from ablation.config.decoding import GREEDY, short
 from ablation.config.generation import LanguageModelConfig
 from ablation.environment import python_command
 from ablation.results.language_model import LanguageModelResult
@@ -121,7 +122,8 @@ class SentenceSummary(Summary):
 
 def _way(row: Mapping[str, Any]) -> str:
     """A way of decoding in a word or two: ``top_p 0.7``, the last being the temperature."""
-    return str(row["decoding"]) if row["decoding"] == "greedy" else f"{row['decoding']} {float(row['temperature']):g}"
+    name, temperature = str(row["decoding"]), float(row["temperature"])
+    return name if name == GREEDY else f"{name} {short(temperature)}"
 
 
 def _three_digits(value: float | None) -> str:

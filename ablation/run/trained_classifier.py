@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from ablation.config.experiment import ConfigError, ExperimentConfig
+from ablation.config.generation import LanguageModelConfig
 from ablation.config.shapes import NANO
 from ablation.data.demo import VOCABULARY, vocabulary_digest
 from ablation.data.encode import EncodedMessages, encode_messages
 from ablation.data.labels import LABELS
 from ablation.data.message import MessageTokens, message_tokens
+from ablation.environment import python_command
 from ablation.execution.inference import Answering
 from ablation.model.classifier import WeightSource, assemble
 from ablation.results.log import RUN_JSON
@@ -82,6 +85,9 @@ def read_saved_run(folder: Path) -> SavedRun:
         what = "is a file" if folder.exists() else "is not there"
         raise ClassifierError(f"{folder} {what}; {WHICH_FOLDER}")
     record, path = _read_record(folder / RUN_JSON), folder / TRAINED_PARAMETERS
+    if record.get("task") == LanguageModelConfig.TASK:
+        command = f"{python_command()} generation_experiments.py --run {shlex.quote(str(folder))} --generate A"
+        raise ClassifierError(f"{folder} is a language model's run, no classifier's; {command} lets it speak")
     if not path.is_file():
         raise ClassifierError(f"{path} is missing: train the run anew with --save_model, which keeps it")
     try:

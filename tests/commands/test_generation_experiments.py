@@ -309,6 +309,8 @@ def test_all_that_is_wrong_is_found_together(tmp_path: Path, capsys: pytest.Capt
         ("--tie_head --trainable_layers last_layer", "there is no layer of its own to train"),
         ("--weights pretrained --n_heads 6", "--n_heads 6: pretrained weights have a fixed shape; add"),
         ("--train_file . --validation_file . --test_file .", "--train_file .: is a folder; check the path"),
+        ("--n_layers 100000", "--n_layers 100000: give a whole number of at most 1000"),  # not: tried for minutes
+        ("--emb_dim 3000000000 --n_heads 1", "--emb_dim 3000000000: give a whole number of at most 1000000"),
         ("--test_file x", "--test_file x: give --train_file and --validation_file, too"),
         ("--device cuda:7 --demo --dry_run", "--device cuda:7: "),
         ("--context_length 5", "did you mean --max_len?"),

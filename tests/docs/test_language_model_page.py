@@ -10,9 +10,11 @@ import pytest
 import torch
 
 import generation_experiments
+from ablation.config.finished_run import way_of_going_on
 from ablation.config.generation import DEMO_SAMPLES, SAMPLES, LanguageModelConfig
 from ablation.config.generation_rows import GENERATION, GENERATION_ROW_SETS
 from ablation.config.shapes import ALL_SHAPES, NANO
+from ablation.data.lines import LONGEST_LINE
 from ablation.environment import PROJECT
 from ablation.results.language_model_record import PERPLEXITIES
 from ablation.run.sentence_memory import estimate_memory, model_costs
@@ -38,12 +40,15 @@ def test_its_numbers_are_the_codes() -> None:
     assert in_ranges(GENERATION_ROW_SETS["demo"]) == "1-6,10" and "rows 1 to 6 and 10" in TEXT
     assert (usual.learning_rate, usual.batch_size, usual.max_len, usual.dropout) == (1e-4, 32, 35, 0.1)
     assert "perplexities of {}, {} and {}".format(*PERPLEXITIES) in TEXT
+    assert way_of_going_on(usual, []).describe() == "random at temperature 1" and "any token at temperature 1" in TEXT
+    assert 4e6 < LONGEST_LINE < 4.5e6 and "over four million bytes" in TEXT
+    assert usual.checkpoint_every == 5 and "for more than five minutes" in TEXT
 
 
 def test_its_commands_are_of_rows() -> None:
     lines = re.findall(r"^    python generation_experiments\.py (.*)$", PAGE, flags=re.MULTILINE)
     read = [GENERATION.read(shlex.split(line)) for line in lines]
-    assert len(read) == 7 and not any(warnings for _, warnings, _ in read)
+    assert len(read) == 8 and not any(warnings for _, warnings, _ in read)
     assert read[0][0] == read[1][0]  # row 9 by its flags
 
 

@@ -18,6 +18,7 @@ from ablation.config.generation import LanguageModelConfig
 from ablation.config.generation_rows import GENERATION_ROWS
 from ablation.listener import Listener
 from ablation.report.judgement import FAILED, NOT_RUN
+from ablation.report.language_answer import language_answer
 from ablation.report.language_chapter import LanguageContents, gather_language
 from ablation.report.language_comparisons import comparisons
 from ablation.report.language_corpus import PUBLISHED_BETWEEN, Texts, between_table, texts_of
@@ -124,6 +125,16 @@ def test_the_answer_is_chosen_on_validation_and_stands_beside_row_one(contents: 
     assert "Row 2 finetune-ppl, the lowest on validation, has a test perplexity of 13.20; published: 13.09" in text
     assert "Row 1 scratch-ppl has 15.30 (14.03–16.57); published: 15.31, inside our 95 % interval" in text
     assert "with top_p 0.9 at temperature 0.7, and the most of what people say (backward BLEU) with random at" in text
+
+
+def test_the_answer_compares_nothing_across_sentences(contents: LanguageContents) -> None:
+    one, two = of_row(contents, "1"), of_row(contents, "2")
+    run = two.group.first
+    elsewhere = dataclasses.replace(run, fields={**run.fields, "data_digest": "x"})
+    group = dataclasses.replace(two.group, runs={run.seeds: elsewhere})
+    text = " ".join(language_answer([one, dataclasses.replace(two, group=group)]))
+    assert "Compared are those on the same sentences; 1 configuration on others stands in the tables alone." in text
+    assert "Row 1 scratch-ppl has a test perplexity of 15.30" in text and "2 finetune-ppl" not in text
 
 
 def test_compared_is_what_differs_in_one_setting(contents: LanguageContents) -> None:
@@ -287,6 +298,18 @@ def test_one_task_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert report.main([*flags, "language_model"]) == 1
     assert "holds no run, though" in capsys.readouterr().err
     assert (tmp_path / "report" / "language_model.html").read_bytes() == page
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_damaged_run_beside_language_models_asks_for_no_classifiers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (1, 2):
+        make_language_run(tmp_path, LANGUAGE_MODEL, row(1, seed=seed), 15.2, BLEU, samples=3)
+    next(tmp_path.glob("runs/*/run.json")).write_text("{")
+    assert report.main(["--results_dir", str(tmp_path), "--data_dir", str(tmp_path)]) == 0
+    assert "2 runs, 1 configuration: " in capsys.readouterr().out
+    assert {file.name for file in (tmp_path / "report").iterdir()} == {"language_model.html", "language_model.md"}
 
 
 def test_a_run_that_generated_nothing_is_read(tmp_path: Path) -> None:

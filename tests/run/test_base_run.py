@@ -142,6 +142,14 @@ def test_the_classifier_answers_on_its_base_alone(
         assert status == 1 and "was trained on weights with digest" in printed.err
 
 
+def test_a_language_model_is_no_classifier(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = language_model_run(tmp_path / "spoken")
+    assert classify.main(["--model", str(folder), "you won"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {folder} is a language model's run, no classifier's; ")
+    assert line.endswith(f" generation_experiments.py --run {folder} --generate A lets it speak")
+
+
 def test_a_base_that_is_gone_is_asked_for(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 import generation_experiments
 from ablation.config.decoding import Decoding
-from ablation.config.finished_run import way_of_going_on
+from ablation.config.finished_run import way_of_going_on, ways_left_out
 from ablation.config.generation_rows import GENERATION
 
 
@@ -54,6 +54,35 @@ def test_a_run_goes_on_with_its_own_model_and_length(
 def test_a_text_that_cannot_be_gone_on_from(text: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
     (error,) = ask(capsys, "--generate", text, "--demo", status=1)
     assert error.startswith("error: --generate '") and words in error and len(error) < 250
+
+
+def test_a_length_beyond_the_model_is_the_fault_of_the_command_not_of_the_run(
+    language_model_results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("--generate", "I", "--run", "latest", "--results_dir", str(language_model_results))
+    (error,) = ask(capsys, *command, "--max_len", "400", status=2)
+    assert error == "error: --max_len 400: the model has 256 positions, one is the start; give 1 to 255"
+
+
+def test_a_plan_of_what_is_only_said_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    (error,) = ask(capsys, "--generate", "I", "--demo", "--dry_run", status=2)
+    assert error == "error: --dry_run: --generate trains nothing and appends nothing; leave it out"
+
+
+@pytest.mark.parametrize(
+    ("flags", "first"),
+    [
+        ("", ""),
+        ("--decoding top_k", ""),
+        ("--temperature 0.5", ""),
+        ("--decoding greedy,random", "greedy"),
+        ("--temperature 0.7,1", "random at temperature 0.7"),
+    ],
+)
+def test_of_several_ways_it_says_which_one_it_takes(flags: str, first: str) -> None:
+    config, *_ = GENERATION.read(flags.split())
+    left_out = ways_left_out(config, {flag[2:] for flag in flags.split() if flag.startswith("--")})
+    assert left_out == ([f"--generate goes on in one way, here the first: {first}; give one"] if first else [])
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,12 @@ def test_what_cannot_be_is_refused_in_one_line(
     assert line.startswith("error: ") and line.endswith(why) and not target.exists()
 
 
+def test_the_latest_may_be_a_language_model(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["latest", str(tmp_path / "model"), "--to", "huggingface", "--results_dir", str(run.parents[1])]
+    assert export.main(command) == 0
+    assert f"{run.name}, huggingface" in capsys.readouterr().out
+
+
 def test_a_run_that_kept_none_and_one_that_is_altered(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 import generation_experiments
+from ablation.config.decoding import Decoding
 from ablation.config.generation_rows import GENERATION
 from ablation.listener import Listener
+from ablation.report.language_runs import configurations_of
 from ablation.results import more_rows
 from ablation.results.log import ResultsError
 from ablation.results.read import read_results
@@ -104,10 +106,24 @@ def test_more_sentences_of_a_way_begin_with_those_that_were_there(results: Path)
     assert len(lines_of(results)) == 4
 
 
-def test_another_cut_has_a_file_of_its_own(results: Path) -> None:
-    for cut in ("5", "2"):
+def test_another_cut_has_a_file_of_its_own_and_the_report_finds_it(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for cut in ("50", "1"):
         assert ask(results, "--decoding", "top_k", "--temperature", "1", "--top_k", cut, "--n_samples", "2") == 0
-    assert {"samples_top_k_1.txt", "samples_top_k_2_1.txt"} <= {file.name for file in run_folder(results).iterdir()}
+    assert f"\n1 row appended to {results / 'generation.csv'}\n" in capsys.readouterr().out
+    assert {"samples_top_k_1.txt", "samples_top_k_1_1.txt"} <= {file.name for file in run_folder(results).iterdir()}
+    (configuration,), _ = configurations_of(LANGUAGE_MODEL, read_results(results, LANGUAGE_MODEL)[0], demo=True)
+    (training,) = configuration.trainings
+    wide, likeliest = (training.samples(Decoding("top_k", top_k=cut)) for cut in (50, 1))
+    assert len(likeliest) == 2 and likeliest[0] == likeliest[1] and wide != likeliest
+
+
+def test_temperatures_that_nearly_are_one_have_files_of_their_own(results: Path) -> None:
+    near = "0.5,0.50000001"
+    assert ask(results, "--decoding", "random", "--temperature", near, "--n_samples", "2") == 0
+    names = {file.name for file in run_folder(results).glob("samples_random_0.5*")}
+    assert names == {"samples_random_0.5.txt", "samples_random_0.50000001.txt"}
 
 
 def test_a_run_that_generated_nothing_speaks_later(tmp_path: Path) -> None:
