@@ -4,6 +4,7 @@ Shapes in comments: B messages, T positions, D width, H heads, V vocabulary, L e
 
 A block takes messages of one length as a batch (B, T, D). It also takes *packed* ones, of different lengths and without
 padding: their positions one behind the other (N, D), with ``runs`` that say whose they are. Only attention has to know.
+So it is with ``hidden``, (B, T) or packed (N,): True where a pad stands that no position attends to.
 """
 
 from __future__ import annotations
@@ -82,30 +83,44 @@ class MultiHeadAttention(nn.Module):
     def split_heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.n_heads, -1)).transpose(-3, -2)  # (…, T, D) -> (…, H, T, D/H)
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def seen(self, hidden: Tensor | None, length: int, n_extra: int, device: torch.device) -> Tensor:
+        """Which of L extra and T own keys each of T positions attends to: (T, L + T), or (B, 1, T, L + T) with
+        ``hidden``. A pad that has nothing to attend to attends to itself."""
+        seen = torch.ones(length, n_extra + length, dtype=torch.bool, device=device)
+        itself = seen.tril(n_extra).triu(n_extra)
+        if self.causal:
+            seen = seen.tril(n_extra)
+        if hidden is None:
+            return seen
+        seen = seen & ~F.pad(hidden, (n_extra, 0))[:, None, None, :]
+        return seen | (itself & ~seen.any(-1, keepdim=True))
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, hidden: Tensor | None = None) -> Tensor:
         """What lies between the projections: for each position the mean of the values, each (B, T, D), per head."""
         query, key, value = (self.split_heads(x) for x in (query, key, value))
-        mask = None
+        n_extra = 0
         if self.extra is not None:
+            n_extra = len(self.extra.keys)
             key, value = (
                 torch.cat([self.split_heads(extra).expand(len(own), -1, -1, -1).to(own.dtype), own], dim=2)
                 for extra, own in ((self.extra.keys, key), (self.extra.values, value))
             )  # (B, H, L + T, D/H)
-            if self.causal:  # by a mask of its own: the flag would count the extra keys among the positions
-                length = query.shape[2]
-                mask = torch.ones(length, key.shape[2], dtype=torch.bool, device=query.device)
-                mask = mask.tril(key.shape[2] - length)
-        is_causal = self.causal and self.extra is None
+        # The flag alone would count the extra keys among the positions, and knows nothing of pads.
+        needs_mask = hidden is not None or (self.causal and self.extra is not None)
+        mask = self.seen(hidden, query.shape[2], n_extra, query.device) if needs_mask else None
+        is_causal = self.causal and mask is None
         dropped = self.dropout if self.training else 0.0
         context = F.scaled_dot_product_attention(query, key, value, mask, dropped, is_causal)  # (B, H, T, D/H)
         return context.transpose(1, 2).flatten(2)  # (B, T, D)
 
-    def forward(self, x: Tensor, runs: Runs | None = None) -> Tensor:
-        projected = self.W_query(x), self.W_key(x), self.W_value(x)
+    def forward(self, x: Tensor, runs: Runs | None = None, hidden: Tensor | None = None) -> Tensor:
+        tables = [self.W_query(x), self.W_key(x), self.W_value(x)]
+        if hidden is not None:
+            tables.append(hidden)
         if runs is None:
-            return self.out_proj(self.attend(*projected))
+            return self.out_proj(self.attend(*tables))
         sizes = [count * length for count, length in runs]
-        parts = zip(runs, *(table.split(sizes) for table in projected), strict=True)
+        parts = zip(runs, *(table.split(sizes) for table in tables), strict=True)
         context = [self.attend(*(rows.unflatten(0, run) for rows in part)).flatten(0, 1) for run, *part in parts]
         return self.out_proj(torch.cat(context))
 
@@ -132,10 +147,20 @@ class TransformerBlock(nn.Module):
         self.norm1 = LayerNorm(shape.emb_dim)
         self.norm2 = LayerNorm(shape.emb_dim)
 
-    def forward(self, x: Tensor, runs: Runs | None = None) -> Tensor:
-        packing = () if runs is None else (runs,)  # an attention of one's own need not know of packed messages
-        x = x + drop(self.att(self.norm1(x), *packing), self)
+    def forward(self, x: Tensor, runs: Runs | None = None, hidden: Tensor | None = None) -> Tensor:
+        # An attention of one's own need not know of packed messages, or of pads that are not attended to.
+        context = (runs, hidden) if hidden is not None else () if runs is None else (runs,)
+        x = x + drop(self.att(self.norm1(x), *context), self)
         return x + drop(self.ff(self.norm2(x)), self)
+
+
+class Blocks(nn.Sequential):
+    """Blocks, one after the other. (B, T, D) -> (B, T, D)"""
+
+    def forward(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
+        for block in self:
+            x = block(x) if hidden is None else block(x, None, hidden)
+        return x
 
 
 class GPTModel(nn.Module):
@@ -156,7 +181,7 @@ class GPTModel(nn.Module):
         self.dropout = dropout
         self.tok_emb = nn.Embedding(shape.vocab_size, shape.emb_dim)
         self.pos_emb = nn.Embedding(shape.context_length, shape.emb_dim)
-        self.trf_blocks = nn.Sequential(*(TransformerBlock(shape, causal, dropout) for _ in range(shape.n_layers)))
+        self.trf_blocks = Blocks(*(TransformerBlock(shape, causal, dropout) for _ in range(shape.n_layers)))
         self.final_norm = LayerNorm(shape.emb_dim)
         self.out_head: nn.Module = nn.Linear(shape.emb_dim, shape.vocab_size, bias=False)
 
@@ -171,16 +196,37 @@ class GPTModel(nn.Module):
         """(length,) rows of the position embedding at which a message's tokens stand."""
         return torch.arange(length, device=device)
 
-    def embed(self, token_ids: Tensor) -> Tensor:
+    def embed(self, token_ids: Tensor, positions: Tensor | None = None) -> Tensor:
+        """What enters the first block: (B, T) -> (B, L + T, D), with the extra positions before the tokens.
+
+        Args:
+            positions: (B, T) at which the tokens stand, where they are not 0, 1, …
+        """
         x = self.tok_emb(token_ids)  # (B, T) -> (B, T, D)
         if self.extra is not None:
             x = torch.cat([self.extra.embeddings.expand(len(x), -1, -1), x], dim=1)  # (B, L + T, D)
-        return drop(x + self.pos_emb(self.positions(x.shape[1], x.device)), self)
+        places = self.positions(x.shape[1], x.device)
+        if positions is not None:
+            extra = places[: self.n_extra].expand(len(positions), -1)
+            places = torch.cat([extra, positions + self.n_extra], dim=1)
+        return drop(x + self.pos_emb(places), self)
 
-    def forward(self, token_ids: Tensor) -> Tensor:
-        """Token ids (B, T) -> the output head's values at every token (B, T, V), or (B, T, 2) for a classifier."""
-        x = self.final_norm(self.trf_blocks(self.embed(token_ids)))
-        return self.out_head(x[:, self.n_extra :])
+    def with_extra(self, hidden: Tensor) -> Tensor:
+        """(B, T) -> (B, L + T): the extra positions are no pads."""
+        return F.pad(hidden, (self.n_extra, 0))
+
+    def forward(
+        self, token_ids: Tensor, positions: Tensor | None = None, hidden: Tensor | None = None
+    ) -> Tensor:
+        """Token ids (B, T) -> the output head's values at every token (B, T, V), or (B, T, 2) for a classifier.
+
+        Args:
+            positions: (B, T) at which the tokens stand, where they are not 0, 1, …
+            hidden: (B, T) True at pads that no position attends to.
+        """
+        x = self.embed(token_ids, positions)
+        x = self.trf_blocks(x) if hidden is None else self.trf_blocks(x, self.with_extra(hidden))
+        return self.out_head(self.final_norm(x)[:, self.n_extra :])
 
 
 @torch.no_grad()

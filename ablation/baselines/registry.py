@@ -9,6 +9,7 @@ from ablation.baselines.baseline import Asked, Baseline, Fitted
 from ablation.baselines.strengths import STRENGTHS_OF_STATES
 from ablation.baselines.words import STRENGTHS, logistic_regression, majority_class
 from ablation.config.baseline import BaselineConfig
+from ablation.config.padding import PADDING
 from ablation.config.prompting import DRAWN
 from ablation.config.settings import RANDOM
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 # Settings by what they are about.
 MODEL = ("hf_model", "model_size", "weights", "n_layers", "emb_dim", "n_heads", "precision")
-READ = ("trainable_token_pos", "average_embeddings", "context_length", "disable_causal_mask")
+READ = ("trainable_token_pos", "average_embeddings", "context_length", *PADDING, "disable_causal_mask")
 FITTED = ("n_train",)
 ASKED = tuple(name for name in MODEL if name != "precision")  # in words: what is compared is float32
 TRAINED = (

@@ -10,6 +10,7 @@ from typing import Any
 from ablation.config.experiment import ExperimentConfig, identity
 from ablation.config.flags import CommandLine
 from ablation.config.options import option
+from ablation.config.padding import PADDING
 from ablation.config.prompting import PromptSettings
 from ablation.config.settings import fields_of
 
@@ -17,7 +18,8 @@ ALL, HEAD = "all", "last_layer"
 GGUF = ".gguf"
 # What is said of GPT-2 and its tokens alone, and means nothing to another model.
 OF_GPT2 = (
-    "model_size", "weights", "n_layers", "emb_dim", "n_heads", "weights_path", "context_length", "disable_causal_mask",
+    "model_size", "weights", "n_layers", "emb_dim", "n_heads", "weights_path", "context_length", *PADDING,
+    "disable_causal_mask",
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from ablation.config.classifier_settings import ClassifierSettings
 from ablation.config.effects import why_no_effect
 from ablation.config.own_data import OwnDataSettings
+from ablation.config.padding import TOKEN_POSITIONS, WITHOUT_EFFECT, PaddingSettings
 from ablation.config.settings import (
     DEMO_RESULTS_DIR,
     PRETRAINED,
@@ -26,9 +27,10 @@ from ablation.config.shapes import NANO
 from ablation.config.values import integer
 
 # What is declared in settings is had from here, too: most modules know this configuration alone.
-__all__ = ["DEMO_RESULTS_DIR", "PRETRAINED", "RANDOM", "RESULTS_DIR", "TRAINABLE_LAYERS", "ConfigError"]
+__all__ = [
+    "DEMO_RESULTS_DIR", "PRETRAINED", "RANDOM", "RESULTS_DIR", "TOKEN_POSITIONS", "TRAINABLE_LAYERS", "ConfigError",
+]  # fmt: skip
 
-TOKEN_POSITIONS = ("first", "last", "flexible")
 LONGEST_TRAINING_EXAMPLE, MODEL_CONTEXT_LENGTH = "longest_training_example", "model_context_length"
 
 
@@ -52,11 +54,12 @@ def _context_length(text: str) -> str | int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExperimentConfig(OwnDataSettings, ClassifierSettings):
+class ExperimentConfig(PaddingSettings, OwnDataSettings, ClassifierSettings):
     """One experiment: what all experiments have, whose messages, and how they are read. The defaults are row 1 of the
     published table."""
 
     TASK: ClassVar = ""
+    NO_EFFECT: ClassVar = WITHOUT_EFFECT
     # The order that flags and results had before their fields were grouped, without the options of a run.
     LEADING_FIELDS: ClassVar = (
         "model_size", "weights", "trainable_layers", "trainable_token_pos", "average_embeddings", "context_length",

@@ -76,6 +76,10 @@ MEANINGS: dict[str, str] = {
     "--average_embeddings": "average mean mean_pooling pooling pool",
     "--context_length": "max_length max_len max_seq_length seq_len sequence_length block_size",
     "--no_padding": "unpadded no_pad pad padding",
+    "--padding_side": "pad_side padding pad pad_left left_padding left_pad",
+    "--truncation_side": "truncation truncate cut_side truncate_left",
+    "--mask_padding": "attention_mask mask_pads mask_pad pad_mask padding_mask use_attention_mask",
+    "--shift_positions": "position_ids shift_position_ids position_offset",
     "--disable_causal_mask": "no_mask no_causal no_causal_mask causal bidirectional",
     "--n_layers": "num_layers n_layer num_hidden_layers depth",
     "--emb_dim": "hidden_size hidden_dim n_embd d_model width",
@@ -115,7 +119,8 @@ HABITS: dict[str, dict[str, str]] = {
         "--learning_rate": "as published it is AdamW at a constant rate; --learning_rate and --weight_decay set it",
     },
     "dropout drop_rate": {"--weight_decay": "as published nothing is dropped out"},
-    "trainable_token_pos average_embeddings no_padding disable_causal_mask ignore_index accumulation_steps weight_decay"
+    "trainable_token_pos average_embeddings no_padding padding_side truncation_side mask_padding shift_positions"
+    " disable_causal_mask ignore_index accumulation_steps weight_decay"
     " eval_freq eval_iter feature_cache feature_memory data_file labels text_column label_column measure_forgetting": {
         "--select_by": "that is for classifiers: additional_experiments.py takes it",
     },

@@ -1,5 +1,5 @@
-"""The rows: the nineteen published ones, ways of parameter-efficient fine-tuning beside them, and which of them a
-configuration repeats."""
+"""The rows: the nineteen published ones, ways of parameter-efficient fine-tuning and of padding beside them, and which
+of them a configuration repeats."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ _LORA_16 = {"trainable_layers": "lora", "lora_rank": 16, "lora_alpha": 16}
 _RANK_16 = {"lora_targets": "+".join(LINEAR_MAPS), "lora_rank": 16, "lora_alpha": 16}
 # "Mix and match" (He et al. 2021) is rows 26 and 28 together.
 _PARALLEL = {"bottleneck": 512, "adapter_scale": 4.0}
+_LEFT = {"padding_side": "left"}
 
 ROWS: dict[int, dict[str, Any]] = {
     1: {},
@@ -56,9 +57,17 @@ ROWS: dict[int, dict[str, Any]] = {
         "lora_scaling": "alpha", "lora_init": "normal_rank", "lora_head": "frozen", "learning_rate": 5e-5,
         "decayed": "everything",
     },
+    34: {**_LEFT},
+    35: {**_LEFT, "mask_padding": True},
+    36: {**_LEFT, "mask_padding": True, "shift_positions": True},
+    37: {"context_length": 32},
+    38: {"context_length": 32, "truncation_side": "left"},
+    39: {"disable_causal_mask": True, "trainable_token_pos": "first"},
 }  # fmt: skip
 # What --rows of a sweep takes besides numbers.
-ROW_SETS: dict[str, tuple[int, ...]] = {"all": tuple(range(1, 20)), "methods": tuple(range(20, 34))}
+ROW_SETS: dict[str, tuple[int, ...]] = {
+    "all": tuple(range(1, 20)), "methods": tuple(range(20, 34)), "padding": tuple(range(34, 40)),
+}  # fmt: skip
 
 
 def row_config(row: int, **overrides: Any) -> ExperimentConfig:

@@ -17,11 +17,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ablation.config.experiment import LONGEST_TRAINING_EXAMPLE, MODEL_CONTEXT_LENGTH, ExperimentConfig
+from ablation.config.padding import LEFT, PaddingSettings
 from ablation.data.labels import DataError
-from ablation.data.message import MessageError, check_message
+from ablation.data.message import MessageError, check_message, cut
+from ablation.data.placement import Placement, place
 
 if TYPE_CHECKING:
     import tiktoken
+
+PUBLISHED_PADDING = PaddingSettings()
 
 # ---- tokens ----------------------------------------------------------------------------------------------------------
 
@@ -45,16 +49,32 @@ class EncodedMessages:
     """The messages of one split as token ids.
 
     Attributes:
-        tokens: (N, W) ids, real tokens first, pads behind them.
+        tokens: (N, W) ids, a message's real tokens one behind the other, and pads.
         lengths: (N,) number of real tokens; a token that happens to be the pad token counts as real.
         labels: (N,) number of each message's class: 0 ham, 1 spam, or as own data have them.
         padded: whether a message is seen at the full width W, or, without padding, at its own length.
+        placement: where the real tokens stand.
+        cut: (N,) how many tokens of each message were cut off.
     """
 
     tokens: Tensor
     lengths: Tensor
     labels: Tensor
     padded: bool
+    placement: Placement
+    cut: Tensor
+
+    @property
+    def starts(self) -> Tensor:
+        """(N,) pads before each message's first token."""
+        starts = self.placement.starts
+        return torch.zeros_like(self.lengths) if starts is None else starts
+
+    def real_tokens(self) -> list[list[int]]:
+        """Each message's token ids without pads."""
+        ends = (self.starts + self.lengths).tolist()
+        rows = zip(self.tokens.tolist(), self.starts.tolist(), ends, strict=True)
+        return [tokens[start:end] for tokens, start, end in rows]
 
     def widths(self) -> Tensor:
         """(N,) number of positions at which each message enters the model."""
@@ -67,7 +87,8 @@ class EncodedMessages:
 
     def part(self, part: slice) -> EncodedMessages:
         """Some of the messages, as wide as all are."""
-        return replace(self, tokens=self.tokens[part], lengths=self.lengths[part], labels=self.labels[part])
+        rows = {name: getattr(self, name)[part] for name in ("tokens", "lengths", "labels", "cut")}
+        return replace(self, **rows, placement=self.placement.of(part, self.tokens.shape[1]))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -103,24 +124,49 @@ def encode_splits(
         width = config.shape.context_length
     else:
         width = int(config.context_length)
+    pad, padded = tokenizer.eot_token, not config.no_padding
     return {
-        name: encode_messages(
-            token_lists[name], split["Label"].tolist(), width, tokenizer.eot_token, padded=not config.no_padding
-        )
+        name: encode_messages(token_lists[name], split["Label"].tolist(), width, pad, padded=padded, padding=config)
         for name, split in splits.items()
     }
 
 
 def encode_messages(
-    token_lists: list[list[int]], labels: list[int], width: int, pad_token: int, *, padded: bool
+    token_lists: list[list[int]],
+    labels: list[int],
+    width: int,
+    pad_token: int,
+    *,
+    padded: bool,
+    padding: PaddingSettings = PUBLISHED_PADDING,
 ) -> EncodedMessages:
-    """Put token lists into one matrix of the given width, longer ones cut, shorter ones padded on the right."""
-    tokens = torch.full((len(token_lists), width), pad_token)
-    for row, ids in zip(tokens, token_lists, strict=True):
-        kept = ids[:width]
-        row[: len(kept)] = torch.tensor(kept)
-    lengths = torch.tensor([min(len(ids), width) for ids in token_lists])
-    return EncodedMessages(tokens, lengths, torch.tensor(labels), padded)
+    """Put token lists into one matrix of the given width, longer ones cut, shorter ones padded.
+
+    Args:
+        padded: whether pads are seen; where not, they only fill the matrix up, behind the tokens.
+        padding: on which side, and how pads are seen.
+    """
+    kept = [cut(ids, width, padding.truncation_side) for ids in token_lists]
+    lengths = torch.tensor([len(ids) for ids in kept])
+    placement = place(lengths, width, padding) if padded else Placement()
+    tokens = torch.full((len(kept), width), pad_token)
+    cut_off = torch.tensor([len(ids) for ids in token_lists]) - lengths
+    messages = EncodedMessages(tokens, lengths, torch.tensor(labels), padded, placement, cut_off)
+    for row, start, ids in zip(tokens, messages.starts.tolist(), kept, strict=True):
+        row[start : start + len(ids)] = torch.tensor(ids)
+    return messages
+
+
+def cutting_in_words(messages: Mapping[str, EncodedMessages], padding: PaddingSettings) -> str:
+    """How many messages of all splits were cut, and where; empty if none was and nobody asked for it."""
+    n_cut, total = sum(int((split.cut > 0).sum()) for split in messages.values()), sum(map(len, messages.values()))
+    width, side = max(split.tokens.shape[1] for split in messages.values()), padding.truncation_side
+    if n_cut:
+        end = "beginning" if side == LEFT else "end"
+        return f"cut at their {end}: {n_cut:,} of {total:,} messages, to {width} tokens"
+    if side == LEFT and all(split.padded for split in messages.values()):
+        return f"--truncation_side left has no effect: no message has more than {width} tokens"
+    return ""
 
 
 UNUSED = "unused"  # training messages beyond those that are used, where they are kept beside the splits

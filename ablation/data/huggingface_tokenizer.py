@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from ablation.config.padding import RIGHT
+
 if TYPE_CHECKING:
     import tiktoken
 
@@ -39,7 +41,14 @@ PRE_TOKENIZERS: Mapping[str, dict[str, Any]] = {
 }
 
 
-def tokenizer_files(encoding: tiktoken.Encoding, length: int, *, pads_are_read: bool) -> dict[str, str]:
+def tokenizer_files(
+    encoding: tiktoken.Encoding,
+    length: int,
+    *,
+    pads_are_read: bool,
+    padding_side: str = RIGHT,
+    truncation_side: str = RIGHT,
+) -> dict[str, str]:
     """Files by name, for ``AutoTokenizer.from_pretrained``.
 
     Args:
@@ -65,8 +74,8 @@ def tokenizer_files(encoding: tiktoken.Encoding, length: int, *, pads_are_read: 
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": length,
         "model_input_names": ["input_ids"] if pads_are_read else ["input_ids", "attention_mask"],
-        "padding_side": "right",
-        "truncation_side": "right",
+        "padding_side": padding_side,
+        "truncation_side": truncation_side,
         "bos_token": end,
         "eos_token": end,
         "pad_token": end,

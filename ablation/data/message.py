@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ablation.config.padding import LEFT, RIGHT
+
 if TYPE_CHECKING:
     import tiktoken
 
@@ -19,14 +21,20 @@ class MessageError(Exception):
 
 @dataclass(frozen=True)
 class MessageTokens:
-    """A message's first token ids, and how many it has."""
+    """The token ids of a message that are kept, and how many it has."""
 
-    first: list[int]
+    kept: list[int]
     count: int
 
 
-def message_tokens(tokenizer: tiktoken.Encoding, text: str, most: int) -> MessageTokens:
-    """A message as tokens, of which ``most`` are kept. Special tokens are not interpreted.
+def cut(tokens: list[int], most: int, side: str) -> list[int]:
+    """A message of at most so many tokens, cut at one of its sides."""
+    return tokens[-most:] if side == LEFT else tokens[:most]
+
+
+def message_tokens(tokenizer: tiktoken.Encoding, text: str, most: int, side: str = RIGHT) -> MessageTokens:
+    """A message as tokens, of which ``most`` are kept, the others cut off at ``side``. Special tokens are not
+    interpreted.
 
     Raises:
         MessageError: it is no message, or the tokenizer fails at it.
@@ -38,7 +46,7 @@ def message_tokens(tokenizer: tiktoken.Encoding, text: str, most: int) -> Messag
         if type(error).__name__ != "PanicException":
             raise
         raise MessageError("the tokenizer cannot read the message; shorten it") from None
-    return MessageTokens(tokens[:most], len(tokens))
+    return MessageTokens(cut(tokens, most, side), len(tokens))
 
 
 def check_message(text: str) -> None:

@@ -11,45 +11,61 @@ from torch.utils.checkpoint import checkpoint
 from ablation.execution.layout import Batch
 from ablation.execution.single_query import block_at_position, is_known, normalise
 from ablation.model.readout import read
-from previous_chapters import GPTModel, TransformerBlock
+from previous_chapters import Blocks, GPTModel, TransformerBlock
 
 
-def advance(block: nn.Module, states: Tensor, batch: Batch) -> None:
-    """Take a batch's states (R, D) through a block, in place: packed, or run by run if the block is not known."""
+def advance(block: nn.Module, states: Tensor, batch: Batch, hidden: Tensor | None = None) -> None:
+    """Take a batch's states (R, D) through a block, in place: packed, or run by run if the block is not known.
+
+    Args:
+        hidden: (R,) pads that no position attends to; only of a block that is known.
+    """
     if is_known(block):
-        states.copy_(block(states, [(len(run.messages), run.length) for run in batch.runs]))
+        states.copy_(block(states, [(len(run.messages), run.length) for run in batch.runs], hidden))
         return
     for run in batch.runs:
         own = run.view(states, batch.start)
         own.copy_(block(own))
 
 
-class RecomputedBlocks(nn.Sequential):
+class RecomputedBlocks(Blocks):
     """Blocks of which nothing but the inputs is kept for the backward pass, where each is computed once more."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
+        if not torch.is_grad_enabled():
+            return super().forward(x, hidden)
+        context = () if hidden is None else (None, hidden)
         for block in self:
-            x = checkpoint(block, x, use_reentrant=False) if torch.is_grad_enabled() else block(x)
+            x = checkpoint(block, x, *context, use_reentrant=False)
         return x
 
 
 def logits_from_last_input(
-    model: GPTModel, x: Tensor, taken_in: Tensor, attended: Tensor | None, *, pooled: bool
+    model: GPTModel,
+    x: Tensor,
+    taken_in: Tensor,
+    attended: Tensor | None,
+    *,
+    pooled: bool,
+    skipped: Tensor | None = None,
+    hidden: Tensor | None = None,
 ) -> Tensor:
     """What the model answers, of its last block only as much as the readout needs.
 
     Args:
         x: (B, L + T, D) what enters the last block.
-        taken_in: (B,) tokens of each message up to and including the last one read.
+        taken_in: (B,) positions of each message up to and including the last one read.
         attended: (B, L + T) positions that the last one read attends to; None for all.
-        pooled: whether the mean over the tokens taken in is read.
+        pooled: whether the mean over the positions taken in is read, but for the first ``skipped`` (B,).
+        hidden: (B, L + T) pads that no position attends to.
 
     Returns:
         (B, C)
     """
     last = cast(TransformerBlock, model.trf_blocks[-1])
     if pooled:
-        return model.out_head(read(model.final_norm(last(x))[:, model.n_extra :], taken_in, pooled=True))
+        states = model.final_norm(last(x) if hidden is None else last(x, None, hidden))
+        return model.out_head(read(states[:, model.n_extra :], taken_in, pooled=True, skipped=skipped))
     return model.out_head(model.final_norm(last_block_at(last, x, taken_in + model.n_extra, attended)))
 
 

@@ -10,20 +10,24 @@ import torch
 from torch import Tensor
 
 from ablation.data.encode import EncodedMessages
-from ablation.execution.setup import Reach
+from ablation.data.placement import Placement, simplified
+from ablation.execution.reach import Reach
 
 
 @dataclass(frozen=True)
 class DistinctMessages:
     """Attributes:
     tokens: (U, W) token ids.
-    visible, taken_in, attended: (U,) as :class:`Reach` has them.
+    placement: where the messages stand in it.
+    visible, taken_in, skipped, attended: (U,) as :class:`Reach` has them.
     ids: per split, (N,) which distinct message each message is.
     """
 
     tokens: Tensor
+    placement: Placement
     visible: Tensor
     taken_in: Tensor
+    skipped: Tensor
     attended: Tensor
     ids: dict[str, Tensor]
 
@@ -34,22 +38,38 @@ class DistinctMessages:
             ids.update(end.to_bytes(8, "little") + row[:end].numpy().tobytes())
         return ids.hexdigest()
 
+    def placement_digest(self) -> str:
+        """The same of where the visible tokens stand; empty where each has the position of its own number, and is
+        attended to."""
+        if self.placement.is_plain:
+            return ""
+        digest = hashlib.sha256()
+        table = torch.stack(self.placement.table(*self.tokens.shape), dim=1)
+        for row, end in zip(table, self.visible.tolist(), strict=True):
+            digest.update(row[:, :end].numpy().tobytes())
+        return digest.hexdigest()
+
 
 def find_distinct(messages: Mapping[str, EncodedMessages], reach: Reach) -> DistinctMessages:
-    """Two messages are the same to the model if their visible tokens, and the position read, are the same."""
-    seen: dict[tuple[int, bytes], int] = {}
-    tokens, places, ids = [], [], {}
+    """Two messages are the same to the model if their visible tokens, where these stand, and what is read of them are
+    the same."""
+    seen: dict[tuple[int, int, bytes], int] = {}
+    rows, places, ids = [], [], {}
     for name, split in messages.items():
         split_ids = []
-        split_places = torch.stack([reach.visible[name], reach.taken_in[name], reach.attended[name]], dim=1)
-        for row, place in zip(split.tokens, split_places.tolist(), strict=True):
-            end, read_end, _ = place
-            key = (read_end, row[:end].numpy().tobytes())
+        parts = (reach.visible, reach.taken_in, reach.skipped, reach.attended)
+        split_places = torch.stack([part[name] for part in parts], dim=1).tolist()
+        table = torch.stack([split.tokens, *split.placement.table(*split.tokens.shape)], dim=1)  # (N, 3, W)
+        for row, place in zip(table, split_places, strict=True):
+            end, read_end, skipped, _ = place
+            key = (read_end, skipped, row[:, :end].numpy().tobytes())
             if key not in seen:
                 seen[key] = len(seen)
-                tokens.append(row)
+                rows.append(row)
                 places.append(place)
             split_ids.append(seen[key])
         ids[name] = torch.tensor(split_ids)
-    visible, taken_in, attended = torch.tensor(places).unbind(1)
-    return DistinctMessages(torch.stack(tokens), visible, taken_in, attended, ids)
+    visible, taken_in, skipped, attended = torch.tensor(places).unbind(1)
+    tokens, positions, hidden = torch.stack(rows).unbind(1)
+    placement = simplified(Placement(None, positions, hidden.bool()))
+    return DistinctMessages(tokens.contiguous(), placement, visible, taken_in, skipped, attended, ids)

@@ -43,7 +43,8 @@ class OccurringRows:
 def occurring_rows(messages: dict[str, EncodedMessages], model: GPTModel) -> OccurringRows:
     """All token ids in the messages, pads included, and all positions up to the last one."""
     tokens = torch.cat([split.tokens.flatten() for split in messages.values()]).unique()
-    width = model.n_extra + max(split.tokens.shape[1] for split in messages.values())
+    places = [int(split.placement.table(*split.tokens.shape)[0].max()) for split in messages.values()]
+    width = model.n_extra + max(places) + 1
     return OccurringRows(tokens, torch.arange(int(model.positions(width).max()) + 1))
 
 

@@ -26,6 +26,7 @@ from ablation.execution.feature_file import Layout, StoredFeatures, temporary_ta
 from ablation.execution.frozen_prefix import read_block, run_frozen_blocks
 from ablation.execution.layout import Batch, PackedRun, chunks, lay_out
 from ablation.execution.plan import Start
+from ablation.execution.reach import attended_positions
 from ablation.execution.setup import Setup
 from ablation.execution.single_query import is_plain, normalise
 from ablation.files.snapshots import Snapshots
@@ -93,6 +94,8 @@ class PrefixFeatures:
             "causal_mask": setup.plan.causal,
             "messages": self.messages.digest(),
         }
+        if placement := self.messages.placement_digest():
+            key["placement"] = placement
         positions = setup.model.positions(longest)
         if not torch.equal(positions, torch.arange(longest)):
             key["positions"] = hashlib.sha256(positions.numpy().tobytes()).hexdigest()
@@ -182,7 +185,7 @@ class PrefixFeatures:
             if snapshots is not None and (snapshots.is_due or (finished and snapshots.has_begun)):
                 snapshots.write(name, {"states": states}, {"blocks": blocks_done, "rows": rows})
 
-        run_frozen_blocks(self._setup, self.messages.tokens, chunk, states, advanced, done=done, block_ended=keep)
+        run_frozen_blocks(self._setup, self.messages, chunk, states, advanced, done=done, block_ended=keep)
 
     def _take(self, stored: StoredFeatures) -> None:
         """All features from the states that the cache has, in the layout of the run that kept them."""
@@ -233,13 +236,16 @@ class PrefixFeatures:
         for run in (run for batch in chunk for run in batch.runs):
             x = run.view(states, chunk[0].start)
             taken_in = send(self.messages.taken_in[run.messages], setup.device)
+            skipped = send(self.messages.skipped[run.messages], setup.device)
             if self._start is Start.NORMALISED:
                 kept = read(x, taken_in, pooled=False)
                 run.view(self._table).copy_(normalise(x))
             elif last is None:
-                kept = read(setup.model.final_norm(x), taken_in, pooled=True)
+                kept = read(setup.model.final_norm(x), taken_in, pooled=True, skipped=skipped)
             else:
-                attended = attended_positions(self.messages.attended[run.messages], run.length, setup.device)
+                hidden = self.messages.placement.of(run.messages, run.length).hidden
+                ends = self.messages.attended[run.messages]
+                attended = attended_positions(ends, run.length, setup.device, hidden)
                 kept = setup.model.final_norm(last_block_at(last, x, taken_in, attended))
             self._at_readout[send(run.messages, setup.device)] = kept
 
@@ -280,10 +286,3 @@ class _MessagesDone:
 
 def _runs(stages: list[list[Batch]]) -> Iterator[PackedRun]:
     return (run for stage in stages for batch in stage for run in batch.runs)
-
-
-def attended_positions(attended: Tensor, width: int, device: torch.device) -> Tensor | None:
-    """(B, width) which positions a message's readout attends to; None if all messages attend to the full width."""
-    if bool((attended == width).all()):
-        return None
-    return send(torch.arange(width) < attended[:, None], device)

@@ -13,7 +13,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from ablation.data.encode import send
 from ablation.execution.blocks import advance
+from ablation.execution.distinct import DistinctMessages
 from ablation.execution.layout import Batch
 from ablation.execution.setup import Setup
 from ablation.model.classifier import materialise
@@ -23,7 +25,7 @@ from previous_chapters import TransformerBlock
 @torch.no_grad()
 def run_frozen_blocks(
     setup: Setup,
-    tokens: Tensor,
+    messages: DistinctMessages,
     batches: list[Batch],
     table: Tensor,
     advanced: Callable[[int], None],
@@ -35,7 +37,6 @@ def run_frozen_blocks(
 
     Args:
         setup: its model's prefix blocks are on the meta device and stay there.
-        tokens: (N, W) token ids of all messages.
         table: (rows, D) where the states end up; row 0 belongs to the first batch's first position.
         advanced: told the positions that have gone through one more block.
         done: how many blocks the states in the table have gone through already; with 0 it holds nothing yet.
@@ -45,21 +46,25 @@ def run_frozen_blocks(
         return
     first_row = batches[0].start
     if done == 0:
-        _embed(setup, tokens, batches, table)
+        _embed(setup, messages, batches, table)
+    hidden = messages.placement.hidden
+    packed = [None if hidden is None else send(batch.packed(hidden), setup.device) for batch in batches]
     for index in range(done, setup.plan.prefix_blocks):
         block = read_block(setup, index)
-        for batch in batches:
-            advance(block, batch.rows(table, first_row), batch)
+        for batch, own_hidden in zip(batches, packed, strict=True):
+            advance(block, batch.rows(table, first_row), batch, own_hidden)
             advanced(batch.end - batch.start)
         block_ended(index + 1)
 
 
-def _embed(setup: Setup, tokens: Tensor, batches: list[Batch], table: Tensor) -> None:
+def _embed(setup: Setup, messages: DistinctMessages, batches: list[Batch], table: Tensor) -> None:
     weights, first_row = setup.weights, batches[0].start
     token_embeddings, position_embeddings = weights.tensor("tok_emb.weight"), weights.tensor("pos_emb.weight")
     for run in (run for batch in batches for run in batch.runs):
-        ids = tokens[run.messages, : run.length]
-        embedded = token_embeddings[ids] + position_embeddings[setup.model.positions(run.length)]
+        ids = messages.tokens[run.messages, : run.length]
+        positions = messages.placement.of(run.messages, run.length).positions
+        positions = setup.model.positions(run.length) if positions is None else positions
+        embedded = token_embeddings[ids] + position_embeddings[positions]
         run.view(table, first_row).copy_(embedded.to(table.device, table.dtype))
 
 

@@ -70,6 +70,10 @@ class Batch:
     def end(self) -> int:
         return self.runs[-1].end
 
+    def packed(self, table: Tensor) -> Tensor:
+        """What a table (N, W) has of the positions of these messages, (R,), in the layout of their states."""
+        return torch.cat([table[run.messages, : run.length].flatten() for run in self.runs])
+
     def rows(self, table: Tensor, first_row: int = 0) -> Tensor:
         """This batch's part (R, D) of a table whose row 0 is row ``first_row`` of the layout."""
         return table[self.start - first_row : self.end - first_row]

@@ -19,6 +19,7 @@ class NaiveExecution(Execution):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
+        self._read = setup.reach.taken_in, setup.reach.skipped
         materialise(setup.model, setup.weights, setup.device, setup.sources)
         if setup.plan.thrift.recomputes:
             self.model.trf_blocks = RecomputedBlocks(*self.model.trf_blocks)
@@ -27,7 +28,9 @@ class NaiveExecution(Execution):
         return [self._batch_logits(split, batch) for batch in batches]
 
     def _batch_logits(self, split: str, indices: Tensor) -> Tensor:
-        tokens = send(self._messages[split].batch(indices), self._device)
-        taken_in = send(self._reach.taken_in[split][indices], self._device)
+        tokens, placement = self._messages[split].batch(indices), self._messages[split].placement
+        placed = placement.of(indices, tokens.shape[1]).to(self._device)
+        taken_in, skipped = (send(part[split][indices], self._device) for part in self._read)
         with arithmetic(self._config, self._device):
-            return at_least_float32(read(self.model(tokens), taken_in, self.plan.pooled))
+            logits = self.model(send(tokens, self._device), placed.positions, placed.hidden)
+            return at_least_float32(read(logits, taken_in, self.plan.pooled, skipped))

@@ -11,7 +11,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from ablation.config.experiment import RANDOM, ExperimentConfig
+from ablation.config.experiment import RANDOM, ExperimentConfig, identity
+from ablation.config.padding import FIRST, LAST, LEFT, PADDING
 from ablation.words import plural
 
 
@@ -162,18 +163,29 @@ def make_plan(config: ExperimentConfig, n_blocks: int | None = None) -> Executio
 
 
 def _seen(config: ExperimentConfig) -> Seen:
-    """With the mask, what is read decides; without, every position sees all others."""
-    everything = Seen.OWN if config.no_padding else Seen.ALL
-    if config.disable_causal_mask:
+    """With the causal mask, what is read decides; without, every position sees all others, but no pad that is
+    hidden."""
+    read, before = config.trainable_token_pos, config.padding_side == LEFT and not config.no_padding
+    no_pads = config.no_padding or config.mask_padding
+    if read == LAST and config.average_embeddings and not config.no_padding:
+        return Seen.ALL  # a mean takes in the pads, whoever else sees them
+    everything = Seen.OWN if no_pads else Seen.ALL
+    if config.disable_causal_mask or read == LAST:
         return everything
-    return {"first": Seen.FIRST, "last": everything}.get(config.trainable_token_pos, Seen.OWN)
+    if read == FIRST:
+        return Seen.OWN if before and not no_pads else Seen.FIRST
+    return everything if before else Seen.OWN
 
 
 def _feature_group(config: ExperimentConfig, plan: ExecutionPlan) -> Hashable:
     """What the states behind the prefix depend on, besides the messages. (A feature's own key knows these, too; this
     serves the order of runs alone: were it wrong, runs would be slower, not different.)"""
     weights = (RANDOM, config.seed) if config.weights == RANDOM else config.weights_path
-    padded = config.context_length if plan.seen is Seen.ALL else None
+    settings = identity(config)
+    placed = {name: settings[name] for name in PADDING if name in settings}
+    if {"mask_padding", "shift_positions"} <= placed.keys() and plan.seen is not Seen.ALL:  # as without padding
+        placed = {name: value for name, value in placed.items() if name == "truncation_side"}
+    padded = config.context_length if plan.seen is Seen.ALL or placed else None
     used = config.n_train if config.feature_cache is None else None  # what is kept is kept of all training messages
     model = config.model_in_use, config.shape, weights, config.precision
-    return (*model, plan.prefix_blocks, plan.causal, plan.seen, padded, used)
+    return (*model, plan.prefix_blocks, plan.causal, plan.seen, padded, used, *placed.items())

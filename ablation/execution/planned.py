@@ -11,15 +11,16 @@ from ablation.data.encode import send
 from ablation.execution.base import Execution, at_least_float32
 from ablation.execution.blocks import RecomputedBlocks, logits_from_last_input
 from ablation.execution.embedding_rows import keep_occurring, occurring_rows, whole_embeddings
-from ablation.execution.features import FeatureOptions, PrefixFeatures, attended_positions
+from ablation.execution.features import FeatureOptions, PrefixFeatures
 from ablation.execution.layout import similar_lengths
 from ablation.execution.plan import Start
+from ablation.execution.reach import attended_positions
 from ablation.execution.setup import Setup, arithmetic
 from ablation.execution.single_query import block_at_position
 from ablation.listener import Listener
 from ablation.methods.primitives import has_hooks
 from ablation.model.classifier import materialise
-from previous_chapters import GPTModel, LayerNorm
+from previous_chapters import Blocks, GPTModel, LayerNorm
 
 Inputs = dict[str, Tensor]
 _MODEL_FORWARD, _EMBED, _EMBEDDING_FORWARD = GPTModel.forward, GPTModel.embed, nn.Embedding.forward
@@ -36,7 +37,7 @@ def check_frame(model: GPTModel) -> None:
         "tok_emb": (model.tok_emb, (model.tok_emb.forward,), (_EMBEDDING_FORWARD,)),
         "pos_emb": (model.pos_emb, (model.pos_emb.forward,), (_EMBEDDING_FORWARD,)),
         "final_norm": (model.final_norm, (model.final_norm.forward,), (LayerNorm.forward,)),
-        "trf_blocks": (model.trf_blocks, (model.trf_blocks.forward,), (nn.Sequential.forward,)),
+        "trf_blocks": (model.trf_blocks, (model.trf_blocks.forward,), (Blocks.forward,)),
     }
     for name, (module, found, expected) in own.items():
         if tuple(getattr(method, "__func__", None) for method in found) != expected or has_hooks(module):
@@ -49,6 +50,7 @@ class PlannedExecution(Execution):
     joins_batches = True
 
     def __init__(self, setup: Setup, options: FeatureOptions) -> None:
+        setup = setup.thinned()
         super().__init__(setup)
         check_frame(setup.model)
         self._logits_from = {
@@ -60,7 +62,7 @@ class PlannedExecution(Execution):
         first = setup.plan.first_block if setup.plan.keeps_features else 0
         for part in (*(f"trf_blocks.{i}" for i in range(first, setup.plan.n_blocks)), "final_norm", "out_head"):
             materialise(setup.model.get_submodule(part), setup.weights, setup.device, setup.sources, prefix=part)
-        blocks = RecomputedBlocks if setup.plan.thrift.recomputes else nn.Sequential
+        blocks = RecomputedBlocks if setup.plan.thrift.recomputes else Blocks
         self._blocks = blocks(*list(setup.model.trf_blocks)[first:-1])  # all that trains but the last
         if setup.plan.keeps_features:
             self._features = PrefixFeatures(setup, options)
@@ -121,15 +123,18 @@ class PlannedExecution(Execution):
         """What the suffix needs to know of (B,) messages, by its own names, on the device."""
         reach, extra = self._reach, self.model.n_extra
         width = int(reach.visible[split][indices].max())
-        inputs = {"taken_in": reach.taken_in[split][indices]}
+        placed = self._messages[split].placement.of(indices, width)
+        hidden = None if placed.hidden is None else self.model.with_extra(placed.hidden)
+        read = {"taken_in": reach.taken_in[split][indices], "skipped": reach.skipped[split][indices]}
+        found: dict[str, Tensor | None] = {**read, "hidden": hidden}
         if self.plan.keeps_features:
-            inputs["messages"] = self._features.messages.ids[split][indices]
+            found["messages"] = messages = self._features.messages.ids[split][indices]
             if self.plan.start is not Start.VECTOR:
-                inputs["rows"] = self._features.rows(inputs["messages"], width)
+                found["rows"] = self._features.rows(messages, width)
         else:
-            inputs["tokens"] = self._messages[split].tokens[indices, :width]
-        inputs = {name: send(value, self._device) for name, value in inputs.items()}
-        attended = attended_positions(reach.attended[split][indices] + extra, width + extra, self._device)
+            found |= {"tokens": self._messages[split].tokens[indices, :width], "positions": placed.positions}
+        inputs = {name: send(value, self._device) for name, value in found.items() if value is not None}
+        attended = attended_positions(reach.attended[split][indices] + extra, width + extra, self._device, hidden)
         return inputs if attended is None else {**inputs, "attended": attended}
 
     def suffix(self, inputs: Inputs) -> Tensor:
@@ -149,14 +154,17 @@ class PlannedExecution(Execution):
         return at_least_float32(self._features.at_readout(send(self._features.messages.ids[split], self._device)))
 
     def _from_tokens(self, inputs: Inputs) -> Tensor:
-        return self._through_blocks(self.model.embed(inputs["tokens"]), inputs)
+        return self._through_blocks(self.model.embed(inputs["tokens"], inputs.get("positions")), inputs)
 
     def _from_states(self, inputs: Inputs) -> Tensor:
         return self._through_blocks(self._features.states(inputs["rows"]), inputs)
 
     def _through_blocks(self, x: Tensor, inputs: Inputs) -> Tensor:
+        hidden, pooled = inputs.get("hidden"), self.plan.pooled
+        x = self._blocks(x, hidden)
+        taken_in, attended = inputs["taken_in"], inputs.get("attended")
         return logits_from_last_input(
-            self.model, self._blocks(x), inputs["taken_in"], inputs.get("attended"), pooled=self.plan.pooled
+            self.model, x, taken_in, attended, pooled=pooled, skipped=inputs["skipped"], hidden=hidden
         )
 
     def _from_normalised(self, inputs: Inputs) -> Tensor:

@@ -7,51 +7,18 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
 from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.shapes import ModelShape
 from ablation.data.encode import EncodedMessages
 from ablation.execution.plan import ExecutionPlan, Start, Thrift, make_plan
-from ablation.execution.single_query import is_causal, is_known
+from ablation.execution.reach import Reach, find_reach, without_unread_pads
+from ablation.execution.single_query import is_known
 from ablation.methods.costs import costs_of
 from ablation.methods.layers import trains
 from ablation.model.classifier import StartingValues, WeightSource, assemble
-from ablation.model.readout import READOUTS
 from ablation.results.costs import Costs
 from previous_chapters import GPTModel
-
-
-@dataclass(frozen=True)
-class Reach:
-    """How far messages matter; positions count a message's own tokens, from the first.
-
-    Attributes:
-        taken_in: per split, (N,) positions up to and including the last one read.
-        attended: per split, (N,) positions that the last one read attends to.
-        visible: per split, (N,) positions on which the readout can depend, and that must be computed.
-        equal: whether messages may be computed together only where they have the same number of positions.
-    """
-
-    taken_in: dict[str, Tensor]
-    attended: dict[str, Tensor]
-    visible: dict[str, Tensor]
-    equal: bool
-
-    def lengths(self) -> list[int]:
-        """Visible positions of all messages."""
-        return torch.cat(list(self.visible.values())).tolist()
-
-
-def find_reach(config: ExperimentConfig, model: GPTModel, messages: Mapping[str, EncodedMessages]) -> Reach:
-    """A block that is not known may look anywhere: then every position of a message has to be there, as it would be
-    without a plan."""
-    readout = READOUTS[config.trainable_token_pos]
-    widths = {name: split.widths() for name, split in messages.items()}
-    taken_in = {name: readout(split.lengths, widths[name]) for name, split in messages.items()}
-    attended = taken_in if is_causal(model.trf_blocks[-1]) else widths
-    looks_ahead = not all(map(is_causal, model.trf_blocks))
-    return Reach(taken_in, attended, widths if looks_ahead else taken_in, equal=looks_ahead)
 
 
 @dataclass(frozen=True)
@@ -76,9 +43,14 @@ class Setup:
     plan: ExecutionPlan
     reach: Reach
 
+    def thinned(self) -> Setup:
+        """The same without the hidden pads that are not read."""
+        messages, reach = without_unread_pads(self.messages, self.reach, pooled=self.plan.pooled)
+        return replace(self, messages=messages, reach=reach)
+
     def describe(self) -> str:
         """The plan in one line."""
-        return self.plan.describe(self.reach.lengths())
+        return self.plan.describe(self.thinned().reach.lengths())
 
 
 def make_setup(
@@ -95,6 +67,7 @@ def make_setup(
     plan = make_plan(config, n_blocks=weights.shape.n_layers)
     plan = replace(plan, whole_last=not is_known(model.trf_blocks[-1]), thrift=thrift)
     _check_plan(plan, model, config.adaptation)
+    _check_attention(model, messages)
     _check_width(config, model.n_extra, max(split.tokens.shape[1] for split in messages.values()), weights.shape)
     return Setup(
         config=config,
@@ -126,6 +99,19 @@ def _check_width(config: ExperimentConfig, prompt: int, message: int, shape: Mod
                 f" has {room}; {fewer}"
             ]
         )
+
+
+def _check_attention(model: GPTModel, messages: Mapping[str, EncodedMessages]) -> None:
+    """An attention of one's own need not know of pads that are not attended to.
+
+    Raises:
+        ConfigError: there are such pads, and a block that may have one.
+    """
+    if any(split.placement.hidden is not None for split in messages.values()):
+        for number, block in enumerate(model.trf_blocks, start=1):
+            if not is_known(block):
+                problem = f"--mask_padding: block {number} is not GPT-2's, and may attend to pads; leave it out"
+                raise ConfigError([problem])
 
 
 def _check_plan(plan: ExecutionPlan, model: GPTModel, method: str) -> None:

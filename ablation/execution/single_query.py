@@ -34,7 +34,7 @@ from previous_chapters import LAYER_NORM_EPS, FeedForward, LayerNorm, MultiHeadA
 # What is computed in another way here, or of one position only: a block that replaced one of these is not known.
 _OWN = {
     TransformerBlock: ("forward",),
-    MultiHeadAttention: ("forward", "attend", "split_heads"),
+    MultiHeadAttention: ("forward", "attend", "seen", "split_heads"),
     FeedForward: ("forward",),
     LayerNorm: ("forward",),
     SublayerWrapper: ("forward",),

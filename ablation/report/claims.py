@@ -8,7 +8,7 @@ The rules, declared before any result. All differences are the first side minus 
 * **Shares** (accuracies, and training minus validation accuracy) are compared by seeds and examples crossed. In a
   difference of training and validation accuracy the training examples count as given. The p values of all claims on
   shares that the published rows can tell are one family and corrected by Holm's method, whether or not they were run;
-  those of claims on rows beside them, the ways to fine-tune, are another.
+  those of claims on rows beside them, the ways to fine-tune and those of padding, are one more family each.
 * **Figures of whole runs** (perplexity, BLEU, steps) are compared seed by seed, by Student's t over the differences:
   the sentences count as given, and both sides must have generated as many. Where a figure is looked at once an epoch
   only, its rounding counts as error. The p values of a table's claims of this kind are one family. A direction on

@@ -82,6 +82,12 @@ def method_rows_table() -> str:
     return "\n".join(lines)
 
 
+def padding_rows_table() -> str:
+    """The rows on padding: their flags."""
+    lines = ["| row | flags beside `--row N` |", "| --- | --- |"]
+    return "\n".join([*lines, *(f"| {row} | `{typed(row_flags(EXPERIMENTS, row))}` |" for row in ROW_SETS["padding"])])
+
+
 def flags_table() -> str:
     """What each flag of a classifier's run does, from the configuration's own fields."""
     return _flags({name: field.metadata for name, field in FIELDS.items()})
@@ -152,6 +158,7 @@ def newest(benchmark: str) -> str:
 # Document -> its blocks, and what makes the content of each. (The README's results are the report's to write.)
 BLOCKS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "docs/rows.md": {"rows": rows_table, "method_rows": method_rows_table},
+    "docs/padding.md": {"padding_rows": padding_rows_table},
     "docs/flags.md": {"flags": flags_table, "generation_flags": generation_flags_table},
     "docs/language-model.md": {"generation_rows": generation_rows_table},
     "docs/methods.md": {"methods": methods_table, "speed": partial(recorded, "2026-11-25_methods")},

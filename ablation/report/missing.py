@@ -46,7 +46,7 @@ def missing_lines(
     seeds = {key: len(group.runs) for key, group in keyed(groups).items()}
     lines: list[tuple[str, str]] = []
     seen: set[str] = set()
-    for family, suffix, sides in _wanted(questions, claims, chapter=chapter):
+    for family, suffix, sides in _wanted(task, questions, claims, chapter=chapter):
         counts = {side: seeds.get(row_key(task, family, side), 0) for side in sides}
         new = [side for side in sides if not family.chapter or row_key(task, family, side) not in seen]
         seen |= {row_key(task, family, side) for side in sides}
@@ -67,11 +67,12 @@ def missing_lines(
 
 
 def _wanted(
-    questions: Sequence[Question], claims: Sequence[Claim], *, chapter: bool
+    task: Task, questions: Sequence[Question], claims: Sequence[Claim], *, chapter: bool
 ) -> Iterator[tuple[Family, str, list[Side]]]:
-    """A family, what follows the rows' names, and its sides with the same settings, ascending; those of the published
-    table before those of a chapter."""
-    found: dict[tuple[str, Conditions], tuple[Family, str, dict[int, Side]]] = {}
+    """A family, what follows the rows' names, and its sides with the same settings in the same set of rows, ascending;
+    those of the published table before those of a chapter."""
+    found: dict[tuple[str, Conditions, str], tuple[Family, str, dict[int, Side]]] = {}
+    set_of = {row: name for name, rows in reversed(task.command_line.row_sets.items()) for row in rows}
     asked = [(claim.family, pair) for claim in claims if not claim.why_not for pair in claim.compared]
     asked += [(question.family, question.sides) for question in questions]
     for family, sides in sorted(asked, key=lambda one: one[0].chapter):
@@ -82,7 +83,7 @@ def _wanted(
             base = "" if base_of_side(side) is None else beside_row(side)
             conditions = typed({**family.overrides, **settings}), base, typed(family.evaluation)
             suffix = family.suffix + beside_row(side)
-            key = family.chapter, conditions
+            key = family.chapter, conditions, set_of.get(int(row), "")
             found.setdefault(key, (family, suffix, {}))[2][int(row)] = side
     for family, suffix, by_row in found.values():
         yield family, suffix, [by_row[row] for row in sorted(by_row)]

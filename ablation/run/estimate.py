@@ -22,7 +22,7 @@ from ablation.run.inputs import resolve_device, thread_count
 # What changes which values are computed, but not how many; how often steps are made is reckoned with.
 _TAKES_NO_TIME = (
     "learning_rate", "weight_decay", "decayed", "ignore_index", "lora_alpha", "lora_scaling", "lora_init",
-    "adapter_scale", "num_epochs", "max_steps", WEIGHTS_DIGEST,
+    "adapter_scale", "num_epochs", "max_steps", "truncation_side", "shift_positions", WEIGHTS_DIGEST,
 )  # fmt: skip
 _REUSED, _COMPUTED = "reused", "computed"
 

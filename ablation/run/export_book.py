@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ablation.config.padding import padded_to
 from ablation.files.storage import replace_file
 from ablation.results.model_card import CARD, Use, code
 from ablation.run.book_checkpoint import write_checkpoint
@@ -37,7 +38,7 @@ def use(trained: Trained, target: Path) -> Use:
         f"{code(target.name)} holds the whole model under the names of the book"
         ' "Build a Large Language Model (From Scratch)": its `GPTModel` with'
         f" `out_head = torch.nn.Linear({config.shape.emb_dim}, {len(trained.saved.labels)})` loads it.\n\n"
-        f"A message is {'neither padded nor cut' if padded is None else f'padded or cut to {padded} tokens'}; the head"
+        f"A message is {'neither padded nor cut' if padded is None else padded_to(padded, config)}; the head"
         f" reads {read}{'; no causal mask' if config.disable_causal_mask else ''}."
     )
     return Use(text)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ablation.config.experiment import ExperimentConfig
 from ablation.config.methods import DECLARATIONS
+from ablation.config.padding import LAST, LEFT, RIGHT
 from ablation.data.huggingface_tokenizer import tokenizer_files
 from ablation.model.to_huggingface import huggingface_config
 from ablation.results.model_card import Use, model_card
@@ -73,16 +74,21 @@ class Reading:
 
     Attributes:
         length: tokens that a message is cut to.
-        pads_are_read: every message has to be padded to that length, and what is read is the last position.
+        filled_up: every message has to be padded to that length, and what is read is the last position.
+        hides_pads: no position attends to them; only of messages that are filled up.
+        padding_side, truncation_side: as of the run.
     """
 
     length: int
-    pads_are_read: bool
+    filled_up: bool
+    hides_pads: bool = False
+    padding_side: str = RIGHT
+    truncation_side: str = RIGHT
 
     @property
     def call(self) -> str:
         """Arguments that a tokenizer or a pipeline is given beside the message."""
-        padding = 'padding="max_length", ' if self.pads_are_read else ""
+        padding = 'padding="max_length", ' if self.filled_up else ""
         return f"{padding}truncation=True, max_length={self.length}"
 
 
@@ -100,8 +106,14 @@ def reading_of(saved: SavedRun) -> Reading:
     if config.trainable_token_pos == "first":
         raise _unreadable(saved, "reads the first position, and GPT2ForSequenceClassification reads the last one")
     if saved.padded_length is None:
-        return Reading(config.shape.context_length, pads_are_read=False)
-    return Reading(saved.padded_length, pads_are_read=config.trainable_token_pos == "last")
+        return Reading(config.shape.context_length, filled_up=False)
+    left, cut = config.padding_side == LEFT, config.truncation_side
+    if left and config.shift_positions and not config.mask_padding:
+        raise _unreadable(saved, "counts positions from the first token, and transformers from the first pad")
+    as_unpadded = config.shift_positions if left else config.trainable_token_pos != LAST
+    if as_unpadded:
+        return Reading(saved.padded_length, filled_up=False, truncation_side=cut)
+    return Reading(saved.padded_length, True, config.mask_padding, config.padding_side, cut)
 
 
 def _unreadable(saved: SavedRun, why: str) -> ExportError:
@@ -123,11 +135,17 @@ def check_merges(saved: SavedRun) -> None:
 def model_files(trained: Trained, reading: Reading, architecture: str) -> dict[str, str]:
     """The files of a GPT-2 of transformers beside its tensors: configuration and tokenizer."""
     end = trained.tokenizer.eot_token
-    pad = NO_TOKEN if reading.pads_are_read else end
+    pad = NO_TOKEN if reading.filled_up else end
     config = huggingface_config(trained.config.shape, trained.saved.labels, end, pad, architecture)
     return {
         CONFIG: json.dumps(config, indent=2, ensure_ascii=False) + "\n",
-        **tokenizer_files(trained.tokenizer, reading.length, pads_are_read=reading.pads_are_read),
+        **tokenizer_files(
+            trained.tokenizer,
+            reading.length,
+            pads_are_read=reading.filled_up and not reading.hides_pads,
+            padding_side=reading.padding_side,
+            truncation_side=reading.truncation_side,
+        ),
     }
 
 

@@ -72,7 +72,7 @@ def write(trained: Trained, target: Path) -> list[str]:
         if trained.base is None:
             write_files(folder / BASE, base_files, huggingface_tensors(_base_state(trained, model), shape, HUGGINGFACE))
     return [f"a bare tokenizer(text) does not give the run's answers: call it with {reading.call}"] * (
-        reading.pads_are_read
+        reading.filled_up
     )
 
 
@@ -105,7 +105,7 @@ def use(trained: Trained, target: Path, reading: Reading) -> Use:
     """What the card says of using it."""
     name, base, arguments = target.name, trained.base or f"{target.name}/{BASE}", ""
     if trained.base is not None:  # its configuration knows nothing of the run
-        pad = -1 if reading.pads_are_read else trained.tokenizer.eot_token
+        pad = -1 if reading.filled_up else trained.tokenizer.eot_token
         arguments = f", id2label={dict(enumerate(trained.saved.labels))!r}, pad_token_id={pad}"
     text = f"""```python
 from peft import PeftModel
@@ -119,5 +119,5 @@ model(**tokenizer(["you have won a prize"], return_tensors="pt", {reading.call})
 
 The base has no head of its own (transformers says that it draws one): the adapter brings the classifier, and the final
 norm with it, which holds the classifier's bias. Base weights: {code(base)}."""
-    read = "its padding to that length is read" if reading.pads_are_read else "longer ones have to be cut"
+    read = "its padding to that length is read" if reading.filled_up else "longer ones have to be cut"
     return Use(text, ("library_name: peft",), (f"Messages are given with `{reading.call}`: {read}.",))

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from ablation.execution.setup import arithmetic, find_reach
+from ablation.execution.reach import find_reach
+from ablation.execution.setup import arithmetic
 from ablation.run import answers
 from ablation.run.answers import Reply, printable, probability_columns
 from ablation.run.trained_classifier import TrainedClassifier
@@ -25,7 +26,7 @@ class Position:
 
     Attributes:
         token: its text; bytes that are no whole character are written ``\\xNN``.
-        pad: whether it stands behind the message.
+        pad: whether it stands before or behind the message.
         counts: whether the answer is read here, alone or in a mean.
         probabilities: of each label, from this position's hidden state.
     """
@@ -47,18 +48,20 @@ def read_positions(classifier: TrainedClassifier, text: str) -> list[Position]:
         MessageError: the message cannot be classified.
     """
     config, model, tokenizer = classifier.config, classifier.model, classifier.tokenizer
-    messages = classifier.encode([classifier.tokens_of(text).first])
-    (taken_in,) = find_reach(config, model, {"all": messages}).taken_in["all"].tolist()
+    messages = classifier.encode([classifier.tokens_of(text).kept])
+    reach, placed = find_reach(config, model, {"all": messages}), messages.placement.to(classifier.device)
+    taken_in, skipped = int(reach.taken_in["all"]), int(reach.skipped["all"])
     with arithmetic(config, classifier.device):
-        logits = model(messages.tokens.to(classifier.device))[0]  # (1, T) -> (T, C)
+        logits = model(messages.tokens.to(classifier.device), placed.positions, placed.hidden)[0]  # (1, T) -> (T, C)
     rows = logits.double().softmax(-1).tolist()
-    first_read = 1 if config.average_embeddings else taken_in
+    first_read = skipped + 1 if config.average_embeddings else taken_in
+    first_token, last_token = int(messages.starts) + 1, int(messages.starts + messages.lengths)
     return [
         Position(
             position=position,
             token_id=token_id,
             token=tokenizer.decode_single_token_bytes(token_id).decode("utf-8", "backslashreplace"),
-            pad=position > int(messages.lengths[0]),
+            pad=not first_token <= position <= last_token,
             counts=first_read <= position <= taken_in,
             probabilities=tuple(probabilities),
         )

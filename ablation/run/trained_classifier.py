@@ -1,7 +1,7 @@
 """A trained classifier at use: what ``--save_model`` kept, joined to the base weights it was trained on.
 
-A message is padded or cut to the length of the training, read at the same position and with the same mask, so that
-its label never depends on what else is in the batch, or on how much a batch happens to be padded.
+A message is padded or cut to the length of the training, on the same side, read at the same position and with the same
+mask, so that its label never depends on what else is in the batch, or on how much a batch happens to be padded.
 """
 
 from __future__ import annotations
@@ -21,14 +21,11 @@ from ablation.config.experiment import ConfigError, ExperimentConfig
 from ablation.config.generation import LanguageModelConfig
 from ablation.config.shapes import NANO
 from ablation.data.demo import VOCABULARY, vocabulary_digest
-from ablation.data.encode import EncodedMessages, encode_messages, send
+from ablation.data.encode import EncodedMessages, encode_messages
 from ablation.data.labels import LABELS
 from ablation.data.message import MessageTokens, message_tokens
 from ablation.environment import python_command
-from ablation.execution.blocks import advance, logits_from_last_input
-from ablation.execution.features import attended_positions
-from ablation.execution.layout import PackedRun, lay_out
-from ablation.execution.setup import arithmetic, find_reach
+from ablation.execution.inference import Answering
 from ablation.model.classifier import WeightSource, assemble
 from ablation.results.log import RUN_JSON
 from ablation.results.run_folder import TRAINED_DIGEST, TRAINED_PARAMETERS, VOCABULARY_DIGEST
@@ -231,13 +228,14 @@ class TrainedClassifier:
         Raises:
             MessageError: it cannot be classified.
         """
-        return message_tokens(self.tokenizer, text, most=self.config.shape.context_length)
+        config = self.config
+        return message_tokens(self.tokenizer, text, config.shape.context_length, config.truncation_side)
 
     def answer(self, tokens: Sequence[MessageTokens]) -> list[Answer]:
         """Answers in the order of the messages."""
         if not tokens:
             return []
-        messages = self.encode([message.first for message in tokens])
+        messages = self.encode([message.kept for message in tokens])
         logits = self._logits(messages).double()
         probabilities = logits.softmax(-1)
         answers = []
@@ -267,32 +265,9 @@ class TrainedClassifier:
         longest = max(map(len, token_lists))
         width = min(longest, limit) if self._padded_length is None else self._padded_length
         padded = self._padded_length is not None
-        return encode_messages(token_lists, [0] * len(token_lists), width, self.tokenizer.eot_token, padded=padded)
+        labels, pad = [0] * len(token_lists), self.tokenizer.eot_token
+        return encode_messages(token_lists, labels, width, pad, padded=padded, padding=self.config)
 
-    @torch.inference_mode()
     def _logits(self, messages: EncodedMessages) -> Tensor:
-        """(N, C) on the CPU, computed in batches of similar length."""
-        model, device = self.model, self.device
-        reach = find_reach(self.config, model, {"all": messages})
-        taken_in, attended = reach.taken_in["all"], reach.attended["all"] + model.n_extra
-        dtype = model.final_norm.scale.dtype  # not that of half-precision arithmetic
-        logits = torch.empty(len(messages), len(self.label_names), device=device, dtype=dtype)
-        with arithmetic(self.config, device):
-            for batch in lay_out(reach.visible["all"] + model.n_extra, torch.arange(len(messages)), first_row=0):
-                states = torch.cat([self._embedded(messages.tokens, run).flatten(0, 1) for run in batch.runs])
-                for block in list(model.trf_blocks)[:-1]:
-                    advance(block, states, batch)
-                for run in batch.runs:
-                    answers = logits_from_last_input(
-                        model,
-                        run.view(states, batch.start),
-                        send(taken_in[run.messages], device),
-                        attended_positions(attended[run.messages], run.length, device),
-                        pooled=self.config.average_embeddings,
-                    )
-                    logits[send(run.messages, device)] = answers.to(dtype)
-        return logits.cpu()
-
-    def _embedded(self, tokens: Tensor, run: PackedRun) -> Tensor:
-        """(B, T, D) what enters the first block, of the messages of a run."""
-        return self.model.embed(send(tokens[run.messages, : run.length - self.model.n_extra], self.device))
+        """(N, C) on the CPU."""
+        return Answering(self.config, self.model, messages, self.device).logits(len(self.label_names))

@@ -58,9 +58,8 @@ class Familiar:
 
 def familiar(training: EncodedMessages, tokenizer: tiktoken.Encoding) -> Familiar:
     """What a training split shows."""
-    lengths = training.lengths.tolist()
-    token_lists = [tokens[:length] for tokens, length in zip(training.tokens.tolist(), lengths, strict=True)]
-    return Familiar(max(lengths), frozenset(_scripts_of(tokenizer.decode_batch(token_lists))))
+    texts = tokenizer.decode_batch(training.real_tokens())
+    return Familiar(int(training.lengths.max()), frozenset(_scripts_of(texts)))
 
 
 def _scripts_of(texts: Iterable[str]) -> set[str]:

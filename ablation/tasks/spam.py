@@ -56,7 +56,9 @@ COLUMNS = (
     "bottleneck", "adapter_after", "adapter_scale", "prefix_length", "prompt_length",
     "measure_forgetting", "held_out_text", "perplexity_before", "perplexity_after",
     "added_parameters", "optimizer_bytes", "added_multiply_adds", "unmerged_multiply_adds", "added_positions", "merges",
-    "base", "n_train", "baseline_settings", "validation_auc", "test_auc",
+    "base", "n_train",
+    "padding_side", "truncation_side", "mask_padding", "shift_positions",
+    "baseline_settings", "validation_auc", "test_auc",
     "config_hash",
 )  # fmt: skip
 
@@ -146,7 +148,7 @@ class SpamTask(ClassifierTask):
     read_predictions = staticmethod(read_predictions)
 
     def load(self, config: ExperimentConfig, listener: Listener) -> Examples:
-        from ablation.data.encode import check_batch_size, encode_splits, first_encoded
+        from ablation.data.encode import check_batch_size, cutting_in_words, encode_splits, first_encoded
         from ablation.execution.plan import make_plan
         from ablation.run.inputs import open_tokenizer
 
@@ -159,6 +161,8 @@ class SpamTask(ClassifierTask):
         if count < whole:
             shares = config.feature_cache is not None and make_plan(config).feature_group is not None
             encoded = first_encoded(encoded, count, keep_rest=shares)
+        if cut := cutting_in_words({split: encoded[split] for split in SPLITS}, config):
+            listener.message(cut)
         published = not config.own_data and (config.demo or found.digest == PUBLISHED_DATA_DIGEST)
         return Examples(encoded, found.digest, published)
 

@@ -2,7 +2,7 @@
 
 Each compares two configurations on the test split. What a published claim states is held against the runs as a claim
 (:mod:`ablation.tasks.spam_claims`); asked here is what none states, and all of it of what no claim is about: random
-weights, bases that were trained here, the demo, and the ways to fine-tune beside the published ones.
+weights, bases that were trained here, the demo, and the ways to fine-tune and to pad beside the published ones.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ RANDOM_TO_BEAT = Family(
 )
 PRETRAINED_ELSEWHERE = Family("What pretraining is worth on these messages", MARGIN)
 METHODS = Family("Questions on the ways to fine-tune", MARGIN, chapter="methods")
+PADDING = Family("Questions on padding", MARGIN)
 
 _PAIRS = (
     ("1", "2", "Does reading the first token instead of the last one cost accuracy?"),
@@ -80,6 +81,22 @@ _METHOD_PAIRS: tuple[tuple[Side, Side, str], ...] = (
 )
 METHOD_QUESTIONS = tuple(Question(first, second, text, METHODS) for first, second, text in _METHOD_PAIRS)
 
+# ---- padding: corrected for themselves, too --------------------------------------------------------------------------
+
+_MASKED = Variant("1", {"mask_padding": True})
+PADDING_QUESTIONS = (
+    Question("1", "34", "Does the side of padding matter?", PADDING),
+    Question("1", _MASKED, "Does masking pads help on the right?", PADDING),
+    Question("34", "35", "Does masking pads help on the left?", PADDING),
+    Question("35", "36", "Masked pads on the left: does it help to count positions from the first token?", PADDING),
+    Question("1", "37", "Does cutting messages to 32 tokens at their end cost accuracy?", PADDING),
+    Question("1", "38", "Does cutting messages to 32 tokens at their beginning cost accuracy?", PADDING),
+    Question("37", "38", "Which end of a message may be cut? (The second is cut at its beginning.)", PADDING),
+    Question("17", "39", "Without the causal mask: is the first position read as well as the last?", PADDING),
+    # Two ways to the same numbers: no pad is seen in either.
+    Question("16", "36", "Is left padding, masked and shifted, row 16, as it must be?", PADDING, identity=True),
+)
+
 # ---- bases that were trained here: row 1 on a language model of three blocks, and on as many random ones -------------
 
 _RANDOM_BLOCKS = Variant("1", {"weights": RANDOM, "n_layers": SCRATCH_BLOCKS})
@@ -130,6 +147,7 @@ QUESTIONS: tuple[Question, ...] = (
     *(Question(first, second, text, RANDOM_TWINS) for first, second, text in _PAIRS if "10" not in (first, second)),
     *BASE_QUESTIONS,
     *METHOD_QUESTIONS,
+    *PADDING_QUESTIONS,
     *BASELINE_QUESTIONS,
 )
 # The demo has one model, so it cannot say anything about size.
@@ -138,7 +156,11 @@ DEMO_QUESTIONS = tuple(
     for question in (
         *(Question(first, second, text, DEMO) for first, second, text in _PAIRS),
         Question("1", "18", "Does ignore_index change nothing, as it must?", DEMO, identity=True),
-        *(question for question in QUESTIONS if question.family in (RANDOM_TWINS, METHODS) or "B5" in question.sides),
+        *(
+            question
+            for question in QUESTIONS
+            if question.family in (RANDOM_TWINS, METHODS, PADDING) or "B5" in question.sides
+        ),
     )
     if not any("model_size" in ROWS[int(row)] for row, _ in map(row_and_settings, question.sides) if row.isdecimal())
 )

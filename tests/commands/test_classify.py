@@ -739,7 +739,14 @@ READS: dict[str, dict[str, Any]] = {
     "no mask": {"disable_causal_mask": True},
     "no padding": {"no_padding": True, "batch_size": 1},
     "naive": {"execution": "naive"},
-}
+    "left": {"padding_side": "left"},
+    "left, first": {"padding_side": "left", "mask_padding": True, "trainable_token_pos": "first"},
+    "left, mean": {"padding_side": "left", "shift_positions": True, "average_embeddings": True},
+    "left, mean of the real tokens": {
+        "padding_side": "left", "mask_padding": True, "trainable_token_pos": "flexible", "average_embeddings": True,
+    },
+    "masked": {"mask_padding": True},
+}  # fmt: skip
 
 
 def untrained(**settings: Any) -> TrainedClassifier:
@@ -771,19 +778,33 @@ def test_the_position_that_counts_has_the_answer(name: str) -> None:
     reads = {
         "first": [1], "real tokens": [len(real)], "mean": list(range(1, 17)), "no padding": [len(real)],
         "mean of the real tokens": list(range(1, len(real) + 1)),
+        "left, first": [17 - len(real)], "left, mean": list(range(1, 17)),
+        "left, mean of the real tokens": list(range(17 - len(real), 17)),
     }  # fmt: skip
     assert counting == reads.get(name, [16])
     for one in found:
         assert sum(one.probabilities) == pytest.approx(1)
     assert len({round(one.probabilities[1], 6) for one in found}) > 3
+    first_pad = next((one.position for one in found if one.pad), 1)
+    assert first_pad == (1 if name.startswith("left") or name == "no padding" else len(real) + 1)
     if len(counting) == 1:
         assert found[counting[0] - 1].probabilities == pytest.approx(answer.probabilities, abs=1e-6)
+
+
+def test_a_long_message_is_read_at_the_end_that_training_kept() -> None:
+    text = "see you at the pub when the game is over, " * 20
+    tokens = load_demo_tokenizer().encode_ordinary(text)
+    for side, kept in (("left", tokens[-16:]), ("right", tokens[:16])):
+        classifier = untrained(truncation_side=side)
+        (answer,) = classifier.classify([text])
+        assert (answer.read, answer.tokens, answer.cut) == (16, len(tokens), True)
+        assert [one.token_id for one in positions.read_positions(classifier, text)] == kept
 
 
 def test_each_position_is_what_reading_there_gives() -> None:
     """With the mask, the answer at a token is that to the message which ends with it."""
     classifier = untrained(trainable_token_pos="flexible")
-    tokens = classifier.tokens_of("you have won a prize, call now").first
+    tokens = classifier.tokens_of("you have won a prize, call now").kept
     found = positions.read_positions(classifier, "you have won a prize, call now")
     ended = classifier.answer([MessageTokens(tokens[:end], end) for end in range(1, len(tokens) + 1)])
     for one, answer in zip(found, ended, strict=False):

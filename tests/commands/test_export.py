@@ -147,6 +147,7 @@ def test_every_character_gives_the_same_tokens(tmp_path: Path) -> None:
         ({"trainable_token_pos": "first"}, "reads the first position"),
         ({"average_embeddings": True}, "reads a mean over positions"),
         ({"disable_causal_mask": True}, "has no causal mask"),
+        ({"padding_side": "left", "shift_positions": True}, "counts positions from the first token"),
     ],
 )
 @pytest.mark.parametrize("target", ["huggingface", "peft"])
@@ -285,6 +286,12 @@ VARIANTS: dict[str, tuple[dict[str, Any], bool]] = {  # settings, whether pads a
     "no padding": ({"no_padding": True, "batch_size": 1}, False),
     "last": ({}, True),
     "all": ({"trainable_layers": "all"}, True),
+    "left": ({"padding_side": "left", "truncation_side": "left"}, True),
+    "left, masked": ({"padding_side": "left", "mask_padding": True}, True),
+    "left, masked, shifted": (
+        {"padding_side": "left", "mask_padding": True, "shift_positions": True, "truncation_side": "left"}, False,
+    ),
+    "right, masked": ({"mask_padding": True, "trainable_layers": "all"}, True),
     "last layer": ({"trainable_layers": "last_layer", "trainable_token_pos": "flexible"}, False),
     "lora": ({"trainable_layers": "lora", "lora_rank": 4}, True),
     "lora merged": ({"trainable_layers": "lora_alternative", "trainable_token_pos": "flexible"}, False),

@@ -51,6 +51,14 @@ METHOD_HASHES = {
     32: "1a981bb15c4bd6cbeab3537393d853633b6269a7469d4da15e096e61ae34f48a",
     33: "1af4112a55620e2f044676a84eea472fd5a973dc4ffaab690bde0203e77ae311",
 }
+PADDING_HASHES = {
+    34: "2bc7e0e806c20800bb6c9706e1af5b21fb3a1076bb51008e3abd137c76858296",
+    35: "425cce6eb56b78854bf3d195687f322418e722dcc4a9a7fc2f20af5e941ae3b7",
+    36: "7f7e7327a5426167b2da5e1d8cd8125367f719df2506160c72357c3a591337b3",
+    37: "6c2cfc4d71c97f0eca3e4e2efba74db4e1482d86bc6feddf68a32a234b303f16",
+    38: "9d18261221ec5b7ac6cf8bf3f3fec2b35cb08e13c8940df2b7d168df5f6c5d09",
+    39: "801c58edec0e081ea522b39117130a2db2e4b2b6188457576b3cae2dd6fc1063",
+}
 DEMO_HASHES = {
     1: "23ffc094d34728516bc8afa1bcd9131a21e0593e6fa40dcf832f84804936f3af",
     2: "343a554b651e34c001002fdd957e7250466888e88a8b408c093b6dddb2f27c5f",
@@ -76,7 +84,7 @@ FOREIGN = {"weights_digest": "a" * 64}, {"data_digest": "b" * 64}, {"weights_dig
 
 
 def test_hashes_of_the_rows_are_those_of_earlier_results() -> None:
-    assert {row: config_hash(row_config(row)) for row in ROWS} == HASHES | METHOD_HASHES
+    assert {row: config_hash(row_config(row)) for row in ROWS} == HASHES | METHOD_HASHES | PADDING_HASHES
     assert {row: config_hash(row_config(row, demo=True)) for row in DEMO_HASHES} == DEMO_HASHES
 
 
@@ -107,7 +115,8 @@ def other_value(field: dataclasses.Field[Any]) -> Any:
         return "yes,no"
     special = {"model_size": "gpt2-xl (1558M)", "context_length": 50, "weights": "random", "weights_path": __file__}
     special |= {"method": "ia3", "from_block": 2, "decayed": "everything", "lora_targets": "query",
-                "lora_scaling": "alpha", "lora_init": "normal_rank", "adapter_after": "feed_forward"}  # fmt: skip
+                "lora_scaling": "alpha", "lora_init": "normal_rank", "adapter_after": "feed_forward",
+                "padding_side": "left", "truncation_side": "left"}  # fmt: skip
     if field.name == "lora_head":
         return "frozen"
     if field.name in special:
@@ -133,6 +142,8 @@ def test_hash_covers_what_defines_the_experiment_and_nothing_else(field: datacla
         base["lora_targets"] = "head"
     if field.name in ("lora_rank", "lora_alpha"):
         base = {"trainable_layers": "lora"}
+    if field.name == "shift_positions":
+        base = {"padding_side": "left"}
     if field.name == "no_padding":
         base = {"batch_size": 1}
     if field.name in ("labels", "text_column", "label_column"):
@@ -148,6 +159,33 @@ def test_hash_ignores_settings_without_effect() -> None:
     assert config_hash(ExperimentConfig(lora_rank=4)) == config_hash(ExperimentConfig())
     assert config_hash(ExperimentConfig(order_seed=123)) == config_hash(ExperimentConfig())
     assert config_hash(ExperimentConfig(order_seed=5)) != config_hash(ExperimentConfig())
+
+
+@pytest.mark.parametrize(
+    ("settings", "same"),
+    [
+        ({"no_padding": True, "batch_size": 1, "padding_side": "left", "truncation_side": "left",
+          "mask_padding": True, "shift_positions": True}, {"no_padding": True, "batch_size": 1}),
+        ({"shift_positions": True}, {}),
+        ({"mask_padding": True, "trainable_token_pos": "flexible"}, {"trainable_token_pos": "flexible"}),
+        ({"mask_padding": True, "trainable_token_pos": "first"}, {"trainable_token_pos": "first"}),
+        ({"padding_side": "left", "trainable_token_pos": "flexible"}, {"padding_side": "left"}),
+    ],
+)  # fmt: skip
+def test_padding_that_changes_nothing_is_no_other_experiment(settings: dict[str, Any], same: dict[str, Any]) -> None:
+    assert config_hash(ExperimentConfig(**settings)) == config_hash(ExperimentConfig(**same))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"mask_padding": True, "trainable_token_pos": "flexible", "disable_causal_mask": True},
+        {"padding_side": "left", "mask_padding": True, "trainable_token_pos": "first"},
+        {"padding_side": "left", "average_embeddings": True, "trainable_token_pos": "flexible"},
+    ],
+)
+def test_where_padding_can_be_seen_it_counts(settings: dict[str, Any]) -> None:
+    assert set(variant_settings(ExperimentConfig(**settings))) == set(settings)
 
 
 def test_row_number_ignores_seeds_and_paths_only() -> None:

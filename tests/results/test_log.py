@@ -47,7 +47,8 @@ COSTS = (
 FORGETTING = ("measure_forgetting", "held_out_text", "perplexity_before", "perplexity_after")
 NEWER = (
     *OWN_DATA, "checkpoint_every", "checkpoint_dir", "restart", "resumed", *METHOD_SETTINGS, *FORGETTING, *COSTS,
-    "base", "n_train", "baseline_settings", "validation_auc", "test_auc",
+    "base", "n_train", "padding_side", "truncation_side", "mask_padding", "shift_positions",
+    "baseline_settings", "validation_auc", "test_auc",
 )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ MAY_DIFFER = {
     "run_id", "timestamp_utc", "training_minutes", "total_minutes", "load_seconds", "feature_seconds",
     "peak_memory_mb", "resumed", "checkpoint_every",
 }  # fmt: skip
-KINDS = {**kills.KINDS, "DyLoRA": 23}
+KINDS = {**kills.KINDS, "DyLoRA": 23, "masked pads": 35}
 SLOW_KINDS = [pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "accumulation"]
 
 

@@ -53,7 +53,7 @@ def test_messages_are_cut_to_the_room_that_is_left_and_positions_are_theirs(
         positions = read_positions(classifier, text)
         assert [one.position for one in positions] == list(range(1, len(positions) + 1))
         assert sum(not one.pad for one in positions) == answer.read
-        tokens = classifier.tokens_of(text).first
+        tokens = classifier.tokens_of(text).kept
         assert [one.token_id for one in positions if not one.pad] == tokens[: answer.read]
         counting = [one for one in positions if one.counts]
         assert counting[-1].position == answer.read

@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 
 from ablation.config.experiment import ExperimentConfig
-from ablation.config.rows import ROWS
+from ablation.config.rows import ROW_SETS, ROWS
 from tests.support.tiny import SHAPE, tiny_config
 
 # Methods as large as in the rows would not fit the tiny model, or take their time.
-SMALL = {"bottleneck": 3, "prefix_length": 4, "prompt_length": 3}
+SMALL: dict[str, Any] = {"bottleneck": 3, "prefix_length": 4, "prompt_length": 3}
 ROW_SETTINGS: dict[str, dict[str, Any]] = {
     f"row {row}": {
-        name: SMALL.get(name, value) for name, value in overrides.items() if name not in ("model_size", "weights")
+        name: 7 if (name, value) == ("context_length", 32) else SMALL.get(name, value)
+        for name, value in overrides.items()
+        if name not in ("model_size", "weights")
     }
     for row, overrides in ROWS.items()
 }
@@ -51,12 +53,14 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 CASES = {**ROW_SETTINGS, **COMBINATIONS}
 QUICK_METHODS = (20, 22, 28, 29)  # one of each kind of part; the other methods' rows are for the slow tests
+QUICK_PADDING = 35  # the others have tests of their own, or combinations above
 
 
 def as_parameters(cases: dict[str, dict[str, Any]]) -> list[Any]:
     """For ``parametrize``."""
     quick = {f"row {row}" for row in QUICK_METHODS}
     slow = {name for name, case in cases.items() if "method" in case and name not in quick}
+    slow |= {f"row {row}" for row in ROW_SETS["padding"] if row != QUICK_PADDING}
     return [
         pytest.param(case, id=name, marks=[pytest.mark.slow] if name in slow else []) for name, case in cases.items()
     ]

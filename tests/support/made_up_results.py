@@ -17,6 +17,7 @@ from scipy import stats
 from ablation.config.experiment import ExperimentConfig
 from ablation.config.methods import own_settings
 from ablation.config.own_data import OWN_DATA_FIELDS
+from ablation.config.padding import PADDING
 from ablation.config.rows import row_config
 from ablation.data.spam import data_digest, read_messages, split_messages
 from ablation.listener import Count
@@ -62,7 +63,7 @@ def publish(patch: pytest.MonkeyPatch, data: Path) -> None:
 
 NEWER_SETTINGS = (
     *OWN_DATA_FIELDS, "checkpoint_every", "checkpoint_dir", "restart", "method", "train_final_norm", *own_settings(),
-    "measure_forgetting", "held_out_text", "n_train",
+    "measure_forgetting", "held_out_text", "n_train", *PADDING,
 )  # fmt: skip
 
 

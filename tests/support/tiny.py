@@ -57,7 +57,8 @@ def make_messages(
         lists[1] = [5, PAD, 7, PAD]
         labels = [sum(tokens) % 2 for tokens in lists]
         width = config.context_length if isinstance(config.context_length, int) else longest
-        messages[name] = encode_messages(lists, labels, width, PAD, padded=not config.no_padding)
+        padded = not config.no_padding
+        messages[name] = encode_messages(lists, labels, width, PAD, padded=padded, padding=config)
     return messages
 
 

@@ -74,7 +74,7 @@ def everything_at_once(model: Any, config: CommonSettings) -> None:
 class BackwardLooking(MultiHeadAttention):
     """An attention of somebody's own: nearer positions count more, and the head of a message always."""
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, hidden: Tensor | None = None) -> Tensor:
         query, key, value = (self.split_heads(x) for x in (query, key, value))
         places = torch.arange(query.shape[2])
         distance = (places[:, None] - places).abs()

@@ -104,7 +104,7 @@ def test_values_are_resumed_sharded_and_told(
 def test_rows_are_listed_without_a_sweep(capsys: pytest.CaptureFixture[str]) -> None:
     assert sweep.main(["--list_rows"]) == 0
     out = capsys.readouterr().out
-    assert " 33 " in out and out.endswith("all (1-19), methods (20-33)\n")
+    assert " 33 " in out and out.endswith("all (1-19), methods (20-33), padding (34-39)\n")
     with pytest.raises(SystemExit):
         sweep.main(["--seeds", "1"])
     assert "required: --rows" in capsys.readouterr().err
