@@ -13,8 +13,8 @@ from ablation.config.generation import SMS
 from ablation.config.generation_rows import NAMES
 from ablation.config.settings import RANDOM
 from ablation.environment import python_command
+from ablation.results.card_parts import OURS, Use, assembled, cell, code, licence_of, repeated, settings_table, title_of
 from ablation.results.log import RUNS_FOLDER
-from ablation.results.model_card import OURS, Use, assembled, cell, code, licence_of, repeated, settings_table, title_of
 from ablation.results.runs import rows_of
 from ablation.results.task import Task
 

@@ -1,49 +1,31 @@
-"""The model card: what a trained model is, as the ``README.md`` beside it, from the run's own record alone.
-
-Front matter as Hugging Face's hub reads it, then Markdown. What the record does not say is not said.
-"""
+"""The model card of a classifier: what it is, as the ``README.md`` beside it, from the run's own record alone."""
 
 from __future__ import annotations
 
-import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ablation.config.effects import why_no_effect
-from ablation.config.experiment import ConfigError
-from ablation.config.methods import DECLARATIONS, Declaration
-from ablation.config.own_data import OWN_DATA_FIELDS
-from ablation.config.settings import LANGUAGE_MODEL, RANDOM, fields_of
+from ablation.config.own_data import records_own_data
 from ablation.environment import python_command
-from ablation.files.published import RELEASES
+from ablation.results.card_parts import (
+    OURS,
+    Use,
+    assembled,
+    cannot_merge,
+    cell,
+    code,
+    licence_of,
+    repeated,
+    settings_table,
+    title_of,
+)
 from ablation.results.costs import merging_in_words
 from ablation.results.interval import LEVEL, wilson_interval
 from ablation.results.log import RUNS_FOLDER
 from ablation.results.table import read_table
 from ablation.results.task import Task
-
-CARD = "README.md"
-# Options that say where messages and base weights came from: not what a run is, but how to repeat it.
-ORIGINS = ("data_dir", *OWN_DATA_FIELDS, "weights_path", "trust_new_hash")
-OURS = "Apache-2.0"
-
-
-@dataclass(frozen=True)
-class Use:
-    """How the model is used, as its card says it.
-
-    Attributes:
-        text: Markdown.
-        matter: lines of the front matter that belong to it.
-        limits: sentences.
-    """
-
-    text: str
-    matter: tuple[str, ...] = ()
-    limits: tuple[str, ...] = ()
 
 
 def use_here(run: Mapping[str, Any], results_dir: Path) -> Use:
@@ -84,61 +66,11 @@ def model_card(task: Task, run: Mapping[str, Any], results_dir: Path, use: Use) 
     return assembled(task, run, title_of(run), parts, use.matter)
 
 
-def assembled(
-    task: Task, run: Mapping[str, Any], title: str, parts: Mapping[str, str], matter: Iterable[str] = ()
-) -> str:
-    """A card of its parts, by their titles; those without text are left out.
-
-    Args:
-        matter: further lines of the front matter.
-    """
-    note = f"> {run['note']}\n\n" if run.get("note") else ""
-    body = "\n\n".join(f"## {name}\n\n{text}" for name, text in parts.items() if text)
-    front = "\n".join(["---", *_matter(task, run), *matter, "---"])
-    return f"{front}\n\n# {title}\n\n{note}{body}\n"
-
-
 # ---- parts -----------------------------------------------------------------------------------------------------------
 
 
-def title_of(run: Mapping[str, Any]) -> str:
-    """Which model, row and seed."""
-    name = f"row {run['row']}" if run.get("row") else "a variant"
-    model = "Own language model" if run.get("weights") == LANGUAGE_MODEL else run.get("model_size")
-    return f"{'Demo model' if run.get('demo') else model}, {name}, seed {run.get('seed')}"
-
-
-def _matter(task: Task, run: Mapping[str, Any]) -> Iterator[str]:
-    ours = run.get("demo") and not _own(run) and not run.get("weights_path")
-    yield f"license: {OURS.lower() if ours else 'other'}"
-    if base := hub_name(run):
-        yield f"base_model: {base}"
-
-
-def hub_name(run: Mapping[str, Any]) -> str:
-    """Where on Hugging Face's hub the base weights are; empty if they are no published ones."""
-    published = run.get("weights") != RANDOM and not any(run.get(name) for name in ("demo", "weights_path"))
-    if not published or run.get("trust_new_hash") or run.get("model_size") not in RELEASES:
-        return ""
-    return f"openai-community/{RELEASES[str(run['model_size'])].huggingface_name}"
-
-
-def cannot_merge(run: Mapping[str, Any]) -> str:
-    """Why what was trained cannot be had as plain weights; empty if it can."""
-    return _declaration(run).cannot_merge
-
-
-def _declaration(run: Mapping[str, Any]) -> Declaration:
-    """Of the run's method; of one that only another version knows, what trains everything."""
-    return DECLARATIONS.get(str(run.get("method") or run.get("trainable_layers")), DECLARATIONS["all"])
-
-
-def _own(run: Mapping[str, Any]) -> bool:
-    return bool(run.get("data_file") or run.get("train_file"))
-
-
 def _data(task: Task, run: Mapping[str, Any], labels: list[str]) -> Iterator[str]:
-    if _own(run):
+    if records_own_data(run):
         files = (run.get(name) for name in ("data_file", "train_file", "validation_file", "test_file"))
         yield f"* {task.examples} of its author's own: {', '.join(code(Path(file).name) for file in files if file)}"
     elif run.get("demo"):
@@ -168,29 +100,6 @@ def _method(task: Task, run: Mapping[str, Any]) -> Iterator[str]:
         yield f"| | {run['added_parameters']:,} | of them added beside the model's own |"
         yield f"| | {run['added_multiply_adds']:,} | multiply-adds a token more than the base at inference |"
     yield f"\nBase weights: SHA-256 of their tensors `{run.get('weights_digest')}`."
-
-
-def settings_table(task: Task, run: Mapping[str, Any]) -> Iterator[str]:
-    """The settings that define the run, as lines of a table of three columns."""
-    yield "| setting | value | what it is |"
-    yield "| --- | --- | --- |"
-    for name, value in _settings(task, run).items():
-        field = fields_of(task.config_class)[name]
-        yield f"| `{name}` | {cell(value)} | {cell(field.metadata['help'])} |"
-
-
-def _settings(task: Task, run: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that define the run, and have an effect in it."""
-    fields = fields_of(task.config_class)
-    own = [name for name, field in fields.items() if field.metadata["identity"] and name in run]
-    try:
-        config = task.config_class(**{name: run[name] for name in own})
-    except (ConfigError, TypeError):  # of another version: all that it says
-        return {name: run[name] for name in own}
-    shown = {name: run[name] for name in own if run[name] not in (None, False) and not why_no_effect(name, config)}
-    if run.get("demo") and run["weights"] != RANDOM:
-        del shown["weights"]  # which are not OpenAI's
-    return shown
 
 
 def _accuracy(task: Task, run: Mapping[str, Any], results_dir: Path) -> Iterator[str]:
@@ -244,75 +153,7 @@ def _limits(run: Mapping[str, Any], labels: list[str]) -> Iterator[str]:
         yield f"It was trained in {run['precision']}; computed in float32 its logits differ in the last digits."
 
 
-def licence_of(run: Mapping[str, Any], data: str) -> str:
-    """Whose what is.
-
-    Args:
-        data: a sentence on the data's.
-    """
-    parts = [f"Code: {OURS}."]
-    if run.get("weights") == RANDOM:
-        parts.append("No base weights: they were random.")
-    elif run.get("weights") == LANGUAGE_MODEL:
-        parts.append("Base weights: those of a language model that its author trained.")
-    elif run.get("weights_path"):
-        parts.append("Base weights: those of a file of its author's, under its licence.")
-    elif run.get("demo"):
-        parts.append(f"Base weights: this project's own, {OURS}.")
-    else:
-        parts.append("Base weights and vocabulary: OpenAI's GPT-2, under their licence.")
-    return " ".join([*parts, data])
-
-
 def _data_licence(task: Task, run: Mapping[str, Any]) -> str:
-    if _own(run):
+    if records_own_data(run):
         return "Data: its author's own."
     return f"Data: this project's own, {OURS}." if run.get("demo") else f"Data: {task.source}"
-
-
-def repeated(task: Task, run: Mapping[str, Any]) -> str:
-    """The command that gives the run again, and what it ran on."""
-    return (
-        f"```sh\n{python_command()} {task.command} {_typed(flags_of(task, run))} --save_model\n```\n\n"
-        f"Run `{run['run_id']}` of {run['timestamp_utc']}, commit {run.get('git_commit') or 'unknown'},"
-        f" PyTorch {run.get('torch_version')} on {run.get('device_name')}."
-    )
-
-
-def flags_of(task: Task, run: Mapping[str, Any]) -> dict[str, Any]:
-    """The flags that give the run again: its row and what differs from it, and where its parts came from."""
-    row = run.get("row") or None
-    expected = vars(task.config_class(**(task.rows.get(row, {}) if isinstance(row, int) else {})))
-    origins = [name for name in ORIGINS if not (name == "labels" and not _own(run))]
-    names = [name for name, field in fields_of(task.config_class).items() if field.metadata["identity"]]
-    # With a method, what equals the defaults of all may be another than the method's own.
-    always = _declaration(run).defaults or () if run.get("method") and row is None else ()
-    flags = {} if row is None else {"row": row}
-    for name in [*names, *origins]:
-        value = run.get(name, expected.get(name))
-        if isinstance(value, list):
-            value = ",".join(value)
-        if (value != expected.get(name) or name in always) and value not in (None, False):
-            flags[name] = value
-    return flags
-
-
-def _typed(flags: Mapping[str, Any]) -> str:
-    """As a shell takes them, whatever stands in a file's name or a label."""
-    words = ((f"--{name}",) if value is True else (f"--{name}", str(value)) for name, value in flags.items())
-    return " ".join(shlex.join(pair) for pair in words)
-
-
-# ---- texts of others -------------------------------------------------------------------------------------------------
-
-
-def code(text: str) -> str:
-    """A name from outside, which must not become Markdown."""
-    plain = "".join(character if character.isprintable() else " " for character in text)
-    fence = "`" * (max(map(len, re.findall("`+", plain)), default=0) + 1)
-    return f"{fence}{' ' * (len(fence) > 1)}{plain}{' ' * (len(fence) > 1)}{fence}"
-
-
-def cell(value: object) -> str:
-    """What stands in a table."""
-    return " ".join(str(value).split()).replace("|", r"\|")

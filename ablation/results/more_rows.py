@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ablation.files.storage import replace_file
+from ablation.results.card_parts import CARD
 from ablation.results.log import RUN_JSON, RUNS_FOLDER, ResultsError, encodable, one_writer_at_a_time
-from ablation.results.model_card import CARD
 from ablation.results.runs import OddRunError, complete, read_run, rows_of, with_more_rows
 from ablation.results.task import Task
 

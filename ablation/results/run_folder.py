@@ -21,8 +21,9 @@ from ablation.config.shapes import NANO
 from ablation.data.demo import disclaimer, vocabulary_digest
 from ablation.files.storage import replace_file
 from ablation.listener import Count, StepLosses
+from ablation.results.card_parts import CARD
 from ablation.results.log import RUN_JSON, RUNS_FOLDER, ResultsError, encodable, one_writer_at_a_time
-from ablation.results.model_card import CARD, model_card_here
+from ablation.results.model_card import model_card_here
 from ablation.results.result import ExperimentResult, Forgetting, History
 from ablation.results.runs import UNFINISHED, as_record, complete, remove_unfinished
 from ablation.results.table import read_table

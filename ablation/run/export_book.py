@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ablation.config.padding import padded_to
 from ablation.files.storage import replace_file
-from ablation.results.model_card import CARD, Use, code
+from ablation.results.card_parts import CARD, Use, code
 from ablation.run.book_checkpoint import write_checkpoint
 from ablation.run.export_folder import Trained, check_merges
 from ablation.run.request_problems import checkpoint_problem

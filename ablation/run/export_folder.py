@@ -19,7 +19,8 @@ from ablation.config.methods import DECLARATIONS
 from ablation.config.padding import LAST, LEFT, RIGHT
 from ablation.data.huggingface_tokenizer import tokenizer_files
 from ablation.model.to_huggingface import huggingface_config
-from ablation.results.model_card import Use, model_card
+from ablation.results.card_parts import Use
+from ablation.results.model_card import model_card
 from ablation.results.task import Task
 from ablation.run.inputs import open_tokenizer
 from ablation.run.open_classifier import joined_model

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ablation.config.padding import RIGHT
 from ablation.model.to_huggingface import FoldError, huggingface_tensors, without_bias
-from ablation.results.model_card import CARD, Use
+from ablation.results.card_parts import CARD, Use
 from ablation.run.book_checkpoint import merged_state
 from ablation.run.export_folder import (
     CLASSIFIER,

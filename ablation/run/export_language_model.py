@@ -15,10 +15,10 @@ from ablation.data.huggingface_tokenizer import tokenizer_files
 from ablation.model import to_huggingface
 from ablation.model.layouts import HEAD
 from ablation.model.weights import open_weights
+from ablation.results.card_parts import CARD, Use
 from ablation.results.language_model_card import card_of_use
 from ablation.results.language_model_files import check_unaltered
 from ablation.results.log import RUN_JSON, ResultsError
-from ablation.results.model_card import CARD, Use
 from ablation.results.runs import OddRunError, read_run, task_of
 from ablation.results.task import Task
 from ablation.run.export_folder import CONFIG, ExportError, new_folder, write_files

@@ -15,7 +15,7 @@ from ablation.methods.primitives import effective_weight_and_bias
 from ablation.model.classifier import assemble
 from ablation.model.layouts import HUGGINGFACE
 from ablation.model.to_huggingface import FoldError, fold_bias, huggingface_tensors
-from ablation.results.model_card import CARD, Use, code
+from ablation.results.card_parts import CARD, Use, code
 from ablation.run.export_folder import (
     TRUNK,
     ExportError,

@@ -28,8 +28,9 @@ from ablation.methods.primitives import LinearMap
 from ablation.model.classifier import build_classifier
 from ablation.model.layouts import HUGGINGFACE, stored_tensors
 from ablation.model.to_huggingface import FoldError, fold_bias, huggingface_tensors, without_bias
+from ablation.results.card_parts import CARD, Use, code, flags_of
 from ablation.results.interval import wilson_interval
-from ablation.results.model_card import CARD, Use, code, flags_of, model_card
+from ablation.results.model_card import model_card
 from ablation.results.run_folder import PREDICTIONS_CSV
 from ablation.run.experiment import run_experiment
 from ablation.run.export_folder import ExportError, Trained
