@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -56,8 +55,10 @@ class Group:
     @property
     def whole_name(self) -> str:
         """Its name, however many examples it was trained on."""
-        name = re.sub(rf"(?<= with )--{FEW} \d+, ", "", self.name)
-        return re.sub(rf"(, | with )--{FEW} \d+", "", name)
+        if self.first_examples is None:
+            return self.name
+        rest = {name: value for name, value in self.first.settings.items() if name != FEW}
+        return configuration_name(dataclasses.replace(self.first, settings=rest))
 
     def own(self, likeness: Likeness | None) -> Likeness | None:
         """The likeness of examples, if it is that of this group's data."""

@@ -218,7 +218,7 @@ def _runs(curves: Sequence[Curve]) -> str:
     counts = {
         curve.label: sorted({len(point.row.seeds) for point in curve.points})
         for curve in curves
-        if not curve.is_baseline
+        if any(any(point.row.seeds) for point in curve.points)
     }
     said = [
         f"{label}: {plural(some[0], 'seed')}" if len(some) == 1 else f"{label}: {some[0]} to {some[-1]} seeds"

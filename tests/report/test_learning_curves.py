@@ -15,12 +15,14 @@ from ablation.config.experiment import ExperimentConfig
 from ablation.config.rows import row_config
 from ablation.report import pictures
 from ablation.report.contents import Contents, gather
+from ablation.report.groups import Group, configuration_name
 from ablation.report.learning_curves import PICTURE, SHARE, best_of, needed
 from ablation.report.markdown import report_markdown
 from ablation.report.page import report_page
 from ablation.report.pictures import draw_pictures
 from ablation.report.results_blocks import brief_block
 from ablation.results.questions import BEST_BASELINE
+from ablation.results.read import FinishedRun
 from ablation.tasks.spam import SPAM
 from tests.support.made_up_results import make_run, publish
 
@@ -115,6 +117,18 @@ def test_runs_on_fewer_are_mixed_into_nothing(both: tuple[Contents, Contents]) -
     assert asked.seeds == len(SEEDS) and "the baseline is B3" in asked.notes
     assert [row.name for row in after.on_all_examples().rows] == ["1", "B3"]
     assert brief_block(after, "") == brief_block(before, "")
+
+
+@pytest.mark.parametrize("own", [{}, {"weights": "random"}, {"weights": "random", "padding_side": "left"}])
+@pytest.mark.parametrize("name", ["B5", "1"])
+def test_a_name_without_the_number_of_messages_is_that_of_the_same_on_all(name: str, own: dict[str, Any]) -> None:
+    def group(**settings: Any) -> Group:
+        fields = {"row": name if name.startswith("B") else ""}
+        run = FinishedRun(SPAM, settings, (1, None), {}, {}, 0, fields, Path(), {})
+        return Group("", configuration_name(run), {run.seeds: run})
+
+    few, whole = group(n_train=50, **own), group(**own)
+    assert few.whole_name == whole.whole_name == whole.name and "n_train" in few.name
 
 
 def test_what_is_new_depends_on_what_was_trained_on(gathered: Contents) -> None:
