@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ablation.config.experiment import ExperimentConfig, identity
-from ablation.config.flags import CommandLine
+from ablation.config.flags import CommandLine, typed
 from ablation.config.options import option
 from ablation.config.padding import PADDING
 from ablation.config.prompting import PromptSettings
@@ -43,7 +43,7 @@ class BaselineConfig(PromptSettings, ExperimentConfig):
                 problems.append(f"--hf_model {self.hf_model}: there is no such file")
             usual = {field.name: field.default for field in fields(self)}
             problems += [
-                f"--{name} {getattr(self, name)} with --hf_model {self.hf_model}: is about GPT-2; leave one of the two"
+                f"{typed({name: getattr(self, name)})} with --hf_model {self.hf_model}: is about GPT-2; leave one of the two"
                 " out"
                 for name in OF_GPT2
                 if getattr(self, name) != usual[name]

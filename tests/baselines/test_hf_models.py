@@ -202,6 +202,7 @@ def test_rows_are_known_by_model_weights_and_seed(
     [
         (["--rows", "B7"], "add --hf_model"),
         (["--rows", "B5", "--hf_model", "x", "--weights", "random"], "--weights random with --hf_model x"),
+        (["--rows", "B5", "--hf_model", "x", "--mask_padding"], "--mask_padding with --hf_model x: is about GPT-2"),
         (["--rows", "B8", "--seeds", "9-1"], "9-1 runs backwards"),
         (["--rows", "B5", "--hf_model", "no.gguf"], "--hf_model no.gguf: there is no such file"),
     ],

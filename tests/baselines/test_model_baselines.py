@@ -31,7 +31,7 @@ def rows_of(results: Path) -> list[dict[str, str]]:
 @pytest.mark.parametrize(
     "settings",
     [{}, {"trainable_token_pos": "first"}, {"average_embeddings": True, "trainable_token_pos": "flexible"},
-     {"disable_causal_mask": True}],
+     {"disable_causal_mask": True}, {"padding_side": "left", "mask_padding": True}],
     ids=str,
 )  # fmt: skip
 def test_vectors_are_what_the_head_of_the_whole_model_reads(settings: dict[str, Any]) -> None:
