@@ -43,8 +43,8 @@ class BaselineConfig(PromptSettings, ExperimentConfig):
                 problems.append(f"--hf_model {self.hf_model}: there is no such file")
             usual = {field.name: field.default for field in fields(self)}
             problems += [
-                f"{typed({name: getattr(self, name)})} with --hf_model {self.hf_model}: is about GPT-2; leave one of the two"
-                " out"
+                f"{typed({name: getattr(self, name)})} with --hf_model {self.hf_model}: is about GPT-2; leave one of"
+                " the two out"
                 for name in OF_GPT2
                 if getattr(self, name) != usual[name]
             ]

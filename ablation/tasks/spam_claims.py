@@ -29,7 +29,7 @@ REASONS: Mapping[str, str] = {
     "bert-large all layers": "BERT large is no row but baseline B9; the question that compares row 5 with it tells",
     "untrained": "no row is untrained; baseline B4 is, and its run.json has the first 10 batches",
     "zero-shot small": "no row is asked in words; baseline B6 is, and its predictions.csv has what the model writes",
-    "fewer training messages": "the claim names no number; the report's curve over --n_train shows what each number gives",
+    "fewer training messages": "the claim names no number; the report's curve over --n_train shows what each gives",
 }
 # Rank 16 is row 11's. “Any rank” is tried at both ends and between, in steps of four times.
 RANKS = (1, 4, 64)
