@@ -157,7 +157,7 @@ def _claims(claims: Sequence[ClaimFinding]) -> str:
     counts = Counter(claim.status for claim in claims)
     beyond = sum(claim.status == NOT_RUN and not claim.command for claim in claims)
     about = f"{plural(len(claims), 'published claim')} about this table"
-    unable = f" ({beyond} of them need what this program does not have)" if beyond else ""
+    unable = f" ({beyond} of them no row can tell)" if beyond else ""
     if counts[NOT_RUN] == len(claims):
         return f"None of {about} was put to the test by these runs{unable}."
     return (
