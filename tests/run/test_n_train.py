@@ -87,15 +87,18 @@ def test_messages_are_padded_as_they_are_with_all() -> None:
 # ---- a run -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "padding", [{}, pytest.param({"padding_side": "left", "mask_padding": True}, marks=pytest.mark.slow)]
+)
 def test_features_that_are_kept_are_those_of_all_sizes_and_the_numbers_are_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    padding: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ablation.data.spam.read_demo_messages", few_demo_messages)
-    cache = {"feature_cache": str(tmp_path)}
-    alone = run_experiment(SPAM, ExperimentConfig(**QUICK, n_train=40))
-    first = run_experiment(SPAM, ExperimentConfig(**QUICK, n_train=20, **cache))
-    second = run_experiment(SPAM, ExperimentConfig(**QUICK, n_train=40, **cache))
-    whole = run_experiment(SPAM, ExperimentConfig(**QUICK, **cache))
+    cache, settings = {"feature_cache": str(tmp_path)}, {**QUICK, **padding}
+    alone = run_experiment(SPAM, ExperimentConfig(**settings, n_train=40))
+    first = run_experiment(SPAM, ExperimentConfig(**settings, n_train=20, **cache))
+    second = run_experiment(SPAM, ExperimentConfig(**settings, n_train=40, **cache))
+    whole = run_experiment(SPAM, ExperimentConfig(**settings, **cache))
     assert [run.features for run in (first, second, whole)] == ["computed", "reused", "reused"]
     assert alone.answers.logits["test"].allclose(second.answers.logits["test"], atol=1e-5)
     assert alone.answers.counts == second.answers.counts and second.answers.counts["train"].total == 40
