@@ -92,8 +92,7 @@ def describe_baseline(
         note = disclaimer(config.own_data)
         further["note"] = note.long
         files = {file: with_note(table, note.short) for file, table in files.items()}
-    row = {column: known[column] for column in task.columns if column in known}
-    return RunRecord([row], further, dict(files))
+    return RunRecord([{column: known[column] for column in task.columns if column in known}], further, dict(files))
 
 
 def _known_fields(asked: Asked, settings: Mapping[str, Any], fitted: Fitted, seconds: float) -> dict[str, Any]:
