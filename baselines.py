@@ -32,6 +32,7 @@ from ablation.config.flags import Parser, report_command
 from ablation.config.own_data import OWN_DATA_FIELDS
 from ablation.config.settings import fields_of
 from ablation.environment import require_packages
+from ablation.results.baseline_columns import AREAS
 from ablation.sweep.lists import parse_numbers
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from ablation.config.experiment import ExperimentConfig
     from ablation.results.read import FinishedRun
 
-AREAS = ("validation_auc", "test_auc")  # columns of baselines alone
 OWN_OPTIONS = ("rows", "seeds", "again")  # of this command alone
 RUN_OPTIONS = (
     "data_dir", "results_dir", "demo", "offline", "trust_new_hash", "models_dir", "weights_path", "device", "threads",

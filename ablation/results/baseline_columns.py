@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 BASELINE_SETTINGS = "baseline_settings"  # the column of what makes a baseline a variant of itself, as a JSON object
+AREAS = ("validation_auc", "test_auc")  # under the ROC curve
+BASELINES_ALONE = (BASELINE_SETTINGS, *AREAS)  # columns that are empty in other rows
 FEW = "n_train"  # the column and setting of how many training examples were used, the first ones
 
 

@@ -21,6 +21,7 @@ from ablation.config.shapes import NANO
 from ablation.data.demo import disclaimer, vocabulary_digest
 from ablation.files.storage import replace_file
 from ablation.listener import Count, StepLosses
+from ablation.results.baseline_columns import BASELINES_ALONE
 from ablation.results.card_parts import CARD
 from ablation.results.log import RUN_JSON, RUNS_FOLDER, ResultsError, encodable, one_writer_at_a_time
 from ablation.results.model_card import model_card_here
@@ -65,6 +66,7 @@ def describe_result(task: ClassifierTask, result: ExperimentResult) -> RunRecord
     """What :func:`write_run` keeps of a finished experiment."""
     config, timings = result.config, result.timings
     fields = {
+        **dict.fromkeys(BASELINES_ALONE),
         **config_fields(task, config, datetime.now(UTC), result.foreign),
         **result.environment,
         **asdict(result.facts),
