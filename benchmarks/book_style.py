@@ -29,12 +29,14 @@ class ElementaryGELU(nn.GELU):
 class ElementaryAttention(MultiHeadAttention):
     """Explicit scores, a mask written into them, softmax, and the weighted sum."""
 
-    def forward(self, x: Tensor, runs: object = None) -> Tensor:
+    def forward(self, x: Tensor, runs: object = None, hidden: Tensor | None = None) -> Tensor:
         query, key, value = (self.split_heads(layer(x)) for layer in (self.W_query, self.W_key, self.W_value))
         scores = query @ key.transpose(2, 3)
         if self.causal:
             later = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(diagonal=1)
             scores.masked_fill_(later, -torch.inf)
+        if hidden is not None:
+            raise NotImplementedError("the book attends to pads")
         context = torch.softmax(scores / math.sqrt(key.shape[-1]), dim=-1) @ value
         return self.out_proj(context.transpose(1, 2).contiguous().flatten(2))
 

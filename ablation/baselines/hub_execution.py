@@ -57,7 +57,7 @@ class HubExecution(Execution):
         return [{"params": self.trainable_parameters(), "weight_decay": self._config.weight_decay}]
 
     @contextmanager
-    def updating(self, number: int) -> Iterator[None]:  # type: ignore[override]  # a context manager is what it gives
+    def updating(self, number: int) -> Iterator[None]:
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
             torch.manual_seed((self._config.seed << 32) + number)
             self.model.train()

@@ -72,7 +72,7 @@ def _wanted(
     """A family, what follows the rows' names, and its sides with the same settings in the same set of rows, ascending;
     those of the published table before those of a chapter."""
     found: dict[tuple[str, Conditions, str], tuple[Family, str, dict[int, Side]]] = {}
-    set_of = {row: name for name, rows in reversed(task.command_line.row_sets.items()) for row in rows}
+    set_of = {row: name for name, rows in reversed(list(task.command_line.row_sets.items())) for row in rows}
     asked = [(claim.family, pair) for claim in claims if not claim.why_not for pair in claim.compared]
     asked += [(question.family, question.sides) for question in questions]
     for family, sides in sorted(asked, key=lambda one: one[0].chapter):

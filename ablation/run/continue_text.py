@@ -52,7 +52,7 @@ def _prompt(text: str, speaker: Speaker) -> list[int]:
             f"--generate {shown(text)}: the text has {tokens.count} tokens, a sentence {room + 1} at most (--max_len),"
             " its continuation among them; shorten it, or give a larger --max_len"
         )
-    return tokens.first
+    return tokens.kept
 
 
 def shown(text: str) -> str:

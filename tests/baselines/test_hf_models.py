@@ -61,11 +61,11 @@ def test_fine_tuning_is_that_of_a_few_plain_lines(splits: dict[str, pd.DataFrame
     torch.manual_seed(123)
     model = AutoModelForSequenceClassification.from_pretrained(bert, num_labels=2)
     tokenizer = AutoTokenizer.from_pretrained(bert)
+    pairs: dict[str, Any] = {
+        name: list(zip(split["Text"], split["Label"], strict=True)) for name, split in splits.items()
+    }
     loaders = {
-        name: DataLoader(
-            list(zip(split["Text"], split["Label"], strict=True)), 8, shuffle=name == "train", drop_last=name == "train"
-        )
-        for name, split in splits.items()
+        name: DataLoader(own, 8, shuffle=name == "train", drop_last=name == "train") for name, own in pairs.items()
     }
 
     def loss_of(batch: Any) -> torch.Tensor:
@@ -164,7 +164,7 @@ def test_the_untrained_model_is_evaluated_as_published(splits: dict[str, pd.Data
     counts = {}
     for name, split in splits.items():
         rows = list(range(len(split)))
-        loader = DataLoader(rows, 4, shuffle=name == "train", drop_last=name == "train")  # type: ignore[arg-type]
+        loader: Any = DataLoader(rows, 4, shuffle=name == "train", drop_last=name == "train")  # type: ignore[arg-type]
         first = torch.cat([batch for number, batch in enumerate(loader) if number < 10])
         right = fitted.predictions[name][first] == split["Label"].to_numpy()[first]
         counts[name] = (int(right.sum()), len(right))

@@ -79,7 +79,7 @@ def test_messages_are_padded_as_they_are_with_all() -> None:
     assert set(few) == set(whole) and len(few["train"]) == 9
     assert few["train"].tokens.shape[1] == whole["train"].tokens.shape[1] > few["train"].lengths.max()
     assert few["test"].tokens.equal(whole["test"].tokens)
-    kept = {"feature_cache": "somewhere", "n_train": 9}
+    kept: dict[str, Any] = {"feature_cache": "somewhere", "n_train": 9}
     assert UNUSED in SPAM.load(replace(config, **kept), Listener()).splits
     assert UNUSED not in SPAM.load(replace(config, **kept, trainable_layers="all"), Listener()).splits
 
@@ -94,7 +94,8 @@ def test_features_that_are_kept_are_those_of_all_sizes_and_the_numbers_are_the_s
     padding: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ablation.data.spam.read_demo_messages", few_demo_messages)
-    cache, settings = {"feature_cache": str(tmp_path)}, {**QUICK, **padding}
+    cache: dict[str, Any] = {"feature_cache": str(tmp_path)}
+    settings = {**QUICK, **padding}
     alone = run_experiment(SPAM, ExperimentConfig(**settings, n_train=40))
     first = run_experiment(SPAM, ExperimentConfig(**settings, n_train=20, **cache))
     second = run_experiment(SPAM, ExperimentConfig(**settings, n_train=40, **cache))
