@@ -90,7 +90,9 @@ class LanguageModelTask(Task):
 
     def data_digest(self, config: LanguageModelConfig) -> str | None:
         corpus = self._at_hand(config)
-        return None if corpus is None else corpus.digest
+        if corpus is None:
+            return None
+        return self.published_data_digest if corpus.published else corpus.digest  # of some of them, too
 
     def foreign_data_digest(self, config: LanguageModelConfig) -> str | None:
         corpus = self._at_hand(config)
