@@ -90,9 +90,7 @@ class LanguageModelTask(Task):
 
     def data_digest(self, config: LanguageModelConfig) -> str | None:
         corpus = self._at_hand(config)
-        if corpus is None:
-            return None
-        return self.published_data_digest if corpus.published else corpus.digest  # of some of them, too
+        return None if corpus is None else corpus.recorded_digest(self.published_data_digest)
 
     def foreign_data_digest(self, config: LanguageModelConfig) -> str | None:
         corpus = self._at_hand(config)
