@@ -94,7 +94,7 @@ def texts_of(task: Task, configuration: Configuration, data_dir: Path) -> tuple[
         corpus = task.load(config, Listener())
     except (DataError, DownloadError, OSError) as error:
         return None, " ".join(str(error).split())
-    if corpus.digest != configuration.group.first[DATA_DIGEST]:
+    if corpus.recorded_digest(task.published_data_digest) != configuration.group.first[DATA_DIGEST]:
         return None, f"the sentences of {corpus.source} are not those of the runs; give their folder with --data_dir"
     return Texts(corpus, corpus.digest == task.published_data_digest), ""
 

@@ -200,7 +200,7 @@ def test_sentences_of_the_same_numbers_stand_side_by_side_with_new_words_marked(
 
 def test_without_the_sentences_nothing_is_marked_and_the_page_says_so(results: Path) -> None:
     elsewhere = Published()
-    elsewhere.corpus = dataclasses.replace(Published.corpus, digest="0" * 64)
+    elsewhere.corpus = dataclasses.replace(Published.corpus, digest="0" * 64, published=False)
     found = gather_language(elsewhere, results, NOWHERE)
     titles = [section.anchor for section in found.sections]
     assert "splits" not in titles and "samples" in titles
@@ -274,6 +274,12 @@ def test_the_page_is_made_alone_or_beside_the_report(
     said = " ".join(capsys.readouterr().out.split())  # of lines that were folded
     assert "on 30 sentences" in said and "none of them generated sentences" in said
     assert "left out" not in said
+    page = folder / "language_model.html"
+    page.write_text(page.read_text().replace("</body>", '<h2 id="splits">Made with the sentences</h2></body>'))
+    assert report.main(flags) == 0  # they are not at hand
+    kept = " ".join(capsys.readouterr().out.split())
+    assert kept.endswith(f"says more than one without, and is kept: {page}") and "Made with" in page.read_text()
+    page.unlink()
     make_run(tmp_path, data, row_config(1), 0.9)
     assert report.main(flags) == 0
     lines = capsys.readouterr().out.splitlines()
