@@ -20,13 +20,14 @@ from ablation.listener import Listener
 from ablation.report.judgement import FAILED, NOT_RUN
 from ablation.report.language_answer import language_answer
 from ablation.report.language_chapter import LanguageContents, gather_language
-from ablation.report.language_comparisons import comparisons
+from ablation.report.language_comparisons import by_size, comparisons
 from ablation.report.language_corpus import PUBLISHED_BETWEEN, Texts, between_table, texts_of
 from ablation.report.language_curves import curves, smoothed
 from ablation.report.language_page import language_html, language_markdown
 from ablation.report.language_pictures import against_setting, forward_backward
 from ablation.report.language_runs import Configuration, Estimated, over_seeds
 from ablation.report.language_sections import CellTable, Marked
+from ablation.report.language_tables import figure_text
 from ablation.report.language_verdicts import claims_section
 from ablation.results.read import read_results
 from ablation.tasks.language_model import LANGUAGE_MODEL
@@ -150,6 +151,13 @@ def xs(line: Line2D) -> list[float]:
 
 def ys(line: Line2D) -> list[float]:
     return np.asarray(line.get_ydata()).tolist()
+
+
+def test_settings_stand_by_size_and_figures_with_all_their_digits(contents: LanguageContents) -> None:
+    one = contents.configurations[0]
+    sides = [(value, one) for value in ("0.001", "all 12", "5e-05", "12", "3")]
+    assert [value for value, _ in sorted(sides, key=by_size)] == ["5e-05", "0.001", "3", "12", "all 12"]
+    assert figure_text(Estimated((15.0,)), 2) == "15.00" and figure_text(None, 2) == "–"
 
 
 def test_curves_share_axes_and_mark_the_lowest_loss_and_the_best_bleu(contents: LanguageContents) -> None:
