@@ -13,7 +13,7 @@ import pytest
 from matplotlib.lines import Line2D
 
 import report
-from ablation.config.decoding import Decoding, decodings
+from ablation.config.decoding import decodings
 from ablation.config.generation import LanguageModelConfig
 from ablation.config.generation_rows import GENERATION_ROWS
 from ablation.listener import Listener
@@ -23,7 +23,7 @@ from ablation.report.language_chapter import LanguageContents, gather_language
 from ablation.report.language_comparisons import by_size, comparisons
 from ablation.report.language_corpus import PUBLISHED_BETWEEN, Texts, between_table, texts_of
 from ablation.report.language_curves import curves, smoothed
-from ablation.report.language_page import language_html, language_markdown
+from ablation.report.language_page import language_html, language_markdown, write_language_page
 from ablation.report.language_pictures import against_setting, forward_backward
 from ablation.report.language_runs import Configuration, Estimated, over_seeds
 from ablation.report.language_sections import CellTable, Marked
@@ -40,7 +40,8 @@ NOWHERE = Path("nowhere")
 
 class Published(MadeUpLanguageTask):
     figures: Mapping[str, Mapping[str, str]] = {
-        "1": {"test_perplexity": "15.31", "forward_bleu random 0.7": "0.800", "forward_bleu random 1.0": "0.700"},
+        "1": {"test_perplexity": "15.31", "forward_bleu random 0.7": "0.800", "forward_bleu random 1.0": "0.700",
+              "forward_bleu top_p 0.7": "0.867"},
         "2": {"test_perplexity": "13.09", "forward_bleu random 0.7": "0.788"},
     }
 
@@ -114,8 +115,11 @@ def test_nothing_published_stands_beside_another_number_of_sentences_or_another_
     assert one.published_figure("forward_bleu", WAYS[0]) == 0.8
     assert one.published_figure("forward_bleu", WAYS[1]) == 0.7  # the table says 1.0
     assert one.published_figure("backward_bleu", WAYS[0]) is None
-    cut = Decoding("top_p", 0.7, top_p=0.5)
-    assert Published.figures["1"] and one.published_figure("forward_bleu", cut) is None
+    assert one.published_figure("forward_bleu", WAYS[2]) == 0.867
+    cut = dataclasses.replace(WAYS[2], top_p=0.5)
+    trainings = tuple(dataclasses.replace(each, ways={**each.ways, cut: each.ways[WAYS[2]]}) for each in one.trainings)
+    other = dataclasses.replace(one, trainings=trainings)  # which says as many sentences with another cut
+    assert other.sentences(cut) == other.sentences(WAYS[2]) and other.published_figure("forward_bleu", cut) is None
     fewer = dataclasses.replace(of_row(contents, "1 with --num_epochs 3"), published=Published.figures["1"])
     assert fewer.published_figure("forward_bleu", WAYS[0]) is None and fewer.published_figure("test_perplexity")
 
@@ -265,6 +269,19 @@ def test_html_and_markdown_say_the_same_and_run_no_script(contents: LanguageCont
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ablation.report.language_page.draw_pictures", lambda *_: [])
     monkeypatch.setattr("ablation.report.pictures.PICTURES", {})
+
+
+@pytest.mark.slow
+def test_pictures_are_written_shown_and_cleared_away(results: Path, tmp_path: Path) -> None:
+    contents = gather_language(TASK, results, NOWHERE)
+    tmp_path.joinpath("language_of_before.png").write_bytes(b"")
+    page = write_language_page(contents, tmp_path)
+    names = {name for section in contents.sections for name in section.pictures}
+    assert names and not (tmp_path / "language_of_before.png").exists()
+    assert {file.stem for file in tmp_path.glob("*.png")} == {file.stem for file in tmp_path.glob("*.svg")} == names
+    markdown = (tmp_path / "language_model.md").read_text(encoding="utf-8")
+    assert all(f"]({name}.png)" in markdown for name in names)
+    assert page.read_text(encoding="utf-8").count("<svg") == len(names)
 
 
 @pytest.mark.usefixtures("no_pictures")
