@@ -100,15 +100,17 @@ def is_spoken(task: Task) -> bool:
 
 def make_language_page(task: Task, request: Request, *, beside: bool = False) -> list[str]:
     """Write the page of a language model; it links the report ``beside`` it. Returns and raises as make_report."""
-    from ablation.report.keeping import check_runs
+    from ablation.report.keeping import check_runs, what_a_page_would_lose
     from ablation.report.language_chapter import gather_language
     from ablation.report.language_page import write_language_page
 
     contents = gather_language(task, request.results_dir, request.data_dir, without_texts=request.without_texts)
     check_runs(task, request.results_dir, contents.runs, contents.notes)
+    if (kept := what_a_page_would_lose(contents, request.folder)) is not None:
+        return [kept]
     page = write_language_page(contents, request.folder, PAGE if beside else "")
-    sentences = filter(None, [contents.disclaimer, *contents.answer, *contents.notes])
-    return [*wrapped(sentences), f"{contents.counted}: {page}"]
+    said = [contents.disclaimer, *contents.answer, *contents.notes]
+    return [*wrapped(filter(None, said)), f"{contents.counted}: {page}"]
 
 
 def make_report(task: Task, request: Request, *, spoken: bool = False) -> list[str]:
@@ -213,12 +215,8 @@ def wrapped(sentences: Iterable[str]) -> list[str]:
 
 def make_parser() -> argparse.ArgumentParser:
     parser = Parser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--results_dir",
-        type=Path,
-        metavar="FOLDER",
-        help=f"default: {RESULTS_DIR}; with --demo: {DEMO_RESULTS_DIR}",
-    )
+    usual = f"default: {RESULTS_DIR}; with --demo: {DEMO_RESULTS_DIR}"
+    parser.add_argument("--results_dir", type=Path, metavar="FOLDER", help=usual)
     parser.add_argument("--task", help="the page of this task alone, such as language_model; if not given, of all")
     parser.add_argument("--demo", action="store_true", help=f"of the demo's runs in {DEMO_RESULTS_DIR}")
     parser.add_argument(

@@ -26,7 +26,8 @@ def _needs_method(option: str) -> Callable[[MethodSettings], str]:
     return reason
 
 
-def _if(holds: Callable[[Any], bool], reason: str) -> Callable[[Any], str]:
+def reason_if(holds: Callable[[Any], bool], reason: str) -> Callable[[Any], str]:
+    """The reason, of configurations of which something holds."""
     return lambda config: reason if holds(config) else ""
 
 
@@ -43,23 +44,23 @@ def _model_size(config: CommonSettings) -> str:
     return "with a language model's run, which has a shape of its own" if has_own_shape else ""
 
 
-_naive = _if(lambda config: config.execution == "naive", "with --execution naive, which keeps no features")
+_naive = reason_if(lambda config: config.execution == "naive", "with --execution naive, which keeps no features")
 # setting -> why it has no effect in a configuration that has this setting; empty where it has one
 REASONS: dict[str, Callable[[Any], str]] = {
     **{option: _needs_method(option) for option in METHOD_OPTIONS},
-    "trainable_layers": _if(lambda config: config.method is not None, "with --method, which says what trains"),
-    "weight_decay": _if(
+    "trainable_layers": reason_if(lambda config: config.method is not None, "with --method, which says what trains"),
+    "weight_decay": reason_if(
         lambda config: config.lora_head == "frozen" and config.decayed == "classifier",
         "where it acts on the classifier alone, whose own weights are frozen; add --decayed everything",
     ),
-    "context_length": _if(lambda config: config.no_padding, "with --no_padding, which pads and cuts nothing"),
-    "order_seed": _if(lambda config: config.order_seed == config.seed, "where it is that of --seed"),
+    "context_length": reason_if(lambda config: config.no_padding, "with --no_padding, which pads and cuts nothing"),
+    "order_seed": reason_if(lambda config: config.order_seed == config.seed, "where it is that of --seed"),
     "feature_cache": _naive,
     "feature_memory": _naive,
-    "feature_cache_limit": _if(lambda config: config.feature_cache is None, "without --feature_cache"),
+    "feature_cache_limit": reason_if(lambda config: config.feature_cache is None, "without --feature_cache"),
     "data_dir": _other_data,
-    "held_out_text": _if(lambda config: not config.measure_forgetting, "without --measure_forgetting"),
-    "split_seed": _if(lambda config: config.data_file is None, "without --data_file FILE, whose split it seeds"),
+    "held_out_text": reason_if(lambda config: not config.measure_forgetting, "without --measure_forgetting"),
+    "split_seed": reason_if(lambda config: config.data_file is None, "without --data_file FILE, whose split it seeds"),
     "model_size": _model_size,
 }
 

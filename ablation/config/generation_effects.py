@@ -6,12 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ablation.config.decoding import GREEDY
+from ablation.config.effects import reason_if
 
 NOTHING_GENERATED = "with --n_samples 0, which generates nothing"
-
-
-def _if(holds: Callable[[Any], bool], reason: str) -> Callable[[Any], str]:
-    return lambda config: reason if holds(config) else ""
 
 
 def _data(config: Any) -> str:
@@ -47,9 +44,11 @@ def _temperature(config: Any) -> str:
 GENERATION_REASONS: Mapping[str, Callable[[Any], str]] = {
     "data": _data,
     "order_seed": _order_seed,
-    "patience": _if(lambda config: config.num_epochs < 3, "with fewer than three epochs: none can end it earlier"),
-    "validation_bleu": _if(lambda config: config.select_by == "bleu", "with --select_by bleu, which measures it"),
-    "decoding": _if(lambda config: not config.n_samples, NOTHING_GENERATED),
+    "patience": reason_if(
+        lambda config: config.num_epochs < 3, "with fewer than three epochs: none can end it earlier"
+    ),
+    "validation_bleu": reason_if(lambda config: config.select_by == "bleu", "with --select_by bleu, which measures it"),
+    "decoding": reason_if(lambda config: not config.n_samples, NOTHING_GENERATED),
     "temperature": _temperature,
     "top_k": _cut("top_k"),
     "top_p": _cut("top_p"),

@@ -94,6 +94,11 @@ class Corpus:
         training = set(self.splits["train"].texts)
         return sum(text in training for text in self.splits["test"].texts)
 
+    def recorded_digest(self, published_digest: str) -> str:
+        """What results record: of the published texts that of all of them, however many are used; which they are, the
+        settings say."""
+        return published_digest if self.published else self.digest
+
     def describe(self) -> str:
         """Where they are from, how many there are, and how many of the test are no news, in one line."""
         sizes = " / ".join(f"{len(self.splits[name]):,}" for name in SPLITS)

@@ -8,14 +8,14 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ablation.report import significance
+from ablation.report.cells import number_in
 from ablation.report.findings import row_key
 from ablation.report.groups import Group
 from ablation.report.paired import RunPair, unequal_conditions
@@ -118,12 +118,12 @@ def _tested(part: Claim, found: BySeedComparison) -> BySeedComparison:
 
 
 def _figures(quantity: Figure, first: FinishedRun, second: FinishedRun) -> Compared | None:
-    return _difference(_number(first[quantity.column]), _number(second[quantity.column]))
+    return _difference(number_in(first[quantity.column]), number_in(second[quantity.column]))
 
 
 def _curves(quantity: Curve, first: FinishedRun, second: FinishedRun) -> Compared | None:
-    tables = [read_epochs(run, ["epoch", quantity.column]) for run in (first, second)]
-    finals = _difference(*(_number(run[quantity.final]) for run in (first, second)))
+    tables = [run.table(EPOCHS_CSV, ["epoch", quantity.column]) for run in (first, second)]
+    finals = _difference(*(number_in(run[quantity.final]) for run in (first, second)))
     if finals is None or any(table is None for table in tables):
         return None
     one, other = (table.set_index("epoch")[quantity.column] for table in tables if table is not None)
@@ -138,7 +138,7 @@ def _jumps(quantity: LossJump, first: FinishedRun, second: FinishedRun) -> Compa
 def _jump(run: FinishedRun, batches: int) -> float | None:
     """By how much the training loss of a run jumps where an epoch begins; None of one epoch, or without losses."""
     losses = run.losses()
-    if losses is None or losses.empty:
+    if losses is None:
         return None
     epochs = [epoch["train_loss"] for _, epoch in losses.groupby("epoch")]
     jumps = [
@@ -148,7 +148,7 @@ def _jump(run: FinishedRun, batches: int) -> float | None:
 
 
 def _best_epochs(quantity: BestEpochs, first: FinishedRun, second: FinishedRun) -> Compared | None:
-    table = read_epochs(first, ["epoch", quantity.lowest, quantity.highest])
+    table = first.table(EPOCHS_CSV, ["epoch", quantity.lowest, quantity.highest])
     if table is None or table.isna().any(axis=None):
         return None
     best = table[quantity.lowest].argmin(), table[quantity.highest].argmax()
@@ -166,17 +166,3 @@ APART: Mapping[type, Callable[[Any, FinishedRun, FinishedRun], Compared | None]]
 
 def _difference(first: float | None, second: float | None) -> Compared | None:
     return None if first is None or second is None else (first, second, first - second)
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def read_epochs(run: FinishedRun, columns: Sequence[str]) -> pd.DataFrame | None:
-    """Columns of a run's epochs; None if it kept none."""
-    table = run.table(EPOCHS_CSV, columns)
-    return None if table is None or table.empty else table

@@ -27,6 +27,15 @@ class Column:
     narrow: bool = False
 
 
+def number_in(text: str) -> float | None:
+    """The number that a cell of the results holds; None where it holds none, or one that is not finite."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
 def shown(metric: Metric, value: float, digits: int = 2) -> str:
     return f"{metric.scale * value:.{digits}f}"
 

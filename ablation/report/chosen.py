@@ -119,7 +119,7 @@ def _tried(task: Task, group: Group, seeds: Sequence[Seeds]) -> Tried:
 def last_validation_loss(run: FinishedRun) -> float:
     """Of the last evaluation during training; infinite if the run kept no losses."""
     losses = run.losses()
-    return math.inf if losses is None or losses.empty else float(losses["validation_loss"].iloc[-1])
+    return math.inf if losses is None else float(losses["validation_loss"].iloc[-1])
 
 
 def shown_groups(task: Task, groups: Iterable[Group], choices: Iterable[Choice]) -> list[Group]:

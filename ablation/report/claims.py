@@ -19,7 +19,8 @@ The rules, declared before any result. All differences are the first side minus 
 * **Two epochs** of each run, such as those of best perplexity and of best BLEU, *differ* if they do in each of at least
   six runs, and the claim *failed* if they are the same in each.
 * **Several pairs** are compared where a claim is about more than two rows, such as “at any rank”: it is *held* if it is
-  for each pair, and *failed* if it is for one.
+  for each pair, and *failed* if it is for one. That one is not corrected for the number of pairs: of many, one may fail
+  by chance, so look how many did. The p shown is the one that the verdict hangs on.
 * **A direction** (>, <) is *held* if the corrected test finds it. It *failed* if the corrected test finds the opposite,
   or if the 95 % interval excludes any advantage that matters: one of the margin that the questions have, or of the
   published advantage where that is smaller, so that a claim of “slightly better” is not refuted by an interval that

@@ -191,7 +191,7 @@ def roc_chart(answers: Sequence[Predictions], seeds: Sequence[str], names: Seque
 
 def loss_chart(group: Group) -> Chart | None:
     """Losses during training over batches, each seed's; None where no run kept any."""
-    tables = [table for run in group.runs.values() if (table := run.losses()) is not None and len(table)]
+    tables = [table for run in group.runs.values() if (table := run.losses()) is not None]
     if not tables:
         return None
     thin = "" if len(tables) == 1 else " thin"

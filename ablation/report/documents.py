@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -13,10 +14,16 @@ from ablation.config.methods import DECLARATIONS, methods
 from ablation.config.rows import ROW_SETS
 from ablation.config.settings import fields_of
 from ablation.environment import PROJECT
-from ablation.results.published import published_figures, published_language_model, published_table
+from ablation.results.published import published_figures, published_language_model, published_table, spoken_name
 from ablation.results.row_list import row_flags
 
 RECORDS = PROJECT / "benchmarks" / "records"
+SHIPPED_GENERATION = PROJECT / "results" / "reference" / "generation.csv"
+SHIPPED_PERPLEXITIES = {
+    "validation_perplexity": "validation perplexity", "test_perplexity": "test perplexity",
+    "test_token_perplexity": "test perplexity per token",
+}  # fmt: skip
+BLEU = ("forward_bleu", "backward_bleu", "harmonic_bleu")
 OF_ALL_METHODS = ("learning_rate", "from_block", "decayed")
 
 
@@ -129,6 +136,22 @@ def generation_rows_table() -> str:
     return "\n".join(lines)
 
 
+def shipped_language_model_table() -> str:
+    """What the run of row 1 that ships says, beside the published figures."""
+    published = published_language_model()["1"]
+    with SHIPPED_GENERATION.open(encoding="utf-8", newline="") as lines:
+        ways = [line for line in csv.DictReader(lines) if line["row"] == "1"]
+    found = ["| | this run | published |", "| --- | --- | --- |"]
+    for column, title in SHIPPED_PERPLEXITIES.items():
+        found.append(f"| {title} | {float(ways[0][column]):.2f} | {published.get(column, '–')} |")
+    for way in ways:
+        decoding, temperature = way["decoding"], f"{float(way['temperature']):.1f}"
+        here = " / ".join(f"{float(way[column]):.3f}" for column in BLEU)
+        there = " / ".join(published[spoken_name(column, decoding, temperature)] for column in BLEU)
+        found.append(f"| BLEU, {decoding} {temperature} | {here} | {there} |")
+    return "\n".join(found)
+
+
 def methods_table() -> str:
     """What ``--method`` takes: learning rate, settings with their defaults but those of all, and whether it merges."""
     head = "| method | learning rate | settings of its own, with their defaults | merges |"
@@ -160,7 +183,7 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "docs/rows.md": {"rows": rows_table, "method_rows": method_rows_table},
     "docs/padding.md": {"padding_rows": padding_rows_table},
     "docs/flags.md": {"flags": flags_table, "generation_flags": generation_flags_table},
-    "docs/language-model.md": {"generation_rows": generation_rows_table},
+    "docs/language-model.md": {"generation_rows": generation_rows_table, "shipped": shipped_language_model_table},
     "docs/methods.md": {"methods": methods_table, "speed": partial(recorded, "2026-11-25_methods")},
     "docs/speed.md": {
         "speed": partial(recorded, "2026-11-21_rows"),

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ablation.report.contents import Contents
+from ablation.report.language_chapter import SPLITS, LanguageContents
+from ablation.report.language_page import PAGE
 from ablation.results.log import REBUILD_COMMAND, RUNS_FOLDER, ResultsError
 from ablation.results.runs import OddRunError, read_run, run_files, task_of
 from ablation.results.task import Task
+
+WITHOUT = ". Without them"  # in a note: what is lacking stands before it, what that costs behind it
 
 
 def holds_results(results_dir: Path, task: Task) -> bool:
@@ -62,6 +66,15 @@ def what_would_be_lost(contents: Contents, folder: Path) -> str | None:
     if f"{task.splits[-1]}_unseen_" not in header:
         return None
     return (
-        f"{contents.notes[0].partition('. Without them')[0]}; the report there was made with the {task.examples}, says"
+        f"{contents.notes[0].partition(WITHOUT)[0]}; the report there was made with the {task.examples}, says"
         " more than one without, and is kept"
     )
+
+
+def what_a_page_would_lose(contents: LanguageContents, folder: Path) -> str | None:
+    """The same of the page of a language model and its sentences, and where that page is."""
+    page = folder / PAGE
+    lacking = next((note.partition(WITHOUT)[0] for note in contents.notes if WITHOUT in note), None)
+    if lacking is None or not page.exists() or f'id="{SPLITS}"' not in page.read_text(encoding="utf-8"):
+        return None
+    return f"{lacking}; the page there was made with the sentences, says more than one without, and is kept: {page}"

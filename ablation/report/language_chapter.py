@@ -22,6 +22,7 @@ from ablation.results.read import DATA_DIGEST, as_row, read_results
 from ablation.results.task import Task
 from ablation.words import plural
 
+SPLITS = "splits"  # the section that needs the sentences
 MOST_ALONE = 6  # configurations that are compared with none, in the picture of their losses
 
 
@@ -105,7 +106,7 @@ def _sections(
     if samples is not None:
         yield samples
     if texts is not None:
-        yield Section("splits", "How alike the splits are", tables=[between_table(texts)])
+        yield Section(SPLITS, "How alike the splits are", tables=[between_table(texts)])
 
 
 def _curves(configurations: Sequence[Configuration], compared: Sequence[Compared]) -> Mapping[str, Drawing]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,14 +53,16 @@ def comparisons(configurations: Sequence[Configuration]) -> list[Compared]:
         for places in alike.values():
             if len(places) > 1:
                 sides = [(setting_text(configurations[place], setting), configurations[place]) for place in places]
-                found.append((places[0], Compared(setting, sorted(sides, key=_order))))
+                found.append((places[0], Compared(setting, sorted(sides, key=by_size))))
     return [compared for _, compared in sorted(found, key=lambda one: one[0])]
 
 
-def _order(side: tuple[str, Configuration]) -> tuple[float, str]:
-    """Numbers by size, before words in the order in which they came."""
-    value = side[0]
-    return (float(value), "") if value.replace(".", "", 1).isdecimal() else (float("inf"), "")
+def by_size(side: tuple[str, Configuration]) -> tuple[float, str]:
+    """Numbers by size, 1e-05 among them, before words in the order in which they came."""
+    try:
+        return float(side[0]), ""
+    except ValueError:
+        return math.inf, ""
 
 
 def setting_text(configuration: Configuration, setting: str) -> str:

@@ -21,7 +21,7 @@ from ablation.report.language_sections import CellTable, Marked
 from ablation.results.read import DATA_DIGEST
 from ablation.results.task import Task
 from ablation.texts.bleu import forward_backward, harmonic_mean
-from ablation.texts.quality import ARTICLES
+from ablation.texts.quality import begins_with_article
 
 AROUND = string.punctuation + string.whitespace + "“”‘’…–—"
 PUBLISHED_BETWEEN = {  # of all published captions, harmonic
@@ -68,8 +68,7 @@ class Texts:
     def article_share(self, split: str) -> float:
         """The share of a split's sentences that begin with an article."""
         texts = self.corpus.splits[split].texts
-        begin = [text.split()[0].lower() in ARTICLES for text in texts if text.split()]
-        return sum(begin) / len(texts)
+        return sum(begins_with_article(text.split()) for text in texts) / len(texts)
 
     @cached_property
     def between(self) -> dict[tuple[str, str], Between]:
@@ -94,7 +93,7 @@ def texts_of(task: Task, configuration: Configuration, data_dir: Path) -> tuple[
         corpus = task.load(config, Listener())
     except (DataError, DownloadError, OSError) as error:
         return None, " ".join(str(error).split())
-    if corpus.digest != configuration.group.first[DATA_DIGEST]:
+    if corpus.recorded_digest(task.published_data_digest) != configuration.group.first[DATA_DIGEST]:
         return None, f"the sentences of {corpus.source} are not those of the runs; give their folder with --data_dir"
     return Texts(corpus, corpus.digest == task.published_data_digest), ""
 

@@ -30,11 +30,6 @@ Interval = tuple[float, float]
 FILES = ("train_file", "validation_file", "test_file")
 
 
-def _filled(table: pd.DataFrame | None) -> pd.DataFrame | None:
-    """The table, unless it has no line."""
-    return None if table is None or table.empty else table
-
-
 @dataclass(frozen=True)
 class Training:
     """One trained model: any of its rows, and that of each way of decoding."""
@@ -55,13 +50,13 @@ class Training:
     @cached_property
     def losses(self) -> pd.DataFrame | None:
         """``epoch``, ``step``, ``train_loss`` of each batch; None if the run kept none."""
-        return _filled(self.first.losses())
+        return self.first.losses()
 
     @cached_property
     def epochs(self) -> pd.DataFrame | None:
         """Validation loss and BLEU after each epoch, nan where BLEU was not measured; None if the run kept none."""
         bleu = [f"validation_{way}_bleu" for way in ("forward", "backward", "harmonic")]
-        return _filled(self.first.table(EPOCHS_CSV, ["epoch", "validation_loss", *bleu]))
+        return self.first.table(EPOCHS_CSV, ["epoch", "validation_loss", *bleu])
 
     @cached_property
     def _intervals(self) -> Mapping[str, Mapping[str, Sequence[float]]]:

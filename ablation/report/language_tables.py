@@ -150,8 +150,7 @@ def figure_text(figure: Estimated | None, digits: int) -> str:
     """``15.31``, or with its interval ``15.31 (15.10–15.52)``."""
     if figure is None:
         return NOTHING
-    whole = all(value.is_integer() for value in figure.values) and len(figure.values) == 1
-    mean = f"{figure.mean:.0f}" if whole else f"{figure.mean:.{digits}f}"
+    mean = f"{figure.mean:.{digits}f}"
     return mean if figure.interval is None else f"{mean} ({interval_text(figure.interval, digits)})"
 
 

@@ -1,4 +1,4 @@
-"""What runs of a language model say to the published claims, and to the questions that were declared beforehand."""
+"""What runs of a language model say to the published claims."""
 
 from __future__ import annotations
 
@@ -7,38 +7,28 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ablation.config.own_data import records_own_data
-from ablation.report.cells import FINDING_COLUMNS
 from ablation.report.claims import ClaimFinding, answer_claims
-from ablation.report.findings import Finding, answer_all, with_commands
 from ablation.report.groups import group_runs, sound_groups
 from ablation.report.judgement import NOT_RUN, STATUSES
 from ablation.report.language_sections import CellTable, Section
 from ablation.report.language_tables import without_empty
-from ablation.report.markdown import CLAIM_COLUMNS, unanswered_text
+from ablation.report.markdown import CLAIM_COLUMNS
 from ablation.report.suggestions import Suggestions
 from ablation.results.read import FinishedRun
 from ablation.results.task import Task
 
 
 def verdict_sections(task: Task, rows: Sequence[FinishedRun], results_dir: Path, *, demo: bool) -> Iterator[Section]:
-    """A section of the claims, and one of each family of questions: runs on own sentences are asked none, and the
-    demo's its own questions alone.
+    """A section of the claims; runs on own sentences, and the demo's, are asked none.
 
     Args:
         rows: one for each way of decoding of each run.
     """
-    if all(records_own_data(row.fields) for row in rows):
+    if demo or all(records_own_data(row.fields) for row in rows):
         return
     groups = sound_groups(group_runs(rows)[0])
-    suggest = Suggestions(results_dir, demo).about(task)
-    claims = answer_claims(task, groups, None, () if demo else task.claims(), suggest)
-    if claims:
+    if claims := answer_claims(task, groups, None, task.claims(), Suggestions(results_dir).about(task)):
         yield claims_section(claims)
-    questions = task.demo_questions if demo else task.questions
-    findings = [with_commands(finding, suggest) for finding in answer_all(task, groups, None, questions)]
-    for number, family in enumerate(dict.fromkeys(finding.question.family for finding in findings), 1):
-        own = [finding for finding in findings if finding.question.family == family]
-        yield Section(f"questions-{number}", family.title, tables=list(_question_tables(own)))
 
 
 def claims_section(claims: Sequence[ClaimFinding]) -> Section:
@@ -56,15 +46,3 @@ def claims_section(claims: Sequence[ClaimFinding]) -> Section:
 def _claims_table(title: str, claims: Sequence[ClaimFinding], *, folded: bool = False) -> CellTable:
     lines = [[text(claim) for _, text in CLAIM_COLUMNS] for claim in claims]
     return without_empty(CellTable(title, [name for name, _ in CLAIM_COLUMNS], lines, folded=folded))
-
-
-def _question_tables(findings: Sequence[Finding]) -> Iterator[CellTable]:
-    """The answered questions, and folded the others."""
-    header = [name for name, _ in FINDING_COLUMNS]
-    absent = [finding for finding in findings if finding.absent]
-    parts = (("Answered", [one for one in findings if not one.absent], False),
-             (unanswered_text(absent), absent, True))  # fmt: skip
-    for title, some, folded in parts:
-        if some:
-            lines = [[text(finding) for _, text in FINDING_COLUMNS] for finding in some]
-            yield without_empty(CellTable(title, header, lines, folded=folded))

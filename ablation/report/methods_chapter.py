@@ -7,14 +7,13 @@ alone (and in its learning rate, for each method has its own).
 from __future__ import annotations
 
 import dataclasses
-import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ablation.config.method_settings import MethodSettings
-from ablation.report.cells import NOTHING, shown, spread_text
+from ablation.report.cells import NOTHING, number_in, shown, spread_text
 from ablation.report.groups import DIGESTS, Group, condition
 from ablation.report.point_labels import flag_in_words, in_words
 from ablation.report.table import TableRow
@@ -49,7 +48,7 @@ class Way:
 
     def figure(self, column: str) -> float | None:
         """The median over its runs of a column; None where a run has none."""
-        values = [_number(run[column]) for run in self.group.runs.values()]
+        values = [number_in(run[column]) for run in self.group.runs.values()]
         known = [value for value in values if value is not None]
         return statistics.median(known) if len(known) == len(values) else None
 
@@ -236,7 +235,7 @@ def forgetting_table(task: Task, ways: Sequence[Way]) -> Table:
     ]  # fmt: skip
     header = ("Row", f"{headline.label.capitalize()} %", "Perplexity before", "After", "Times")
     note = "Of held-out text, under the base's own vocabulary head."
-    found = {_number(run[BEFORE]) for way in ways for run in way.group.runs.values()}
+    found = {number_in(run[BEFORE]) for way in ways for run in way.group.runs.values()}
     if len({f"{before:.4g}" for before in found if before is not None}) > 1:  # of one base, one text has one
         note += " The figures before differ: these runs were asked on different texts, and cannot be compared."
     return Table("What each forgets", header, lines, note)
@@ -244,11 +243,3 @@ def forgetting_table(task: Task, ways: Sequence[Way]) -> Table:
 
 # What the chapter shows below its pictures; a table without lines is left out.
 TABLES: tuple[Callable[[Task, Sequence[Way]], Table], ...] = (cost_table, ranks_table, forgetting_table)
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

@@ -130,7 +130,7 @@ def loss_curves(contents: Contents) -> tuple[Figure, str] | None:
 
 def _losses(group: Group) -> list[pd.DataFrame]:
     """Of each run that kept its losses."""
-    return [table for run in group.runs.values() if (table := run.losses()) is not None and len(table)]
+    return [table for run in group.runs.values() if (table := run.losses()) is not None]
 
 
 def spread_over_seeds(contents: Contents) -> tuple[Figure, str] | None:

@@ -70,9 +70,7 @@ def answer_by_seed(
         own = corrected.get(claim.id) or [None] * len(tried[claim.id])
         parts = [_tell(one, p) for one, p in zip(tried[claim.id], own, strict=True)]
         command = _command(task, claim, tried[claim.id], suggest)
-        findings[claim.id] = replace(
-            _together(claim, parts, max((p for p in own if p is not None), default=None)), command=command
-        )
+        findings[claim.id] = replace(_together(claim, parts, deciding_p(claim, parts, own)), command=command)
     return findings
 
 
@@ -94,7 +92,8 @@ def holm_of_claims(claims: Sequence[tuple[Sequence[float | None], bool]]) -> lis
     """Holm's method over claims that may be on several pairs.
 
     A direction has to hold for every pair, so that the largest p of its pairs is its own, and no more correction is due
-    for their number (the intersection-union test: R. L. Berger, Technometrics 24, 1982). An equality is refuted by one
+    for their number (the intersection-union test: R. L. Berger, Technometrics 24, 1982). That is so of a direction that
+    holds; one that fails may do so by one pair, and is not corrected for their number. An equality is refuted by one
     pair, so that its own is the smallest, times their number.
 
     Args:
@@ -115,6 +114,16 @@ def holm_of_claims(claims: Sequence[tuple[Sequence[float | None], bool]]) -> lis
         corrected[place] = [None if p is None else min(1.0, max(before, left * p)) for p in scaled[place]]
         before = min(1.0, max(before, left * own[place]))
     return corrected
+
+
+def deciding_p(claim: Claim, parts: Sequence[ClaimFinding], corrected: Sequence[float | None]) -> float | None:
+    """The p that a claim's verdict hangs on: of a direction that held the largest of its pairs, of one that failed the
+    smallest of those that failed; of an equality the smallest."""
+    known = [(part.status, p) for part, p in zip(parts, corrected, strict=True) if p is not None]
+    failed = [p for status, p in known if status == FAILED]
+    if claim.relation == "=" or failed:
+        return min(failed or [p for _, p in known], default=None)
+    return max((p for _, p in known), default=None)
 
 
 # ---- one pair --------------------------------------------------------------------------------------------------------
@@ -176,8 +185,8 @@ def _few_seeds(part: Claim, found: BySeedComparison) -> str:
         return f"the two are {mean:.{digits}f} apart on average of {seeds}"
     above, below, sign = (part.first, part.second, 1) if mean > 0 else (part.second, part.first, -1)
     agreeing = sum(sign * apart > 0 for apart in found.apart)
-    if not agreeing:
-        return f"{part.first} and {part.second} are equal in {seeds}"
+    if not agreeing or mean == 0:
+        return f"{part.first} and {part.second} are equal on average of {seeds}"
     return f"{above} is {abs(mean):.{digits}f} above {below} on average, in {agreeing} of {seeds}"
 
 
@@ -192,10 +201,11 @@ def _together(claim: Claim, parts: Sequence[ClaimFinding], p: float | None) -> C
     statuses = {part.status for part in asked} or {NOT_RUN}
     status = FAILED if FAILED in statuses else next(iter(statuses)) if len(statuses) == 1 else UNTOLD
     whole = finding_of(claim, status, _how(parts))
+    mixed = len(parts) > FEW_PARTS and len({part.quantity for part in parts}) > 1  # no range is of two quantities
     return replace(
         whole,
-        own_first=_all_of([part.own_first for part in parts]),
-        own_second=_all_of([part.own_second for part in parts]),
+        own_first="" if mixed else _all_of([part.own_first for part in parts]),
+        own_second="" if mixed else _all_of([part.own_second for part in parts]),
         interval="" if len(parts) > FEW_PARTS else _all_of([part.interval for part in parts]),
         p="" if p is None else significance.p_words(p),
         seeds=min((part.seeds for part in asked), default=0),

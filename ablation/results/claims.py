@@ -141,7 +141,9 @@ def _relation(line: Mapping[str, str], quantity: Quantity | None, why_not: str) 
     """The line's relation, if its quantity can have it; none is needed where nothing is compared."""
     possible = ("differs",) if isinstance(quantity, BestEpochs) else DIRECTIONS_AND_EQUALITY
     if line["relation"] not in possible and not (why_not and quantity is None and not line["relation"]):
-        raise ResultsError(f"{PUBLISHED_CLAIMS}: {line['id']}: relation {line['relation']!r} is none of > < =")
+        raise ResultsError(
+            f"{PUBLISHED_CLAIMS}: {line['id']}: relation {line['relation']!r} is none of {' '.join(possible)}"
+        )
     return cast(Relation, line["relation"])
 
 

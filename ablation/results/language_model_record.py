@@ -28,7 +28,7 @@ from ablation.results.run_folder import (
 from ablation.results.task import Task
 
 EPOCHS_CSV = "epochs.csv"
-INTERVALS = "intervals"  # in run.json: of means over sentences, by figure, in the order of the ways of decoding
+INTERVALS = "intervals"  # in run.json: of means over sentences, by way of decoding, then by figure
 PERPLEXITIES = (30, 20, 18)  # the steps to each are columns
 EVALUATION_COLUMNS = ("decoding", "temperature", "top_k", "top_p")
 QUALITIES = (

@@ -86,8 +86,8 @@ def add_rows(
             extended = {**with_more_rows(record, rows, task), **added.changed}
             for name, content in added.files.items():
                 replace_file(folder / name, content)
-            replace_file(folder / RUN_JSON, json.dumps(extended, indent=1) + "\n")
             replace_file(folder / CARD, card(task, extended, results_dir))
+            replace_file(folder / RUN_JSON, json.dumps(extended, indent=1) + "\n")
             complete(results_dir, task)
     except OSError as error:
         raise ResultsError(f"{folder}: {error.strerror or error}; nothing was appended") from None

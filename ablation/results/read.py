@@ -127,11 +127,12 @@ class FinishedRun:
         return self.table(LOSSES_CSV, self.task.loss_columns)
 
     def table(self, name: str, columns: Sequence[str]) -> pd.DataFrame | None:
-        """Columns of numbers of a CSV in the run's folder; None if it is not there, or one of them is not."""
+        """Columns of numbers of a CSV in the run's folder; None if it is not there, lacks one of them, or is empty."""
         try:
-            return pd.read_csv(self.folder / name, dtype=float, usecols=list(columns))
+            found = pd.read_csv(self.folder / name, dtype=float, usecols=list(columns))
         except (OSError, ValueError):  # the latter also where a column is missing
             return None
+        return found if len(found) else None
 
     def uses(self) -> dict[str, dict[str, Count]]:
         """Right answers per split of each way to use the model, by its name, in the order of the run's own record;

@@ -114,7 +114,7 @@ def load_inputs(task: Task, config: LanguageModelConfig, device: torch.device, l
     facts = LanguageModelFacts(
         **asdict(costs_of(built.model, built.added, config)),
         weights_digest=weights_digest,
-        data_digest=task.published_data_digest if corpus.published else corpus.digest,
+        data_digest=corpus.recorded_digest(task.published_data_digest),
         train_sentences=len(corpus.splits["train"]),
         validation_sentences=len(corpus.splits["validation"]),
         test_sentences=len(corpus.splits["test"]),

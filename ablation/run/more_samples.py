@@ -77,7 +77,7 @@ def more_samples(task: Task, saved: SavedLanguageModel, listener: Listener) -> l
     check_writable(results_dir, task)
     complete(results_dir, task)
     with running(config) as (device, _):
-        corpus = _corpus_of(saved, listener)
+        corpus = _corpus_of(task, saved, listener)
         speaker = open_run(saved, device, listener)
         spoken = [speak_in(speaker, way, config.n_samples, corpus) for way in found.missing]
         stamp = environment_stamp(str(device))
@@ -88,10 +88,10 @@ def more_samples(task: Task, saved: SavedLanguageModel, listener: Listener) -> l
     return add_rows(saved.folder, task, further, language_model_card)
 
 
-def _corpus_of(saved: SavedLanguageModel, listener: Listener) -> Corpus:
+def _corpus_of(task: Task, saved: SavedLanguageModel, listener: Listener) -> Corpus:
     """The sentences that the run was trained and tested on."""
     corpus = load_sentences(saved.config, open_tokenizer(saved.config), listener.message)
-    if corpus.digest != saved.record.get("data_digest"):
+    if corpus.recorded_digest(task.published_data_digest) != saved.record.get("data_digest"):
         raise RunError(
             f"{saved.folder / RUN_JSON}: the run's sentences were others than {corpus.source} has now (their SHA-256"
             " differs); restore those, or say with --data_dir where they are"

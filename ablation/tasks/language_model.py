@@ -90,7 +90,7 @@ class LanguageModelTask(Task):
 
     def data_digest(self, config: LanguageModelConfig) -> str | None:
         corpus = self._at_hand(config)
-        return None if corpus is None else corpus.digest
+        return None if corpus is None else corpus.recorded_digest(self.published_data_digest)
 
     def foreign_data_digest(self, config: LanguageModelConfig) -> str | None:
         corpus = self._at_hand(config)

@@ -16,6 +16,10 @@ ARTICLES = frozenset(("a", "an", "the"))
 RESAMPLES, BOOTSTRAP_SEED = 1000, 2002
 
 
+def begins_with_article(words: Sequence[str]) -> bool:
+    return bool(words) and words[0].lower() in ARTICLES
+
+
 @dataclass(frozen=True)
 class Quality:
     """Figures of generated sentences, named as their columns; shares from 0 to 1, length in tokens.
@@ -65,7 +69,7 @@ def measure(
         "forward_bleu": forward,
         "backward_bleu": backward,
         "in_training": np.array([" ".join(one) in known for one in words], float),
-        "begins_with_article": np.array([bool(one) and one[0].lower() in ARTICLES for one in words], float),
+        "begins_with_article": np.array([begins_with_article(one) for one in words], float),
         "mean_length": np.array([len(one) for one in generated], float),
     }
     mean = {name: float(values.mean()) for name, values in means.items()}

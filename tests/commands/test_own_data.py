@@ -21,6 +21,7 @@ import additional_experiments
 import baselines
 import classify
 from ablation.config.experiment import ExperimentConfig, config_hash
+from ablation.config.own_data import OWN_DATA_FIELDS
 from ablation.config.rows import row_config
 from ablation.data.demo import DISCLAIMER, OWN_DISCLAIMER
 from ablation.model.classifier import assemble, build_classifier
@@ -210,6 +211,9 @@ def test_the_report_says_where_it_looked_for_messages_that_are_gone(made: Made, 
 
 def test_results_without_these_columns_stay_readable_and_appendable(made: Made, tmp_path: Path) -> None:
     shutil.copytree(PROJECT / "results" / "reference", tmp_path / "old")
+    table = tmp_path / "old" / SPAM.csv_name
+    rows = pd.read_csv(table, dtype=str, keep_default_na=False)
+    rows.drop(columns=[*OWN_DATA_FIELDS, "labels"], errors="ignore").to_csv(table, index=False)
     before = read_results(tmp_path / "old", SPAM)
     assert before[1] == [] and "labels" not in before[0][0].fields
     append_rows(tmp_path / "old" / SPAM.csv_name, RESULT_COLUMNS, [made.rows[0]])

@@ -14,8 +14,7 @@ import pytest
 import additional_experiments
 import sweep
 from ablation.config.flags import EXPERIMENTS
-from ablation.config.generation import LanguageModelConfig
-from ablation.config.settings import fields_of
+from ablation.config.generation_rows import GENERATION
 from ablation.config.shapes import ALL_SHAPES, NANO
 from ablation.environment import PROJECT
 from tests.docs.test_classify import COMMAND
@@ -56,7 +55,6 @@ def test_classifiers_say_what_the_page_shows(capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.usefixtures("here")
 def test_what_takes_hours_can_be_planned(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {f"--{name}" for name in fields_of(LanguageModelConfig)}
     for command, shown in [DEMO[0], *FULL]:
         assert shown == ""
         _, program, *arguments = shlex.split(command)
@@ -65,12 +63,11 @@ def test_what_takes_hours_can_be_planned(capsys: pytest.CaptureFixture[str], mon
             assert "6 planned, 0 done" in capsys.readouterr().out
         else:
             assert program == "generation_experiments.py"
-            assert {argument for argument in arguments if argument.startswith("--")} <= known
+            GENERATION.read(arguments)
 
 
 @pytest.mark.slow
 def test_a_language_model_trained_as_the_page_says_is_a_base(tmp_path: Path) -> None:
-    pytest.importorskip("generation_experiments")
     for name in ("data", "ablation", *(file.name for file in PROJECT.glob("*.py"))):
         (tmp_path / name).symlink_to(PROJECT / name)
     run = "RUN"

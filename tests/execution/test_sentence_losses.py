@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.stats import ks_2samp
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from ablation.config.shapes import ModelShape
 from ablation.data.encode import load_tokenizer
 from ablation.execution import vocabulary_loss
-from ablation.execution.sentence_losses import packed_losses, padded_losses, predicted
+from ablation.execution.sentence_losses import SentenceLosses, packed_losses, padded_losses, predicted
 from ablation.execution.vocabulary_loss import weighted_loss
 from ablation.model.normal_weights import normal_weights
 from benchmarks.held import Held
-from previous_chapters import GPTModel
+from previous_chapters import GPTModel, TransformerBlock
 from tests.support.language_twin import copy_into_twin
 
 END, LONGEST = 90, 9
@@ -39,9 +41,11 @@ REFERENCE: dict[str, Any] = json.loads((Path(__file__).parents[1] / "fixtures" /
 def make_model(shape: ModelShape = SHAPE, dtype: torch.dtype = torch.float64, dropout: float = 0.0) -> GPTModel:
     model = GPTModel(shape, dropout=dropout)
     model.load_state_dict(normal_weights(shape, 5))
+    generator = torch.Generator().manual_seed(6)
     with torch.no_grad():
         for parameter in model.parameters():  # larger than they begin, so that attention is not all alike
-            parameter.mul_(12) if parameter.dim() > 1 else parameter.add_(0.1 * torch.randn_like(parameter))
+            noise = 0.1 * torch.randn(parameter.shape, generator=generator)
+            parameter.mul_(12) if parameter.dim() > 1 else parameter.add_(noise)
     return model.to(dtype)
 
 
@@ -133,25 +137,36 @@ def test_logits_are_held_of_a_few_rows_alone(monkeypatch: pytest.MonkeyPatch) ->
     assert training[0] < 4 + shape.emb_dim + 1  # and the head's gradient
 
 
-def test_dropout_is_drawn_in_training_alone_and_leaves_the_mean_loss_where_it_is() -> None:
-    model = make_model(dtype=torch.float32, dropout=0.1)
+PLACES: Mapping[str, Callable[[GPTModel], list[Any]]] = {  # where dropout happens: what has its rate
+    "embeddings": lambda model: [model],
+    "attention": lambda model: [cast(TransformerBlock, block).att for block in model.trf_blocks],
+    "sublayers": lambda model: list(model.trf_blocks),
+}
+
+
+def drawn_losses(losses: Callable[..., SentenceLosses], place: str, rate: float, seed: int) -> list[float]:
+    """Mean losses of 300 draws, with dropout in one place alone."""
+    model = make_model(dtype=torch.float32).train()
+    for module in PLACES[place](model):
+        module.dropout = rate
+    torch.manual_seed(seed)
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(0.2)  # nearly linear: what dropout adds on average is then small
-    model.eval()
+        return [float(losses(model, SENTENCES, LONGEST, END).mean) for _ in range(300)]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_dropout_is_distributed_as_in_the_padded_form(place: str) -> None:
+    """By Kolmogorov's and Smirnov's test, which tells another rate."""
+    packed = drawn_losses(packed_losses, place, 0.5, 1)
+    assert ks_2samp(packed, drawn_losses(padded_losses, place, 0.5, 2)).pvalue > 0.01
+    assert ks_2samp(packed, drawn_losses(padded_losses, place, 0.1, 2)).pvalue < 1e-6
+
+
+def test_nothing_is_dropped_where_nothing_trains() -> None:
+    model = make_model(dtype=torch.float32, dropout=0.5).eval()
     with torch.no_grad():
         once, again = (float(packed_losses(model, SENTENCES, LONGEST, END).mean) for _ in range(2))
     assert once == again
-    model.train()
-    means = []
-    for losses in (packed_losses, padded_losses):
-        torch.manual_seed(3)
-        with torch.no_grad():
-            drawn = torch.tensor([float(losses(model, SENTENCES, LONGEST, END).mean) for _ in range(200)])
-        assert drawn.std() > 1e-4
-        means.append((float(drawn.mean()), float(drawn.std() / 200**0.5)))
-    (packed, packed_error), (padded, padded_error) = means
-    assert abs(packed - padded) < 4 * (packed_error**2 + padded_error**2) ** 0.5
 
 
 def test_first_losses_of_a_reference_run(real_data_dir: Path, real_vocabulary: Path) -> None:

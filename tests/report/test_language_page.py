@@ -13,20 +13,21 @@ import pytest
 from matplotlib.lines import Line2D
 
 import report
-from ablation.config.decoding import Decoding, decodings
+from ablation.config.decoding import decodings
 from ablation.config.generation import LanguageModelConfig
 from ablation.config.generation_rows import GENERATION_ROWS
 from ablation.listener import Listener
 from ablation.report.judgement import FAILED, NOT_RUN
 from ablation.report.language_answer import language_answer
 from ablation.report.language_chapter import LanguageContents, gather_language
-from ablation.report.language_comparisons import comparisons
+from ablation.report.language_comparisons import by_size, comparisons
 from ablation.report.language_corpus import PUBLISHED_BETWEEN, Texts, between_table, texts_of
 from ablation.report.language_curves import curves, smoothed
-from ablation.report.language_page import language_html, language_markdown
+from ablation.report.language_page import language_html, language_markdown, write_language_page
 from ablation.report.language_pictures import against_setting, forward_backward
 from ablation.report.language_runs import Configuration, Estimated, over_seeds
 from ablation.report.language_sections import CellTable, Marked
+from ablation.report.language_tables import figure_text
 from ablation.report.language_verdicts import claims_section
 from ablation.results.read import read_results
 from ablation.tasks.language_model import LANGUAGE_MODEL
@@ -39,7 +40,8 @@ NOWHERE = Path("nowhere")
 
 class Published(MadeUpLanguageTask):
     figures: Mapping[str, Mapping[str, str]] = {
-        "1": {"test_perplexity": "15.31", "forward_bleu random 0.7": "0.800", "forward_bleu random 1.0": "0.700"},
+        "1": {"test_perplexity": "15.31", "forward_bleu random 0.7": "0.800", "forward_bleu random 1.0": "0.700",
+              "forward_bleu top_p 0.7": "0.867"},
         "2": {"test_perplexity": "13.09", "forward_bleu random 0.7": "0.788"},
     }
 
@@ -113,8 +115,11 @@ def test_nothing_published_stands_beside_another_number_of_sentences_or_another_
     assert one.published_figure("forward_bleu", WAYS[0]) == 0.8
     assert one.published_figure("forward_bleu", WAYS[1]) == 0.7  # the table says 1.0
     assert one.published_figure("backward_bleu", WAYS[0]) is None
-    cut = Decoding("top_p", 0.7, top_p=0.5)
-    assert Published.figures["1"] and one.published_figure("forward_bleu", cut) is None
+    assert one.published_figure("forward_bleu", WAYS[2]) == 0.867
+    cut = dataclasses.replace(WAYS[2], top_p=0.5)
+    trainings = tuple(dataclasses.replace(each, ways={**each.ways, cut: each.ways[WAYS[2]]}) for each in one.trainings)
+    other = dataclasses.replace(one, trainings=trainings)  # which says as many sentences with another cut
+    assert other.sentences(cut) == other.sentences(WAYS[2]) and other.published_figure("forward_bleu", cut) is None
     fewer = dataclasses.replace(of_row(contents, "1 with --num_epochs 3"), published=Published.figures["1"])
     assert fewer.published_figure("forward_bleu", WAYS[0]) is None and fewer.published_figure("test_perplexity")
 
@@ -150,6 +155,13 @@ def xs(line: Line2D) -> list[float]:
 
 def ys(line: Line2D) -> list[float]:
     return np.asarray(line.get_ydata()).tolist()
+
+
+def test_settings_stand_by_size_and_figures_with_all_their_digits(contents: LanguageContents) -> None:
+    one = contents.configurations[0]
+    sides = [(value, one) for value in ("0.001", "all 12", "5e-05", "12", "3")]
+    assert [value for value, _ in sorted(sides, key=by_size)] == ["5e-05", "0.001", "3", "12", "all 12"]
+    assert figure_text(Estimated((15.0,)), 2) == "15.00" and figure_text(None, 2) == "–"
 
 
 def test_curves_share_axes_and_mark_the_lowest_loss_and_the_best_bleu(contents: LanguageContents) -> None:
@@ -200,7 +212,7 @@ def test_sentences_of_the_same_numbers_stand_side_by_side_with_new_words_marked(
 
 def test_without_the_sentences_nothing_is_marked_and_the_page_says_so(results: Path) -> None:
     elsewhere = Published()
-    elsewhere.corpus = dataclasses.replace(Published.corpus, digest="0" * 64)
+    elsewhere.corpus = dataclasses.replace(Published.corpus, digest="0" * 64, published=False)
     found = gather_language(elsewhere, results, NOWHERE)
     titles = [section.anchor for section in found.sections]
     assert "splits" not in titles and "samples" in titles
@@ -259,6 +271,19 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ablation.report.pictures.PICTURES", {})
 
 
+@pytest.mark.slow
+def test_pictures_are_written_shown_and_cleared_away(results: Path, tmp_path: Path) -> None:
+    contents = gather_language(TASK, results, NOWHERE)
+    tmp_path.joinpath("language_of_before.png").write_bytes(b"")
+    page = write_language_page(contents, tmp_path)
+    names = {name for section in contents.sections for name in section.pictures}
+    assert names and not (tmp_path / "language_of_before.png").exists()
+    assert {file.stem for file in tmp_path.glob("*.png")} == {file.stem for file in tmp_path.glob("*.svg")} == names
+    markdown = (tmp_path / "language_model.md").read_text(encoding="utf-8")
+    assert all(f"]({name}.png)" in markdown for name in names)
+    assert page.read_text(encoding="utf-8").count("<svg") == len(names)
+
+
 @pytest.mark.usefixtures("no_pictures")
 def test_the_page_is_made_alone_or_beside_the_report(
     tmp_path: Path, data: Path, published: None, capsys: pytest.CaptureFixture[str]
@@ -274,6 +299,12 @@ def test_the_page_is_made_alone_or_beside_the_report(
     said = " ".join(capsys.readouterr().out.split())  # of lines that were folded
     assert "on 30 sentences" in said and "none of them generated sentences" in said
     assert "left out" not in said
+    page = folder / "language_model.html"
+    page.write_text(page.read_text().replace("</body>", '<h2 id="splits">Made with the sentences</h2></body>'))
+    assert report.main(flags) == 0  # they are not at hand
+    kept = " ".join(capsys.readouterr().out.split())
+    assert kept.endswith(f"says more than one without, and is kept: {page}") and "Made with" in page.read_text()
+    page.unlink()
     make_run(tmp_path, data, row_config(1), 0.9)
     assert report.main(flags) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -13,7 +13,7 @@ from ablation.report.claim_findings import ClaimFinding
 from ablation.report.claims import answer_claims
 from ablation.report.groups import group_runs, sound_groups
 from ablation.report.judgement import FAILED, HELD, NOT_RUN, UNTOLD, Status, published_advantage
-from ablation.report.seed_claims import holm_of_claims
+from ablation.report.seed_claims import deciding_p, holm_of_claims
 from ablation.report.suggestions import Suggestions
 from ablation.results.read import read_results
 from ablation.tasks.language_model import LANGUAGE_MODEL
@@ -125,6 +125,20 @@ def test_a_pair_that_fails_and_one_that_holds(findings: dict[str, ClaimFinding])
     near, far = findings["L15"].parts
     assert near.interval == "0.167 to 0.167 apart" and far.interval == "5.733 to 5.733 apart"  # of three common epochs
     assert [float(text.split()[0]) for text in (near.own_first, far.own_first)] == pytest.approx([17.0, 15.2], abs=0.1)
+
+
+def test_the_p_shown_is_the_one_that_the_verdict_hangs_on(findings: dict[str, ClaimFinding]) -> None:
+    claims = {claim.id: claim for claim in LANGUAGE_MODEL.claims()}
+    held, _, failed = findings["L14"].parts
+    direction, equality = claims["L14"], claims["L15"]
+    assert deciding_p(direction, [held, held], [0.01, 0.04]) == 0.04
+    assert deciding_p(direction, [held, failed, failed], [0.04, 0.03, 0.01]) == 0.01
+    assert deciding_p(equality, [failed, held], [1e-6, 0.8]) == deciding_p(equality, [held, held], [0.8, 1e-6]) == 1e-6
+    assert deciding_p(direction, [held], [None]) is None
+
+
+def test_no_range_is_of_two_quantities(findings: dict[str, ClaimFinding]) -> None:
+    assert findings["L10"].own_first == "" and " to " in findings["L8"].own_first
 
 
 def test_figures_stand_beside_the_published_ones(findings: dict[str, ClaimFinding]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import random
 import re
 import subprocess
@@ -18,11 +19,13 @@ import pytest
 import torch
 
 from ablation.config.base_run import TRAINED_PARAMETERS, find_base_run
+from ablation.config.decoding import Decoding
 from ablation.config.experiment import config_hash, identity
 from ablation.data.demo import WEIGHTS, load_demo_tokenizer
+from ablation.data.sentences import load_sentences
 from ablation.environment import PROJECT
 from ablation.model.weights import open_weights
-from ablation.results.language_model import LanguageModelResult, SpokenBleu
+from ablation.results.language_model import Epoch, Fit, LanguageModelResult, SentenceHistory, SpokenBleu
 from ablation.results.language_model_record import describe_language_model
 from ablation.results.read import read_results
 from ablation.results.runs import read_run, rebuild, rows_of
@@ -32,6 +35,7 @@ from ablation.run.kinds import save_result
 from ablation.run.speaking import Speaker
 from ablation.sweep.state import Digests
 from ablation.tasks.language_model import LANGUAGE_MODEL, PUBLISHED_DATA_DIGEST
+from ablation.texts.bleu import forward_backward
 from tests.support.sentence_runs import Noting, found_out, run_tiny, tiny, training_losses
 
 pytestmark = pytest.mark.usefixtures("few_messages")
@@ -178,6 +182,32 @@ def test_measuring_bleu_changes_no_number_of_the_training(tmp_path: Path) -> Non
     assert found_out(plain)[1:4] == found_out(measured)[1:4]
     assert all(epoch.bleu is None for epoch in plain.history.epochs)
     assert all(epoch.bleu is not None for epoch in measured.history.epochs)
+
+
+def test_bleu_after_an_epoch_is_of_as_many_sentences_as_there_are_to_choose_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Any, ...]] = []
+    speak = Speaker.sentences
+
+    def noting(speaker: Speaker, decoding: Decoding, count: int, prompt: Any = ()) -> list[list[int]]:
+        asked.append((decoding, count, speak(speaker, decoding, count, prompt)))
+        return asked[-1][-1]
+
+    monkeypatch.setattr(Speaker, "sentences", noting)
+    result = run_tiny(tmp_path, validation_bleu=True, num_epochs=1, n_samples=0)
+    ((decoding, count, generated),) = asked
+    assert (decoding, count) == (Decoding("random", 1.0), 6)  # the six validation sentences
+    references = load_sentences(result.config, load_demo_tokenizer()).splits["validation"].token_ids
+    forward, backward = (float(scores.mean()) for scores in forward_backward(generated, references))
+    bleu = result.history.epochs[0].bleu
+    assert bleu is not None and (bleu.forward, bleu.backward) == (forward, backward)
+
+
+def test_steps_to_a_perplexity_are_those_of_whole_epochs() -> None:
+    epochs = [Epoch((1.0,) * 4, Fit(math.log(perplexity), 1.0), None) for perplexity in (31, 25, 18.5, 19, 17)]
+    history = SentenceHistory(epochs)
+    assert [history.steps_to(perplexity) for perplexity in (30, 20, 18, 16)] == [8, 12, 20, None]
 
 
 def test_two_falls_of_bleu_end_it_and_the_best_by_bleu_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

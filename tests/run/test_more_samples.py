@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import generation_experiments
 from ablation.config.decoding import Decoding
 from ablation.config.generation_rows import GENERATION
+from ablation.data.sentences import Corpus, load_sentences
 from ablation.listener import Listener
 from ablation.report.language_runs import configurations_of
 from ablation.results import more_rows
@@ -130,6 +132,16 @@ def test_a_run_that_generated_nothing_speaks_later(tmp_path: Path) -> None:
     make_run(tmp_path, n_samples=0)
     assert ask(tmp_path, "--decoding", "greedy", "--n_samples", "2") == 0
     assert [one["n_samples"] for one in record(tmp_path)["evaluations"]] == [0, 2]
+
+
+def test_some_of_the_published_sentences_are_those_of_the_run(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def published(*given: Any) -> Corpus:
+        return dataclasses.replace(load_sentences(*given), published=True)
+
+    monkeypatch.setattr("ablation.run.more_samples.load_sentences", published)
+    saved = found(results, *WAYS)
+    some = {**saved.record, "data_digest": LANGUAGE_MODEL.published_data_digest}
+    assert more_samples(LANGUAGE_MODEL, dataclasses.replace(saved, record=some), Listener())
 
 
 def test_killed_before_the_rows_they_come_later(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
