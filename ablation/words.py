@@ -10,6 +10,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
+def messages_cut(room: int, cut: int, messages: int) -> str:
+    """What is said where messages are longer than a model reads."""
+    return f"the model reads {room:,} tokens: {cut:,} of {plural(messages, 'message')} are longer, and cut"
+
+
 def duration(seconds: float) -> str:
     """``45 s``, ``12 min``, ``3.5 h``."""
     if seconds < 90:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,29 +22,35 @@ class AnswerFile:
 
     Args:
         folder: of models.
-        weights_digest: of the model.
+        answers_as: a name that models share only where they answer alike.
         answers: the tokens that are scored.
 
     Attributes:
         reused: how many prompts were found here.
     """
 
-    def __init__(self, folder: Path, weights_digest: str, answers: Sequence[int]) -> None:
-        self.path = folder / FOLDER / f"{weights_digest}-{VERSION}.jsonl"
+    def __init__(self, folder: Path, answers_as: str, answers: Sequence[int]) -> None:
+        self.path = folder / FOLDER / f"{answers_as}-{VERSION}.jsonl"
         self._answers = list(answers)
         self._known = self._read()
         self.reused = 0
 
     def _read(self) -> dict[str, Answer]:
+        """The answers by the digests of their prompts; a file that cannot be read is as none."""
         known = {}
-        text = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
-        self._before_next = "\n" if text and not text.endswith("\n") else ""  # whoever wrote the last line was cut off
-        for line in text.splitlines():
+        try:
+            content = self.path.read_bytes()
+        except OSError:
+            content = b""
+        self._before_next = "" if content.endswith(b"\n") or not content else "\n"  # who wrote the last was cut off
+        for line in content.split(b"\n"):
             try:
-                key, scores, text = json.loads(line)
-                known[str(key)] = Answer([float(score) for score in scores], str(text))
-            except (ValueError, TypeError):  # cut short: it is asked again
+                key, scores, text = json.loads(line.decode("ascii"))  # as they are written: all else is escaped
+                answer = Answer([float(score) for score in scores], str(text))
+            except (ValueError, TypeError):  # cut short, or damaged: it is asked again
                 continue
+            if all(map(math.isfinite, answer.scores)):
+                known[str(key)] = answer
         return known
 
     def find(self, prompts: Sequence[Prompt]) -> dict[int, Answer]:

@@ -17,6 +17,8 @@ from previous_chapters import GPTModel
 if TYPE_CHECKING:
     import tiktoken
 
+    from ablation.baselines.hf_models import HubModel
+
 
 class AskedGPT:
     """GPT-2 with its vocabulary head, in evaluation mode.
@@ -53,12 +55,11 @@ class _GPTBeginning:
 
 
 class AskedCausalModel:
-    """A causal language model of transformers and its tokenizer, in evaluation mode."""
+    """A causal language model of transformers with its own tokenizer."""
 
-    def __init__(self, model: Any, tokenizer: Any) -> None:
-        self.model, self._tokenizer = model, tokenizer
-        limits = (getattr(model.config, "max_position_embeddings", None), tokenizer.model_max_length)
-        self.context = int(min(limit for limit in limits if limit))  # the tokenizer has one, if only a huge one
+    def __init__(self, loaded: HubModel) -> None:
+        model, tokenizer = loaded.model, loaded.tokenizer
+        self.model, self._tokenizer, self.context = model, tokenizer, loaded.room
         self.end_token: int | None = tokenizer.eos_token_id
         empty = tokenizer("")["input_ids"]
         self._before = [token for token in empty if token == tokenizer.bos_token_id][:1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from ablation.baselines.baseline import Asked, Fitted
+from ablation.baselines.finite import check_finite
 from ablation.baselines.models import open_model
 from ablation.baselines.strengths import choose_strength
 
@@ -14,6 +15,7 @@ def frozen_features(asked: Asked) -> Fitted:
     and variance 1 on the training split.
 
     Raises:
+        RunError: a vector is not finite.
         As :func:`ablation.baselines.models.open_model`.
     """
     from sklearn.preprocessing import StandardScaler
@@ -21,6 +23,8 @@ def frozen_features(asked: Asked) -> Fitted:
     with open_model(asked) as opened:
         with opened.watch.part("training"):
             vectors = {split: opened.frozen.vectors(split).double().cpu().numpy() for split in asked.task.splits}
+            for split, own in vectors.items():
+                check_finite(f"numbers in vectors of the {split} split", own, asked.config)
             labels = {split: opened.labels(split).cpu().numpy() for split in asked.task.splits}
         started = time.perf_counter()
         scaler = StandardScaler().fit(vectors["train"])

@@ -8,7 +8,9 @@ to be fetched it fetches by its own means, so that its own settings hold: ``HF_E
 from __future__ import annotations
 
 import hashlib
-import sys
+import inspect
+import json
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,13 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ablation.config.baseline import is_local
 from ablation.run.inputs import RunError
 
 REQUIREMENTS = "requirements-transformers.txt"
 WEIGHT_FILES = ("*.safetensors", "*.bin")  # of a model that has both, the first is read
+# Of configurations of models and tokenizers, what says whence they are, and nothing of what they do.
+WHENCE = ("_name_or_path", "name_or_path", "transformers_version", "is_local", "local_files_only")
+LAST = "last"  # the ``summary_type`` of classifiers that read the last position, be it a pad: XLNet
 
 
 class HubError(RunError):
@@ -44,44 +49,88 @@ class HubModel:
     @property
     def room(self) -> int:
         """Tokens that a text may have."""
-        return min(self.tokenizer.model_max_length, getattr(self.model.config, "max_position_embeddings", sys.maxsize))
+        limits = (getattr(self.model.config, "max_position_embeddings", None), self.tokenizer.model_max_length)
+        return int(min(limit for limit in limits if limit and limit > 0))  # the tokenizer has one, if only a huge one
 
-    def token_lists(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text, with the special tokens that the model's own tokenizer adds; what is too long is
-        cut."""
-        return self.tokenizer(list(texts), truncation=True, max_length=self.room)["input_ids"]
+    def token_lists(self, texts: Sequence[str]) -> tuple[list[list[int]], int]:
+        """The ids of each text, with the special tokens that the model's own tokenizer adds, but none for the letters
+        of one in the text; what is too long is cut, and how many texts are is told."""
+
+        def ids(some: list[str], **settings: Any) -> list[list[int]]:
+            return self.tokenizer(some, split_special_tokens=True, **settings)["input_ids"] if some else []
+
+        found, room = ids(list(texts), verbose=False), self.room  # else it warns of those that are too long
+        long = [number for number, own in enumerate(found) if len(own) > room]
+        for number, own in zip(long, ids([texts[n] for n in long], truncation=True, max_length=room), strict=True):
+            found[number] = own
+        return found, len(long)
 
     def batch(self, token_lists: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """Ids and attention mask, both (B, T), padded to the longest with the tokenizer's pad on its side."""
+        """Ids and attention mask, both (B, T), padded to the longest: on the right, whatever is usual of the tokenizer,
+        for positions are counted from the left, and what a message is answered must not depend on others."""
         width = max(map(len, token_lists))
         ids = torch.full((len(token_lists), width), self.tokenizer.pad_token_id)
         mask = torch.zeros_like(ids)
+        left = getattr(self.model.config, "summary_type", None) == LAST
         for row, own in enumerate(token_lists):
-            own_part = slice(width - len(own), None) if self.tokenizer.padding_side == "left" else slice(len(own))
+            own_part = slice(width - len(own), None) if left else slice(len(own))
             ids[row, own_part] = torch.tensor(own)
             mask[row, own_part] = 1
         return ids, mask
+
+    def settings_digest(self) -> str:
+        """SHA-256 (hex) of what beside its weights decides an answer: its configuration and its tokenizer."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.tokenizer.save_pretrained(folder)
+            files = {file.name: file.read_bytes() for file in sorted(Path(folder).rglob("*")) if file.is_file()}
+        configs = (self.model.config.to_dict(), json.loads(files.pop("tokenizer_config.json", b"{}")))
+        own = [{name: value for name, value in config.items() if name not in WHENCE} for config in configs]
+        digest = hashlib.sha256(json.dumps(own, sort_keys=True, default=str).encode())
+        for content in files.values():
+            digest.update(content)
+        return digest.hexdigest()
 
 
 def load_classifier(name_or_folder: str, classes: int, seed: int, *, offline: bool = False) -> HubModel:
     """A pretrained model with a new head for so many classes, drawn from the seed; the global generator stays as it is.
 
     Raises:
-        HubError: it cannot be had.
+        HubError: it cannot be had, or not be padded.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _load(name_or_folder, "AutoModelForSequenceClassification", offline=offline, num_labels=classes)
+        loaded = _load(name_or_folder, "AutoModelForSequenceClassification", offline=offline, num_labels=classes)
+    if loaded.tokenizer.pad_token_id is None:
+        raise HubError(
+            f"--hf_model {name_or_folder}: its tokenizer has no token to pad with, nor one that ends or begins a text;"
+            " name one as pad_token in its tokenizer_config.json"
+        )
+    return loaded
 
 
-def load_causal(name_or_folder: str, *, offline: bool = False) -> tuple[Any, Any]:
-    """A pretrained causal language model, in evaluation mode on the CPU in float32, and its tokenizer.
+def load_causal(name_or_folder: str, *, offline: bool = False) -> HubModel:
+    """A pretrained causal language model, ready to be asked.
 
     Raises:
         HubError: it cannot be had, or is none.
     """
     loaded = _load(name_or_folder, "AutoModelForCausalLM", offline=offline)
-    return loaded.model, loaded.tokenizer
+    model = loaded.model
+    encoder = is_encoder(model) and not getattr(model.config, "is_decoder", False)
+    if encoder or "past_key_values" not in inspect.signature(model.forward).parameters:
+        why = "predicts masked words" if encoder else "keeps no keys and values"
+        raise HubError(
+            f"--hf_model {name_or_folder}: is a model of the kind {model.config.model_type}, which {why}, and cannot be"
+            " asked in words; give a causal model, such as GPT-2 or Llama are"
+        )
+    return loaded
+
+
+def is_encoder(model: nn.Module) -> bool:
+    """Whether every position of the model sees all others: it is one of those that predict masked words."""
+    from transformers import MODEL_FOR_MASKED_LM_MAPPING
+
+    return type(model.config) in MODEL_FOR_MASKED_LM_MAPPING
 
 
 def _load(name_or_folder: str, kind: str, *, offline: bool, **settings: Any) -> HubModel:
@@ -93,14 +142,20 @@ def _load(name_or_folder: str, kind: str, *, offline: bool, **settings: Any) -> 
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(source, **given)
             model = getattr(transformers, kind).from_pretrained(source, dtype=torch.float32, **given, **settings)
+            _pad(model, tokenizer)
             digest = _digest(_weight_files(transformers, name_or_folder))
         except Exception as error:
             raise HubError(_what_failed(name_or_folder, error)) from error
-    if tokenizer.pad_token_id is None:  # as is usual of causal models
-        tokenizer.pad_token = tokenizer.eos_token
-    if model.config.pad_token_id is None:
-        model.config.pad_token_id = tokenizer.pad_token_id
     return HubModel(model.eval(), tokenizer, digest)
+
+
+def _pad(model: Any, tokenizer: Any) -> None:
+    """Give a tokenizer a pad where it has none, as is usual of causal models: the token that ends a text, or else begins
+    one. The model is told, for its classifier reads the last token that is no pad, whatever the mask says."""
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token
+    for config in (model.config, model.config.get_text_config()):  # the second may be a part of the first
+        config.pad_token_id = tokenizer.pad_token_id
 
 
 def import_transformers(model: str) -> Any:

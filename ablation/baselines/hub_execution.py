@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ablation.baselines.hf_models import HubModel
+from ablation.baselines.hf_models import HubModel, is_encoder
 from ablation.config.baseline import HEAD, BaselineConfig
 from ablation.execution.base import Execution, at_least_float32
 from ablation.execution.plan import make_plan
 from ablation.execution.setup import arithmetic
+from ablation.listener import Listener
+from ablation.words import messages_cut
 
+PLAIN_SEEDS = 1 << 31  # those below stand for themselves, with the number of the update beside them
 AT_A_TIME = 32  # messages that are evaluated together, those of similar length
 
 
@@ -40,7 +44,9 @@ class HubExecution(Execution):
         self.model: Any = loaded.model.to(device)
         self.plan = make_plan(config, n_blocks=1)  # of which the loop asks only whether memory is to be saved
         self._loaded, self._config, self._device = loaded, config, device
-        self._tokens = {split: loaded.token_lists(own) for split, own in texts.items()}
+        read = {split: loaded.token_lists(own) for split, own in texts.items()}
+        self._tokens = {split: lists for split, (lists, _) in read.items()}
+        self._cut = sum(cut for _, cut in read.values())
         self._lengths = {split: torch.tensor([len(own) for own in lists]) for split, lists in self._tokens.items()}
         self._labels = {split: own.to(device) for split, own in labels.items()}
         if config.trainable_layers == HEAD:
@@ -59,7 +65,7 @@ class HubExecution(Execution):
     @contextmanager
     def updating(self, number: int) -> Iterator[None]:
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
-            torch.manual_seed((self._config.seed << 32) + number)
+            torch.manual_seed(seed_of_update(self._config.seed, number))
             self.model.train()
             try:
                 yield
@@ -68,6 +74,10 @@ class HubExecution(Execution):
 
     def uses(self) -> Mapping[str, None]:
         return {}
+
+    def tell_what_is_cut(self, listener: Listener) -> None:
+        if self._cut:
+            listener.message(messages_cut(self._loaded.room, self._cut, sum(map(len, self._tokens.values()))))
 
     def count_parameters(self) -> tuple[int, int]:
         """(all, trainable)"""
@@ -117,8 +127,8 @@ class HubExecution(Execution):
         return torch.cat(parts)[order.argsort().to(self._device)]
 
 
-def is_encoder(model: nn.Module) -> bool:
-    """Whether every position of the model sees all others: it is one of those that predict masked words."""
-    from transformers import MODEL_FOR_MASKED_LM_MAPPING
-
-    return type(model.config) in MODEL_FOR_MASKED_LM_MAPPING
+def seed_of_update(seed: int, number: int) -> int:
+    """What the generator of an update is set to: 63 bits, which a large seed leaves no room for beside the number."""
+    if seed < PLAIN_SEEDS:
+        return (seed << 32) + number
+    return int.from_bytes(hashlib.sha256(f"{seed} {number}".encode()).digest()[:8]) >> 1

@@ -105,6 +105,7 @@ def _open_hub_model(asked: Asked) -> Iterator[Opened]:
             texts = {name: split["Text"].tolist() for name, split in splits.items()}
             labels = {name: torch.tensor(split["Label"].to_numpy()) for name, split in splits.items()}
             execution = HubExecution(loaded, texts, labels, config, device)
+        execution.tell_what_is_cut(asked.listener)
         columns = {
             **environment_stamp(str(device)),
             "total_parameters": execution.count_parameters()[0],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -12,6 +14,7 @@ import torch
 from ablation.baselines.asked_models import AskedCausalModel, AskedGPT
 from ablation.baselines.asking import AskedModel
 from ablation.baselines.baseline import Asked
+from ablation.baselines.hf_models import load_causal
 from ablation.baselines.prompts import NoRoomError, check_room
 from ablation.config.baseline import BaselineConfig
 from ablation.config.settings import RANDOM
@@ -31,11 +34,13 @@ class OpenedAsked:
 
     Attributes:
         name: how the command names it.
+        answers_as: SHA-256 (hex) of what decides its answers: weights, architecture, tokenizer, kind of device.
         columns: what a row says of it, by column name.
     """
 
     model: AskedModel
     name: str
+    answers_as: str
     columns: dict[str, Any]
     watch: Stopwatch
 
@@ -52,20 +57,22 @@ def open_asked(asked: Asked) -> Iterator[OpenedAsked]:
         with watch.part("load"):
             if config.hf_model is None:
                 name = f"--model_size {config.model_in_use}"
-                opened, module, digest = _open_gpt(asked, device)
+                opened, module, digest, others = _open_gpt(asked, device)
             else:
                 name = f"--hf_model {config.hf_model}"
-                opened, module, digest = _open_causal(config, device)
+                opened, module, digest, others = _open_causal(config, device)
         columns = {
             **environment_stamp(str(device)),
             "total_parameters": sum(parameter.numel() for parameter in set(module.parameters())),
             "trainable_parameters": 0,
             "weights_digest": digest,
         }
-        yield OpenedAsked(opened, name, columns, watch)
+        decides = json.dumps([digest, others, device.type])
+        yield OpenedAsked(opened, name, hashlib.sha256(decides.encode()).hexdigest(), columns, watch)
 
 
-def _open_gpt(asked: Asked, device: torch.device) -> tuple[AskedModel, torch.nn.Module, str]:
+def _open_gpt(asked: Asked, device: torch.device) -> tuple[AskedModel, torch.nn.Module, str, Any]:
+    """The model to be asked, its module, the digest of its weights, and what beside them it answers by."""
     config = asked.config
     tokenizer = open_tokenizer(config)
     try:
@@ -75,7 +82,7 @@ def _open_gpt(asked: Asked, device: torch.device) -> tuple[AskedModel, torch.nn.
         raise RunError(str(error)) from None
     model, digest = _gpt(config, asked.listener)
     model.to(device).eval()
-    return AskedGPT(model, tokenizer), model, digest
+    return AskedGPT(model, tokenizer), model, digest, [asdict(config.shape), tokenizer.name]
 
 
 def _gpt(config: BaselineConfig, listener: Listener) -> tuple[GPTModel, str]:
@@ -93,12 +100,8 @@ def _gpt(config: BaselineConfig, listener: Listener) -> tuple[GPTModel, str]:
     return model, weights.digest()
 
 
-def _open_causal(config: BaselineConfig, device: torch.device) -> tuple[AskedModel, Any, str]:
-    from ablation.baselines.hf_models import load_causal, local_digest
-
-    model, tokenizer = load_causal(str(config.hf_model), offline=config.offline)
-    digest = local_digest(str(config.hf_model)) or combined_digest(
-        {name: tensor_digest(tensor) for name, tensor in model.state_dict().items()}
-    )
-    model.to(device).eval()
-    return AskedCausalModel(model, tokenizer), model, digest
+def _open_causal(config: BaselineConfig, device: torch.device) -> tuple[AskedModel, Any, str, Any]:
+    """As :func:`_open_gpt`."""
+    loaded = load_causal(str(config.hf_model), offline=config.offline)
+    loaded.model.to(device)
+    return AskedCausalModel(loaded), loaded.model, loaded.digest, loaded.settings_digest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +13,12 @@ import numpy as np
 from ablation.baselines.answer_file import AnswerFile
 from ablation.baselines.asking import Answer, AnswersAlikeError, AskedModel, Prompt, answer_tokens, ask
 from ablation.baselines.baseline import Asked, Fitted
+from ablation.baselines.finite import check_finite
 from ablation.baselines.open_asked import OpenedAsked, open_asked
 from ablation.baselines.prompts import ANSWERS, Fitting, NoRoomError, Shots, Wording, about_nothing, choose_shots
 from ablation.config.options import ConfigError
 from ablation.run.inputs import RunError
-from ablation.words import plural
+from ablation.words import messages_cut, plural
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +43,8 @@ def prompted(asked: Asked) -> Fitted:
 
     Raises:
         ConfigError: the settings do not go with these messages.
-        RunError: there is no room for a message, or the two answers cannot be told apart.
+        RunError: there is no room for a message, the two answers cannot be told apart, or have scores that are not
+            finite.
         HubError, WeightsError, DownloadError: the model cannot be had or used.
     """
     check_messages(asked)
@@ -61,6 +62,7 @@ def prompted(asked: Asked) -> Fitted:
             said = ask(model, [*prompts, *nothing], answers, memory, asked.listener)
             asked.listener.work_ended()
         minutes = round(opened.watch.spent()["training"] / 60, 4)
+    check_finite("scores of answers", [answer.scores for answer in said], asked.config)
     scores = calibrated(prompts, said, nothing)
     places = {split: [n for n, own in enumerate(messages.splits) if own == split] for split in asked.task.splits}
     return Fitted(
@@ -79,7 +81,7 @@ def _memory(asked: Asked, opened: OpenedAsked, answers: Sequence[int]) -> Answer
     """Of the miniature nothing is kept: it answers in seconds."""
     if asked.config.demo:
         return None
-    return AnswerFile(Path(asked.config.models_dir), opened.columns["weights_digest"], answers)
+    return AnswerFile(Path(asked.config.models_dir), opened.answers_as, answers)
 
 
 def check_messages(asked: Asked) -> None:
@@ -144,16 +146,16 @@ def _remarks(asked: Asked, wording: Wording, wanted: Sequence[Shots], fitted: Se
     """What was left out for want of room; the listener is told."""
     counts = Counter(len(own.shots) for own in fitted)
     fewer = sum(len(own.shots) < len(shots) for own, shots in zip(fitted, wanted, strict=True))
-    cut, reads = sum(own.cut for own in fitted), f"the model reads {wording.model.context:,} tokens"
+    cut, room = sum(own.cut for own in fitted), wording.model.context
     if fewer:
         found = ", ".join(f"{shots} in {plural(number, 'prompt')}" for shots, number in sorted(counts.items()))
         wished = plural(asked.config.shots, "shot")
         asked.listener.message(
-            f"{reads}: {fewer} of {plural(len(fitted), 'prompt')} have no room for {wished}; the first ones are left"
+            f"the model reads {room:,} tokens: {fewer} of {plural(len(fitted), 'prompt')} have no room for {wished}; the first ones are left"
             f" out: {found}"
         )
     if cut:
-        asked.listener.message(f"{reads}: {cut} of {plural(len(fitted), 'message')} are longer, and cut")
+        asked.listener.message(messages_cut(room, cut, len(fitted)))
     return {"shots": {str(shots): number for shots, number in sorted(counts.items())}, "fewer": fewer, "cut": cut}
 
 
@@ -167,11 +169,14 @@ def calibrated(prompts: Sequence[Prompt], said: Sequence[Answer], nothing: Seque
     Zhao et al. (2021), "Calibrate Before Use": the probabilities of the answers, which sum to 1, are divided by their
     means over the content-free questions that stand behind the same examples.
     """
-    shares: dict[Any, list[float]] = {}
+    from scipy.special import log_expit, logsumexp
+
+    margins: dict[Any, list[float]] = {}
     for prompt, answer in zip(nothing, said[len(prompts) :], strict=True):
-        shares.setdefault(prompt.group, []).append(1 / (1 + math.exp(-_margin(answer))))
-    means = {group: float(np.mean(own)) for group, own in shares.items()}
-    bias = {group: math.log(mean) - math.log1p(-mean) for group, mean in means.items()}
+        margins.setdefault(prompt.group, []).append(_margin(answer))
+    # The means as logarithms of sums, for a share that rounds to 0 or 1 has no logarithm of its own.
+    both = {group: (np.array(own), -np.array(own)) for group, own in margins.items()}
+    bias = {group: logsumexp(log_expit(yes)) - logsumexp(log_expit(no)) for group, (yes, no) in both.items()}
     pairs = zip(prompts, said[: len(prompts)], strict=True)
     return np.array([_margin(answer) - bias.get(prompt.group, 0.0) for prompt, answer in pairs])
 

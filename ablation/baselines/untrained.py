@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ablation.baselines.baseline import Asked, Fitted
+from ablation.baselines.finite import check_finite
 from ablation.baselines.models import Opened, open_model
 from ablation.listener import Count
 from ablation.results.run_folder import count_fields
@@ -19,6 +20,7 @@ def untrained(asked: Asked) -> Fitted:
     of each split, those of training as the seed shuffles them.
 
     Raises:
+        RunError: a logit is not finite.
         As :func:`ablation.baselines.models.open_model`.
     """
     with open_model(asked) as opened, torch.inference_mode():
@@ -27,6 +29,7 @@ def untrained(asked: Asked) -> Fitted:
         for split in asked.task.splits:
             batch = [opened.everything(split)]
             logits[split] = opened.execution.logits(split, batch)[0].double().cpu().numpy()
+            check_finite(f"logits of the {split} split", logits[split], asked.config)
         words = ", ".join(f"{split} {count.accuracy:.2%}" for split, count in first.items())
         asked.listener.message(f"first {asked.settings['first_batches']} batches: {words}")
         return Fitted(

@@ -13,6 +13,7 @@ import torch
 from ablation.baselines.answer_file import AnswerFile
 from ablation.baselines.asked_models import AskedCausalModel
 from ablation.baselines.asking import Answer, AnswersAlikeError, Prompt, answer_tokens, ask
+from ablation.baselines.hf_models import HubModel
 from previous_chapters import generate
 from tests.support.asked import END, Characters, small_gpt
 
@@ -98,6 +99,19 @@ def test_a_run_that_is_cut_off_goes_on(tmp_path: Path) -> None:
     assert AnswerFile(tmp_path, "d", YES_AND_NO).find(prompts()).keys() == set(range(len(TEXTS)))
 
 
+def test_what_is_damaged_is_asked_again(tmp_path: Path) -> None:
+    """Letters of no encoding, and scores that are no numbers; a file that cannot be read at all is as none."""
+    whole = AnswerFile(tmp_path, "d", YES_AND_NO)
+    said = {0: Answer([-1.0, -2.0], "one"), 1: Answer([-1.0, -2.0], "two"), 2: Answer([float("nan"), 0.0])}
+    whole.add(dict(enumerate(prompts()[:3])), said)
+    lines = whole.path.read_bytes().replace(b'"two"', b'"t\xffo"')
+    whole.path.write_bytes(lines)
+    assert AnswerFile(tmp_path, "d", YES_AND_NO).find(prompts()[:3]) == {0: said[0]}
+    whole.path.unlink()
+    whole.path.mkdir()
+    assert AnswerFile(tmp_path, "d", YES_AND_NO).find(prompts()[:3]) == {}
+
+
 def test_a_folder_that_takes_nothing_stops_nobody(tmp_path: Path) -> None:
     (tmp_path / "answers").write_text("a file")
     memory = AnswerFile(tmp_path, "d", YES_AND_NO)
@@ -145,7 +159,7 @@ def test_a_model_of_transformers_answers_as_without_kept_keys_and_values(kind: s
             max_position_embeddings=40, initializer_range=0.3, **ids,
         )  # fmt: skip
     model = transformers.AutoModelForCausalLM.from_config(config).double().eval()
-    asked = AskedCausalModel(model, HubCharacters(125 if kind == "Llama" else None))
+    asked = AskedCausalModel(HubModel(model, HubCharacters(125 if kind == "Llama" else None), "d"))
     assert asked.context == 40 and asked.one_position
     assert asked.tokens("a") == ([125, 97] if kind == "Llama" else [97])
     for prompt, answer in zip(prompts(), ask(asked, prompts(), YES_AND_NO), strict=True):

@@ -240,7 +240,9 @@ def test_a_model_that_cannot_be_had_is_one_line_and_no_row(
 
 
 def test_a_causal_model_comes_with_its_tokenizer(causal: Path) -> None:
-    model, tokenizer = hf_models.load_causal(str(causal))
+    loaded = hf_models.load_causal(str(causal))
+    model, tokenizer = loaded.model, loaded.tokenizer
+    assert loaded.digest == hf_models.local_digest(str(causal))  # the one digest that rows have
     ids = tokenizer("Call now", return_tensors="pt")["input_ids"]
     assert model(ids).logits.shape == (1, ids.shape[1], 257)
     assert tokenizer.pad_token == "<|endoftext|>" and not model.training

@@ -172,6 +172,6 @@ def test_special_tokens_in_a_message_are_letters(tmp_path: Path) -> None:
     from ablation.baselines.hf_models import load_causal
     from tests.support.tiny_hub_models import save_tiny_causal
 
-    asked = AskedCausalModel(*load_causal(str(save_tiny_causal(tmp_path / "tiny"))))
+    asked = AskedCausalModel(load_causal(str(save_tiny_causal(tmp_path / "tiny"))))
     assert len(asked.tokens("<|endoftext|>")) == 13
     assert asked.text(asked.tokens("é <|endoftext|>")) == "é <|endoftext|>"
