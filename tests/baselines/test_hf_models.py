@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from ablation.data.spam import read_messages, split_messages
 from ablation.listener import Listener
 from ablation.tasks.spam import SPAM
 from tests.support.made_up_results import made_up_messages
-from tests.support.tiny_hub_models import save_tiny_bert, save_tiny_causal
+from tests.support.tiny_hub_models import change_json, save_tiny_bert, save_tiny_causal, tiny_xlnet
 
 pytest.importorskip("transformers")
 QUICK: dict[str, Any] = {"eval_freq": 2, "eval_iter": 2, "max_steps": 7}
@@ -246,6 +247,53 @@ def test_a_causal_model_comes_with_its_tokenizer(causal: Path) -> None:
     ids = tokenizer("Call now", return_tensors="pt")["input_ids"]
     assert model(ids).logits.shape == (1, ids.shape[1], 257)
     assert tokenizer.pad_token == "<|endoftext|>" and not model.training
+
+
+def test_a_model_that_cannot_be_asked_is_refused_by_name(
+    bert: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(hf_models.HubError, match="of the kind bert, which predicts masked words, and cannot be asked"):
+        hf_models.load_causal(str(bert))
+    xlnet = hf_models.HubModel(tiny_xlnet("XLNetLMHeadModel"), None, "d")
+    monkeypatch.setattr(hf_models, "_load", lambda *_, **__: xlnet)
+    with pytest.raises(hf_models.HubError, match="--hf_model x: .* the kind xlnet, which keeps no keys and values"):
+        hf_models.load_causal("x")
+
+
+@pytest.mark.parametrize("what", ["as it is", "another version", "heads", "end of a text", "letters"])
+def test_the_settings_of_a_model_have_a_digest(what: str, tmp_path: Path, causal: Path) -> None:
+    """Which is the same wherever they lie, and another one wherever an answer may be."""
+    other = tmp_path / "elsewhere"
+    shutil.copytree(causal, other)
+    if what == "another version":
+        change_json(other / "config.json", transformers_version="5.0.0")
+    if what == "heads":
+        change_json(other / "config.json", n_head=4)
+    if what == "end of a text":
+        change_json(other / "tokenizer_config.json", eos_token="w")
+    if what == "letters":
+        change_json(other / "tokenizer.json", decoder=None)
+    one, two = (hf_models.load_causal(str(folder)) for folder in (causal, other))
+    assert one.digest == two.digest
+    assert (one.settings_digest() == two.settings_digest()) == (what in ("as it is", "another version"))
+
+
+@pytest.mark.parametrize("name", ["B4", "B5"])
+def test_a_model_that_gives_no_numbers_is_one_line_and_no_row(
+    name: str, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = save_tiny_bert(tmp_path / "broken")
+    tensors = load_file(folder / "model.safetensors")
+    tensors["embeddings.LayerNorm.weight"][0] = float("nan")
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    capsys.readouterr()
+    command = ["--data_dir", str(data), "--results_dir", str(tmp_path / "results"), "--trust_new_hash", "--rows", name]
+    assert baselines.main([*command, "--hf_model", str(folder)]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f"--hf_model {folder}: " in error and "of the train split are not finite; the baseline has failed" in error
+    assert not (tmp_path / "results" / "results.csv").exists()
 
 
 def test_a_gguf_file_is_asked_for_in_its_folder(tmp_path: Path, causal: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
 import baselines
+from ablation.baselines.asking import Answer, Prompt
+from ablation.baselines.baseline import Asked
+from ablation.baselines.open_asked import open_asked
+from ablation.baselines.prompted import calibrated
+from ablation.baselines.registry import BASELINES
 from ablation.config import settings, shapes
+from ablation.config.baseline import BaselineConfig
+from ablation.listener import Listener
 from ablation.results.read import read_results
-from ablation.tasks.spam import SPAM
+from ablation.tasks.spam import SPAM, messages_of
 from tests.support.own_mail import COLUMNS, make_mail
 
 pytestmark = pytest.mark.usefixtures("few_messages")
@@ -79,6 +88,43 @@ def test_calibrating_moves_all_answers_behind_the_same_examples_alike(made: Path
     moved = (plain["logit_spam"] - calibrated["logit_spam"]).round(9)
     kept = json.loads((made / "runs" / rows_of(made)[3]["run_id"] / "run.json").read_text())["baseline"]["chosen"]
     assert 1 <= moved.nunique() <= len(kept["shots"]) and moved.abs().min() > 0
+
+
+def test_calibrating_is_that_of_the_formula_and_holds_for_any_margin() -> None:
+    def asked(margins: list[float], nothing: list[float]) -> np.ndarray:
+        prompts, about = [Prompt([1])] * len(margins), [Prompt([1])] * len(nothing)
+        return calibrated(prompts, [Answer([-margin, 0.0]) for margin in [*margins, *nothing]], about)
+
+    nothing = [0.3, -2.0, 4.5]
+    mean = np.mean([1 / (1 + math.exp(-margin)) for margin in nothing])
+    expected = np.array([-1.0, 7.0]) - math.log(mean / (1 - mean))
+    np.testing.assert_allclose(asked([-1.0, 7.0], nothing), expected, rtol=0, atol=1e-12)
+    for margin in (40.0, 1000.0, -1000.0):  # of one question about nothing it is taken off as it is
+        np.testing.assert_allclose(asked([-1.0, 7.0], [margin]), np.array([-1.0, 7.0]) - margin, rtol=0, atol=1e-12)
+
+
+def test_answers_that_are_no_numbers_are_one_line_and_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nothing(model: Any, prompts: list[Prompt], *_: Any) -> list[Answer]:
+        return [Answer([float("nan"), 0.0])] * len(prompts)
+
+    monkeypatch.setattr("ablation.baselines.prompted.ask", nothing)
+    assert run(tmp_path) == 1
+    error = capsys.readouterr().err
+    assert "scores of answers are not finite; the baseline has failed and appends nothing" in error
+    assert error.count("\n") == 1 and not (tmp_path / "results.csv").exists()
+
+
+def test_models_that_differ_in_their_heads_alone_do_not_share_answers() -> None:
+    splits, own = messages_of(BaselineConfig(demo=True))[0], BASELINES["B6"].settings
+    found = []
+    for heads in (2, 4, 4):
+        config = BaselineConfig(demo=True, weights="random", n_layers=1, emb_dim=8, n_heads=heads)
+        with open_asked(Asked(SPAM, config, own, splits, Listener())) as opened:
+            found.append((opened.columns["weights_digest"], opened.answers_as))
+    assert len({weights for weights, _ in found}) == 1
+    assert found[0] != found[1] == found[2]
 
 
 def test_what_has_no_room_is_left_out_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,9 @@ model with a byte-pair encoding."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -48,3 +50,19 @@ def save_tiny_causal(folder: Path, positions: int = 96) -> Path:
         torch.manual_seed(0)
         GPT2LMHeadModel(config).save_pretrained(folder)
     return folder
+
+
+def tiny_xlnet(kind: str) -> Any:
+    """A random XLNet of one block, in evaluation mode, of which the library has several kinds."""
+    import transformers
+
+    config = transformers.XLNetConfig(vocab_size=30, d_model=16, n_layer=1, n_head=2, d_inner=32)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return getattr(transformers, kind)(config).eval()
+
+
+def change_json(file: Path, **changes: Any) -> None:
+    """Other values of some names; those that become None are taken out."""
+    values = json.loads(file.read_text()) | changes
+    file.write_text(json.dumps({name: value for name, value in values.items() if value is not None}))
