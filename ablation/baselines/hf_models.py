@@ -150,8 +150,8 @@ def _load(name_or_folder: str, kind: str, *, offline: bool, **settings: Any) -> 
 
 
 def _pad(model: Any, tokenizer: Any) -> None:
-    """Give a tokenizer a pad where it has none, as is usual of causal models: the token that ends a text, or else begins
-    one. The model is told, for its classifier reads the last token that is no pad, whatever the mask says."""
+    """Give a tokenizer a pad where it has none, as is usual of causal models: what ends a text, or else begins one.
+    The model is told, for its classifier reads the last token that is no pad, whatever the mask says."""
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token
     for config in (model.config, model.config.get_text_config()):  # the second may be a part of the first

@@ -151,8 +151,8 @@ def _remarks(asked: Asked, wording: Wording, wanted: Sequence[Shots], fitted: Se
         found = ", ".join(f"{shots} in {plural(number, 'prompt')}" for shots, number in sorted(counts.items()))
         wished = plural(asked.config.shots, "shot")
         asked.listener.message(
-            f"the model reads {room:,} tokens: {fewer} of {plural(len(fitted), 'prompt')} have no room for {wished}; the first ones are left"
-            f" out: {found}"
+            f"the model reads {room:,} tokens: {fewer} of {plural(len(fitted), 'prompt')} have no room for {wished};"
+            f" the first ones are left out: {found}"
         )
     if cut:
         asked.listener.message(messages_cut(room, cut, len(fitted)))

@@ -250,23 +250,21 @@ def test_a_causal_model_comes_with_its_tokenizer(causal: Path) -> None:
 
 
 def test_a_model_that_cannot_be_asked_is_refused_by_name(
-    bert: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(hf_models.HubError, match="of the kind bert, which predicts masked words, and cannot be asked"):
         hf_models.load_causal(str(bert))
     xlnet = hf_models.HubModel(tiny_xlnet("XLNetLMHeadModel"), None, "d")
     monkeypatch.setattr(hf_models, "_load", lambda *_, **__: xlnet)
-    with pytest.raises(hf_models.HubError, match="--hf_model x: .* the kind xlnet, which keeps no keys and values"):
+    with pytest.raises(hf_models.HubError, match=r"--hf_model x: .* the kind xlnet, which keeps no keys and values"):
         hf_models.load_causal("x")
 
 
-@pytest.mark.parametrize("what", ["as it is", "another version", "heads", "end of a text", "letters"])
+@pytest.mark.parametrize("what", ["as it is", "heads", "end of a text", "letters"])
 def test_the_settings_of_a_model_have_a_digest(what: str, tmp_path: Path, causal: Path) -> None:
     """Which is the same wherever they lie, and another one wherever an answer may be."""
     other = tmp_path / "elsewhere"
     shutil.copytree(causal, other)
-    if what == "another version":
-        change_json(other / "config.json", transformers_version="5.0.0")
     if what == "heads":
         change_json(other / "config.json", n_head=4)
     if what == "end of a text":
@@ -275,7 +273,7 @@ def test_the_settings_of_a_model_have_a_digest(what: str, tmp_path: Path, causal
         change_json(other / "tokenizer.json", decoder=None)
     one, two = (hf_models.load_causal(str(folder)) for folder in (causal, other))
     assert one.digest == two.digest
-    assert (one.settings_digest() == two.settings_digest()) == (what in ("as it is", "another version"))
+    assert (one.settings_digest() == two.settings_digest()) == (what == "as it is")
 
 
 @pytest.mark.parametrize("name", ["B4", "B5"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -43,9 +44,10 @@ class Told(Listener):
         self.messages.append(text)
 
 
-def ask(name: str, model: Path, texts: list[str], **settings: Any) -> tuple[Fitted, list[str]]:
+def ask(name: str, model: Path, texts: list[str], seed: int = 123, **settings: Any) -> tuple[Fitted, list[str]]:
     table = pd.DataFrame({"Label": [n % 2 for n in range(len(texts))], "Text": texts})
     config = BASELINES[name].config(BaselineConfig(hf_model=str(model), device="cpu", batch_size=2, **settings))
+    config = replace(config, seed=seed)
     asked = Asked(SPAM, config, BASELINES[name].settings, dict.fromkeys(SPAM.splits, table), told := Told())
     return BASELINES[name].fit(asked), told.messages
 
