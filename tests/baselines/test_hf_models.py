@@ -249,9 +249,7 @@ def test_a_causal_model_comes_with_its_tokenizer(causal: Path) -> None:
     assert tokenizer.pad_token == "<|endoftext|>" and not model.training
 
 
-def test_a_model_that_cannot_be_asked_is_refused_by_name(
-    bert: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_cannot_be_asked_is_refused_by_name(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(hf_models.HubError, match="of the kind bert, which predicts masked words, and cannot be asked"):
         hf_models.load_causal(str(bert))
     xlnet = hf_models.HubModel(tiny_xlnet("XLNetLMHeadModel"), None, "d")
