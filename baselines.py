@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -25,10 +25,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablation.baselines.registry import BASELINES, IN_SECONDS
-from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail, tell, warn
-from ablation.config.baseline import COMMAND_LINE, BaselineConfig, is_local
+from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail, say, tell, warn
+from ablation.config.baseline import COMMAND_LINE, DRAWS, BaselineConfig
 from ablation.config.experiment import ConfigError
 from ablation.config.flags import Parser, report_command
+from ablation.config.flags import remarks as without_effect
 from ablation.config.own_data import OWN_DATA_FIELDS
 from ablation.config.settings import fields_of
 from ablation.environment import require_packages
@@ -36,14 +37,12 @@ from ablation.results.baseline_columns import AREAS
 from ablation.sweep.lists import parse_numbers
 
 if TYPE_CHECKING:
-    from ablation.baselines.baseline import Asked
     from ablation.config.experiment import ExperimentConfig
-    from ablation.results.read import FinishedRun
 
-OWN_OPTIONS = ("rows", "seeds", "again")  # of this command alone
+OWN_OPTIONS = ("rows", "seeds", "again", "list_rows")  # of this command alone
 RUN_OPTIONS = (
     "data_dir", "results_dir", "demo", "offline", "trust_new_hash", "models_dir", "weights_path", "device", "threads",
-    "feature_cache", "feature_cache_limit", "feature_memory", *OWN_DATA_FIELDS,
+    *OWN_DATA_FIELDS,
 )  # fmt: skip
 TAKEN = {name for baseline in BASELINES.values() for name in baseline.takes}
 
@@ -87,6 +86,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--rows", default=usual, metavar="NAMES", help=f"{rows} (default: {usual})")
     parser.add_argument("--seeds", metavar="LIST", help="one row for each, of those that draw anything: 123-128")
     parser.add_argument("--again", action="store_true", help="fit also those that the results hold already")
+    parser.add_argument("--list_rows", action="store_true", help="show the rows, and which settings each takes")
     unknown = set(fields_of(BaselineConfig)) - TAKEN - {"seed", *RUN_OPTIONS}
     COMMAND_LINE.add_settings(parser, without=unknown)
     return parser
@@ -118,56 +118,37 @@ def plan(names: Sequence[str], config: BaselineConfig, seeds: Iterable[int]) -> 
         except ConfigError as error:
             problems += [f"--rows {name}: {problem}" for problem in error.problems]
         else:
-            each = seeds if baseline.draws(own) else [own.seed]
+            each = seeds if baseline.draws(vars(own)) else [own.seed]
             planned += [Planned(name, replace(own, seed=seed)) for seed in each]
     if problems:
         raise ConfigError(problems)
     return planned
 
 
-def remarks(names: Sequence[str], planned: Iterable[Planned], given: Iterable[str]) -> list[str]:
-    """One line for each setting that none of the baselines takes."""
-    taken = {name for one in planned for name in BASELINES[one.name].taken(one.config)}
+def remarks(names: Sequence[str], planned: Sequence[Planned], given: Iterable[str]) -> list[str]:
+    """One line for each setting that changes nothing in any of the baselines, or in one that takes it."""
+    given = list(given)
+    taken = {name for one in planned for name in (*BASELINES[one.name].takes, *BASELINES[one.name].taken(one.config))}
     taken |= {"seeds"} if "seed" in taken else set()
     about = {*TAKEN, "seed", "seeds"}
-    return [f"--{name} has no effect on {', '.join(names)}" for name in given if name in about - taken]
+    lines = [f"--{name} has no effect on {', '.join(names)}" for name in given if name in about - taken]
+    for one in planned:
+        baseline = BASELINES[one.name]
+        reasons = baseline.reasons(one.config)
+        lines += [f"--{name} has no effect on {one.name} {reasons[name]}" for name in given if name in reasons]
+        lines += without_effect(one.config, set(given) & set(baseline.taken(one.config)))
+    return list(dict.fromkeys(lines))
 
 
-def foreign_weights(asked: Asked, name: str) -> dict[str, str]:
-    """The digest of weights that are known by no name: those of a file or folder of one's own."""
-    config, takes = asked.config, BASELINES[name].takes
-    if config.hf_model is not None and is_local(config.hf_model):
-        from ablation.baselines.hf_models import local_digest
-
-        return {"weights_digest": local_digest(config.hf_model)}
-    if config.hf_model is None and "weights" in takes:
-        from ablation.run.inputs import foreign_digests
-
-        found = foreign_digests(asked.task, config)
-        return {name: digest for name, digest in found.items() if name == "weights_digest"}
-    return {}
-
-
-def answer(asked: Asked, name: str, digest: str, known: Iterable[FinishedRun]) -> tuple[Mapping[str, Any], bool]:
-    """The row of one baseline on messages of this digest, and whether the results had it already; else it is fitted and
-    kept like any run.
-
-    Raises:
-        ResultsError: the results folder cannot be written.
-        HubError, RunError, WeightsError, DownloadError, DataError: its model cannot be had or used.
-    """
-    from ablation.baselines.record import describe_baseline, identity, kept_baseline
-    from ablation.results.run_folder import write_run
-
-    baseline = BASELINES[name]
-    settings = identity(name, baseline, asked.config, foreign_weights(asked, name))
-    if kept := kept_baseline(known, settings, digest):
-        return {**kept.values, **{name: float(kept[name]) for name in AREAS if kept[name]}}, True
-    started = time.perf_counter()
-    fitted = baseline.fit(asked)
-    seconds = time.perf_counter() - started
-    record = describe_baseline(name, baseline, asked, fitted, settings, seconds, digest)
-    return write_run(Path(asked.config.results_dir), asked.task, record)[0], False
+def row_list() -> str:
+    """Every baseline, and what of a command it takes."""
+    lines = []
+    for name, baseline in BASELINES.items():
+        takes = " ".join(f"--{setting}" for setting in (*baseline.takes, *(["seeds"] if name in DRAWS else [])))
+        indent = " " * 6
+        lines.append(f"{name}  {baseline.description}")
+        lines.append(textwrap.fill(takes, 79, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False))
+    return "\n".join([*lines, "all of them take --data_dir, --results_dir, --demo and what else --help has"])
 
 
 def figures(row: Mapping[str, Any]) -> str:
@@ -187,12 +168,13 @@ def _settled(one: Planned, config: ExperimentConfig) -> Planned:
 
 
 def run_all(planned: Sequence[Planned], *, again: bool) -> None:
-    """Fit and show one after the other.
+    """Fit and show one after the other; what can be known beforehand is checked of all before the first.
 
     Raises:
-        ConfigError, and what :func:`answer` raises.
+        ConfigError, and what :func:`ablation.baselines.rows.answer` raises.
     """
     from ablation.baselines.baseline import Asked
+    from ablation.baselines.rows import answer
     from ablation.data.demo import disclaimer
     from ablation.results.read import read_results
     from ablation.results.runs import check_writable, complete
@@ -209,9 +191,13 @@ def run_all(planned: Sequence[Planned], *, again: bool) -> None:
     planned = [_settled(one, SPAM.settled(one.config)) for one in planned]  # all, before anything is fitted
     known = [] if again else read_results(results_dir, SPAM)[0]
     with closing(Console()) as console:
+        all_asked = []
         for one in planned:
             splits, digest, _ = messages_of(one.config)
-            asked = Asked(SPAM, one.config, BASELINES[one.name].settings, splits, console)
+            all_asked.append((one, Asked(SPAM, one.config, BASELINES[one.name].settings, splits, console), digest))
+        for one, asked, _ in all_asked:
+            BASELINES[one.name].check(asked)
+        for one, asked, digest in all_asked:
             row, kept = answer(asked, one.name, digest, known)
             tell(f"{one.title}\n   {figures(row)}; {time_of(row, kept)}")
     tell(f"rows are in {results_dir / SPAM.csv_name}; --again fits once more what is there already")
@@ -223,6 +209,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     try:
         names, config = parse_rows(options.rows), read_config(options)
+        if options.list_rows:
+            say(row_list())
+            return FINISHED
+        if options.seeds is not None and "seed" in options:
+            raise ConfigError(["--seed with --seeds: both say which; give one of the two"])
         seeds = [config.seed] if options.seeds is None else parse_numbers(options.seeds)
         planned = plan(names, config, seeds)
     except ConfigError as error:

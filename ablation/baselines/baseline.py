@@ -84,6 +84,8 @@ class Baseline:
         fixed: those that its name stands for.
         needs: those that have to be given.
         draws: whether anything is drawn, so that every seed gives a row of its own.
+        no_effect: why one that it takes changes nothing, by its name; empty where it does.
+        check: what can be known before anything is fitted.
     """
 
     description: str
@@ -92,7 +94,9 @@ class Baseline:
     takes: tuple[str, ...] = ()
     fixed: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
-    draws: Callable[[BaselineConfig], bool] = lambda config: False
+    draws: Callable[[Mapping[str, Any]], bool] = lambda settings: False
+    no_effect: Mapping[str, Callable[[BaselineConfig], str]] = field(default_factory=dict)
+    check: Callable[[Asked], None] = lambda asked: None
 
     def config(self, asked: BaselineConfig) -> BaselineConfig:
         """The command as this baseline means it.
@@ -100,8 +104,16 @@ class Baseline:
         Raises:
             ConfigError: settings that it takes contradict one another.
         """
-        return asked.of(self.takes, self.fixed)
+        return asked.of(self._effective(asked), self.fixed)
 
     def taken(self, config: BaselineConfig) -> tuple[str, ...]:
-        """The settings that it takes, with the seed where one has an effect."""
-        return (*self.takes, "seed") if self.draws(config) else self.takes
+        """The settings that it takes and that change anything, the seed among them."""
+        return (*self._effective(config), *(["seed"] if self.draws(vars(config)) else []))
+
+    def _effective(self, config: BaselineConfig) -> list[str]:
+        return [name for name in self.takes if name not in self.reasons(config)]
+
+    def reasons(self, config: BaselineConfig) -> dict[str, str]:
+        """Of the settings that it takes those that change nothing, and why."""
+        found = {name: reason(config) for name, reason in self.no_effect.items()}
+        return {name: reason for name, reason in found.items() if reason}

@@ -37,13 +37,13 @@ class Opened:
 
     Attributes:
         execution: its logits, and as ``frozen`` the vectors that its head reads.
-        loaders: over the messages of each split, in the published order.
+        sizes: of each split.
         columns: what a row says of it, by column name.
     """
 
     execution: Execution
     frozen: Vectors
-    loaders: dict[str, DataLoader]
+    sizes: dict[str, int]
     columns: dict[str, Any]
     watch: Stopwatch
 
@@ -52,7 +52,11 @@ class Opened:
 
     def everything(self, split: str) -> Tensor:
         """(N,) the numbers of all messages of a split, in its order."""
-        return torch.arange(len(self.loaders[split].dataset))  # type: ignore[arg-type]
+        return torch.arange(self.sizes[split])
+
+    def loaders(self, batch_size: int) -> dict[str, DataLoader]:
+        """Over the messages of each split, in the published order."""
+        return make_loaders({split: range(size) for split, size in self.sizes.items()}, batch_size)
 
 
 @contextmanager
@@ -83,11 +87,12 @@ def _open_gpt2(asked: Asked) -> Iterator[Opened]:
             "effective_context_length": inputs.facts.effective_context_length,
             "total_parameters": inputs.facts.total_parameters,
             "weights_digest": inputs.facts.weights_digest,
+            "base": inputs.facts.base,
             "features": execution.features,
             "feature_seconds": round(watch.spent()["features"], 3),
         }
-        loaders = make_loaders(inputs.splits, config.batch_size)
-        yield Opened(execution, execution, loaders, columns, watch)
+        sizes = {name: len(split) for name, split in inputs.splits.items()}
+        yield Opened(execution, execution, sizes, columns, watch)
 
 
 @contextmanager
@@ -111,4 +116,4 @@ def _open_hub_model(asked: Asked) -> Iterator[Opened]:
             "total_parameters": execution.count_parameters()[0],
             "weights_digest": loaded.digest,
         }
-        yield Opened(execution, execution, make_loaders(splits, config.batch_size), columns, watch)
+        yield Opened(execution, execution, {name: len(split) for name, split in splits.items()}, columns, watch)

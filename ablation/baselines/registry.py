@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ablation.baselines.baseline import Asked, Baseline, Fitted
 from ablation.baselines.strengths import STRENGTHS_OF_STATES
 from ablation.baselines.words import STRENGTHS, logistic_regression, majority_class
-from ablation.config.baseline import BaselineConfig
+from ablation.config.baseline import DRAWS, BaselineConfig
 from ablation.config.padding import PADDING
-from ablation.config.prompting import DRAWN
-from ablation.config.settings import RANDOM
 
 if TYPE_CHECKING:
     from ablation.baselines.baseline import Splits
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
 MODEL = ("hf_model", "model_size", "weights", "n_layers", "emb_dim", "n_heads", "precision")
 READ = ("trainable_token_pos", "average_embeddings", "context_length", *PADDING, "disable_causal_mask")
 FITTED = ("n_train",)
+KEPT = ("feature_cache", "feature_cache_limit", "feature_memory")
 ASKED = tuple(name for name in MODEL if name != "precision")  # in words: what is compared is float32
 TRAINED = (
     *FITTED, "order_seed", "precision", "trainable_layers", "num_epochs", "batch_size", "accumulation_steps",
@@ -30,10 +29,6 @@ TRAINED = (
 def _of_words(fit: Callable[[Splits, dict[str, Any]], Fitted]) -> Callable[[Asked], Fitted]:
     """Of a function that looks at the messages alone."""
     return lambda asked: fit(asked.splits, dict(asked.settings))
-
-
-def _always(config: BaselineConfig) -> bool:
-    return True
 
 
 def _untrained(asked: Asked) -> Fitted:
@@ -54,17 +49,43 @@ def _prompted(asked: Asked) -> Fitted:
     return prompted(asked)
 
 
-def _asks_by_chance(config: BaselineConfig) -> bool:
-    drawn = config.shots > 0 and config.shots_by == DRAWN
-    return drawn or (config.hf_model is None and config.weights == RANDOM)
-
-
 def _fine_tuned(asked: Asked) -> Fitted:
     from ablation.baselines.tuned import fine_tuned
 
     return fine_tuned(asked)
 
 
+def _answered_in_words(asked: Asked) -> None:
+    from ablation.baselines.prompted import check_messages
+
+    check_messages(asked)
+
+
+def _in_batches(asked: Asked) -> None:
+    """Raises DataError if the training messages do not fill a batch."""
+    from ablation.data.encode import check_batch_size
+
+    few = asked.config.n_train
+    check_batch_size(asked.config.batch_size, len(asked.splits["train"]), f" with --n_train {few}" if few else "")
+
+
+# ---- which settings change nothing, and why --------------------------------------------------------------------------
+
+
+def _where_its_own_head_reads(config: BaselineConfig) -> str:
+    return "with --hf_model, whose own head says what it reads" if config.hf_model is not None else ""
+
+
+def _where_nothing_is_kept(config: BaselineConfig) -> str:
+    return "with --hf_model, of which no features are kept" if config.hf_model is not None else ""
+
+
+def _without_examples(config: BaselineConfig) -> str:
+    return "" if config.shots else "without --shots: no training message stands before a question"
+
+
+READ_BY_ITS_HEAD = dict.fromkeys(("trainable_token_pos", "average_embeddings"), _where_its_own_head_reads)
+NOT_KEPT = dict.fromkeys(KEPT, _where_nothing_is_kept)
 IN_SECONDS = ("B1", "B2", "B3")  # which need no model
 BASELINES = {
     "B1": Baseline("majority class", {"model": "majority"}, _of_words(majority_class), takes=FITTED),
@@ -84,22 +105,27 @@ BASELINES = {
         "untrained: the model with its new head, no step",
         {"model": "untrained", "first_batches": 10},
         _untrained,
-        takes=(*MODEL, *READ, "order_seed", "batch_size"),
-        draws=_always,
+        takes=(*MODEL, *READ, *KEPT, "order_seed", "batch_size"),
+        no_effect={**READ_BY_ITS_HEAD, **NOT_KEPT},
+        check=_in_batches,
+        draws=DRAWS["B4"],
     ),
     "B5": Baseline(
         "frozen features + logistic regression, strength chosen on validation",
         {"model": "features", "strengths": list(STRENGTHS_OF_STATES)},
         _frozen_features,
-        takes=(*FITTED, *MODEL, *READ),
-        draws=lambda config: config.weights == RANDOM,
+        takes=(*FITTED, *MODEL, *READ, *KEPT),
+        no_effect=NOT_KEPT,
+        draws=DRAWS["B5"],
     ),
     "B6": Baseline(
         "asked in words, with no example or with some (--shots)",
         {"model": "prompted", "train_messages": 80, "text_tokens": 23},
         _prompted,
         takes=(*FITTED, *ASKED, "shots", "shots_by", "calibrate"),
-        draws=_asks_by_chance,
+        no_effect={"n_train": _without_examples},
+        check=_answered_in_words,
+        draws=DRAWS["B6"],
     ),
     "B7": Baseline(
         "another pretrained model, fine-tuned",
@@ -107,7 +133,8 @@ BASELINES = {
         _fine_tuned,
         takes=("hf_model", *TRAINED),
         needs=("hf_model",),
-        draws=_always,
+        check=_in_batches,
+        draws=DRAWS["B7"],
     ),
     "B8": Baseline(
         "BERT base (bert-base-uncased), fine-tuned",
@@ -115,7 +142,8 @@ BASELINES = {
         _fine_tuned,
         takes=TRAINED,
         fixed={"hf_model": "bert-base-uncased"},
-        draws=_always,
+        check=_in_batches,
+        draws=DRAWS["B8"],
     ),
     "B9": Baseline(
         "BERT large (bert-large-uncased), fine-tuned",
@@ -123,6 +151,7 @@ BASELINES = {
         _fine_tuned,
         takes=TRAINED,
         fixed={"hf_model": "bert-large-uncased"},
-        draws=_always,
+        check=_in_batches,
+        draws=DRAWS["B9"],
     ),
 }  # fmt: skip

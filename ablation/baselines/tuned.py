@@ -20,10 +20,10 @@ def fine_tuned(asked: Asked) -> Fitted:
     most = int(asked.splits["train"]["Label"].value_counts().sort_index().argmax())
     guard = FiniteGuard(config)
     with open_model(asked) as opened:
-        execution = opened.execution
+        execution, loaders = opened.execution, opened.loaders(config.batch_size)
         with opened.watch.part("training"):
-            history = train(task, execution, opened.loaders, config, asked.listener, guard=guard)
-        answers = final_answers(task, execution, opened.loaders, most, guard)
+            history = train(task, execution, loaders, config, asked.listener, guard=guard)
+        answers = final_answers(task, execution, loaders, most, guard)
         trained = sum(parameter.numel() for parameter in execution.trainable_parameters())
         minutes = round(opened.watch.spent()["training"] / 60, 4)
     return Fitted(

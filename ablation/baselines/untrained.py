@@ -43,9 +43,9 @@ def first_batches(asked: Asked, opened: Opened, batches: int) -> dict[str, Count
     """Right answers in the first batches of each split. The seed is set once, then each loader is passed over in turn,
     as published: so the training split's are the first batches of its first epoch in every row."""
     torch.manual_seed(asked.config.effective_order_seed)
-    counts = {}
+    loaders, counts = opened.loaders(asked.config.batch_size), {}
     for split in asked.task.splits:
-        indices, logits = predict(opened.execution, split, opened.loaders[split], batches)
+        indices, logits = predict(opened.execution, split, loaders[split], batches)
         counts[split] = asked.task.correct(logits, opened.execution.labels(split, indices))
     return counts
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from ablation.config.experiment import ExperimentConfig, identity
 from ablation.config.flags import CommandLine, typed
 from ablation.config.options import option
 from ablation.config.padding import PADDING
-from ablation.config.prompting import PromptSettings
-from ablation.config.settings import fields_of
+from ablation.config.prompting import DRAWN, PromptSettings
+from ablation.config.settings import RANDOM, fields_of
 
 ALL, HEAD = "all", "last_layer"
 GGUF = ".gguf"
@@ -41,6 +41,8 @@ class BaselineConfig(PromptSettings, ExperimentConfig):
         if self.hf_model is not None:
             if self.hf_model.endswith(GGUF) and not Path(self.hf_model).is_file():
                 problems.append(f"--hf_model {self.hf_model}: there is no such file")
+            elif _is_path(self.hf_model) and not Path(self.hf_model).is_dir():
+                problems.append(f"--hf_model {self.hf_model}: there is no such folder")
             usual = {field.name: field.default for field in fields(self)}
             problems += [
                 f"{typed({name: getattr(self, name)})} with --hf_model {self.hf_model}: is about GPT-2; leave one of"
@@ -71,6 +73,25 @@ def own_settings(config: BaselineConfig, takes: Collection[str]) -> dict[str, An
     if "hf_model" in settings and is_local(settings["hf_model"]):
         settings["hf_model"] = Path(settings["hf_model"]).name
     return {**settings, "seed": config.seed} if "seed" in takes else settings
+
+
+# Whether a baseline with these settings, of which the usual ones may be missing, draws anything, so that every seed
+# gives a row of its own; those that are not here draw nothing.
+DRAWS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
+    "B4": lambda settings: True,
+    "B5": lambda settings: settings.get("weights") == RANDOM,
+    "B6": lambda settings: _draws_shots(settings) or settings.get("weights") == RANDOM,
+    **{name: (lambda settings: True) for name in ("B7", "B8", "B9")},
+}
+
+
+def _draws_shots(settings: Mapping[str, Any]) -> bool:
+    return settings.get("shots", 0) > 0 and settings.get("shots_by", DRAWN) == DRAWN
+
+
+def _is_path(model: str) -> bool:
+    """Whether it cannot be the name of a model on the hub: such a name has one ``/`` at most, and not in front."""
+    return model.startswith(("/", ".", "~")) or model.count("/") > 1
 
 
 def is_local(model: str) -> bool:

@@ -58,7 +58,7 @@ def missing_lines(
                 rows = "rows" if isinstance(chosen[0], str) else "row"
                 lines.append((f"{what}: {rows} {names}{suffix}", suggest.sweep(chosen, family)))
     for family, side in _baselines_asked_for(questions):
-        if not seeds.get(row_key(task, family, side)):
+        if side not in task.quick_baselines and not seeds.get(row_key(task, family, side)):
             lines.append((f"no results: {side_name(side)}{family.suffix}", suggest.baseline(side, family)))
     absent = [name for name in task.quick_baselines if name not in seeds]
     if absent:

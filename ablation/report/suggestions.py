@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ablation.config.baseline import DRAWS
 from ablation.config.flags import typed
 from ablation.config.generation_rows import GENERATION
 from ablation.config.settings import DEMO_RESULTS_DIR, RESULTS_DIR, SHAPE_OVERRIDES
@@ -18,6 +19,7 @@ from ablation.results.task import Task
 from ablation.words import in_ranges
 
 RUN = "RUN"  # stands for the folder of a run that is still to be made
+FOLDER = "FOLDER"  # stands for where the reader has a model of somebody else's
 DEFAULT_SEEDS = "123-132"  # ten: the fewest with which the sign-flip test can say anything
 
 
@@ -44,7 +46,11 @@ class Suggestions:
     def baseline(self, side: Side, family: Family) -> str:
         """Run one as a family has it, with the seeds that it is compared over."""
         row, settings = row_and_settings(side)
-        return self.baselines([row], f"{typed({**family.overrides, **settings})} --seeds {DEFAULT_SEEDS}".strip())
+        settings = {**family.overrides, **settings}
+        seeds = f"--seeds {DEFAULT_SEEDS}" if row in DRAWS and DRAWS[row](settings) else ""
+        if "hf_model" in settings:  # a question knows it by its own name, wherever it lies
+            settings["hf_model"] = f"{FOLDER}/{settings['hf_model']}"
+        return self.baselines([row], f"{typed(settings)} {seeds}".strip())
 
     def baselines(self, names: Iterable[str] = (), flags: str = "") -> str:
         """Run these baselines, or those that are fitted in seconds."""

@@ -101,6 +101,8 @@ def run_experiment(
         DataError, WeightsError, DownloadError: the data or the weights cannot be had or used.
     """
     listener, config = listener or Listener(), task.settled(config)
+    if config.demo:
+        listener.message(disclaimer(config.own_data).long)
     with running(config) as (device, watch), open_feature_cache(config, listener) as cache:
         with watch.part("load"):
             setup, inputs = load_inputs(task, config, device, listener)
@@ -118,8 +120,6 @@ def load_inputs(
 ) -> tuple[Setup, Inputs]:
     """Load what the run works on, and plan it."""
     check_files(config)
-    if config.demo:
-        listener.message(disclaimer(config.own_data).long)
     probe = open_probe(config, listener)
     examples = task.load(config, listener)
     width = max(split.tokens.shape[1] for split in examples.splits.values())

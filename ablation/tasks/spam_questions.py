@@ -84,13 +84,14 @@ METHOD_QUESTIONS = tuple(Question(first, second, text, METHODS) for first, secon
 # ---- padding: corrected for themselves, too --------------------------------------------------------------------------
 
 _MASKED = Variant("1", {"mask_padding": True})
+_SHORTER = "(Shorter messages have fewer pads behind them, too.)"
 PADDING_QUESTIONS = (
     Question("1", "34", "Does the side of padding matter?", PADDING),
     Question("1", _MASKED, "Does masking pads help on the right?", PADDING),
     Question("34", "35", "Does masking pads help on the left?", PADDING),
     Question("35", "36", "Masked pads on the left: does it help to count positions from the first token?", PADDING),
-    Question("1", "37", "Does cutting messages to 32 tokens at their end cost accuracy?", PADDING),
-    Question("1", "38", "Does cutting messages to 32 tokens at their beginning cost accuracy?", PADDING),
+    Question("1", "37", f"Does cutting messages to 32 tokens at their end cost accuracy? {_SHORTER}", PADDING),
+    Question("1", "38", f"Does cutting messages to 32 tokens at their beginning cost accuracy? {_SHORTER}", PADDING),
     Question("37", "38", "Which end of a message may be cut? (The second is cut at its beginning.)", PADDING),
     Question("17", "39", "Without the causal mask: is the first position read as well as the last?", PADDING),
     # Two ways to the same numbers: no pad is seen in either.

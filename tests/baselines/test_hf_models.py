@@ -206,6 +206,8 @@ def test_rows_are_known_by_model_weights_and_seed(
         (["--rows", "B5", "--hf_model", "x", "--mask_padding"], "--mask_padding with --hf_model x: is about GPT-2"),
         (["--rows", "B8", "--seeds", "9-1"], "9-1 runs backwards"),
         (["--rows", "B5", "--hf_model", "no.gguf"], "--hf_model no.gguf: there is no such file"),
+        (["--rows", "B1,B7", "--hf_model", "./nofolder"], "--hf_model ./nofolder: there is no such folder"),
+        (["--rows", "B4", "--seed", "7", "--seeds", "1-2"], "--seed with --seeds: both say which"),
     ],
 )
 def test_wrong_commands_are_refused(given: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -220,11 +222,11 @@ def test_what_no_baseline_takes_is_said(tmp_path: Path, capsys: pytest.CaptureFi
     assert "--seeds has no effect on B1" in error and "--hf_model has no effect on B1" in error
 
 
-@pytest.mark.parametrize("what", ["no folder", "damaged", "no package"])
+@pytest.mark.parametrize("what", ["no model", "damaged", "no package"])
 def test_a_model_that_cannot_be_had_is_one_line_and_no_row(
     what: str, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = "no/such-model" if what == "no folder" else str(tmp_path / "damaged")
+    model = str(tmp_path / "damaged") if what == "damaged" else "no/such-model"
     if what == "damaged":
         save_tiny_bert(Path(model))
         (Path(model) / "model.safetensors").write_bytes(b"nothing")

@@ -12,13 +12,16 @@ import torch
 from torch.utils.data import DataLoader
 
 import baselines
+from ablation.baselines.record import identity
+from ablation.baselines.registry import BASELINES
 from ablation.execution.planned import PlannedExecution
 from ablation.report.contents import Contents, gather
-from ablation.results.questions import is_baseline_name, row_and_settings
+from ablation.report.suggestions import Suggestions
+from ablation.results.questions import Family, Variant, is_baseline_name, row_and_settings, side_name
 from ablation.results.run_folder import PREDICTIONS_CSV, RunRecord, evaluation_fields, write_run
 from ablation.tasks.spam import SPAM
 from ablation.tasks.spam_predictions import predictions_csv
-from ablation.tasks.spam_questions import BASELINE_QUESTIONS
+from ablation.tasks.spam_questions import BASELINE_QUESTIONS, PADDING_QUESTIONS
 from tests.support.made_up_results import made_up_messages, make_results, publish, splits_of
 from tests.support.tiny import make_execution, make_messages, tiny_config
 
@@ -171,3 +174,91 @@ def test_families_of_questions_about_baselines_are_their_own() -> None:
     for question in SPAM.questions:
         named = any(is_baseline_name(row_and_settings(side)[0]) for side in question.sides)
         assert named == (question.family in families)
+
+
+# ---- the command -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "told", "status"),
+    [
+        (["--rows", "B1,B4,B6", "--shots", "10000"], "--shots 10000: the training split has", 2),
+        (["--rows", "B1,B4", "--batch_size", "5000"], "--batch_size 5000: the training split has", 1),
+    ],
+)  # fmt: skip
+def test_what_can_be_known_is_checked_of_all_before_the_first_is_fitted(
+    given: list[str], told: str, status: int, tmp_path: Path, few_messages: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert baselines.main(["--demo", *given, "--results_dir", str(tmp_path)]) == status
+    assert told in capsys.readouterr().err and not (tmp_path / "results.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["B5", "--shift_positions"], "--shift_positions has no effect with pads on the right"),
+        (["B4", "--hf_model", "x/y", "--average_embeddings"], "--average_embeddings has no effect on B4 with --hf_m"),
+        (["B5", "--hf_model", "x/y", "--feature_cache", "z"], "--feature_cache has no effect on B5 with --hf_model"),
+        (["B3", "--feature_cache", "z"], "--feature_cache has no effect on B3"),
+        (["B6", "--n_train", "90"], "--n_train has no effect on B6 without --shots"),
+        (["B6", "--n_train", "90", "--shots", "1"], ""),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_setting_that_changes_nothing_is_said_and_no_part_of_the_row(given: list[str], told: str) -> None:
+    options = baselines.make_parser().parse_args(["--demo", "--rows", *given])
+    names = baselines.parse_rows(options.rows)
+    planned = baselines.plan(names, baselines.read_config(options), [1])
+    lines = baselines.remarks(names, planned, [name for name, value in vars(options).items() if value is not None])
+    assert [line.startswith(told) for line in lines] == ([True] if told else [])
+    settings = json.loads(json.dumps(identity(names[0], BASELINES[names[0]], planned[0].config)))
+    assert ("n_train" in settings) == (not told) and not {"shift_positions", "average_embeddings"} & set(settings)
+
+
+def test_the_list_of_rows_says_what_each_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert baselines.main(["--list_rows"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"{name}  {baseline.description}" in text for name, baseline in BASELINES.items())
+    b6 = text.partition("B6  ")[2].partition("B7  ")[0]
+    assert "--shots_by" in b6 and "--learning_rate" not in b6 and max(map(len, text.splitlines())) < 80
+
+
+def test_bert_is_two_named_rows() -> None:
+    config = baselines.read_config(baselines.make_parser().parse_args(["--demo"]))
+    planned = baselines.plan(["B8", "B9"], config, [1, 2])
+    assert [(one.name, one.config.hf_model, one.config.seed) for one in planned] == [
+        ("B8", "bert-base-uncased", 1), ("B8", "bert-base-uncased", 2),
+        ("B9", "bert-large-uncased", 1), ("B9", "bert-large-uncased", 2),
+    ]  # fmt: skip
+
+
+def test_the_report_asks_what_padding_does_and_what_fine_tuning_has_to_beat() -> None:
+    """Each pair as it was asked for, by name: a question that is lost, or turned about, is seen."""
+    shots = "B6 with --shots 16"
+    questions = (*PADDING_QUESTIONS, *BASELINE_QUESTIONS)
+    asked = {tuple(side_name(side) for side in question.sides) for question in questions}
+    assert asked >= {
+        ("row 1", "row 34"), ("row 1", "row 1 with --mask_padding"), ("row 34", "row 35"), ("row 35", "row 36"),
+        ("row 37", "row 38"), ("row 17", "row 39"), ("B5", "row 1"), ("B5", "row 5"), ("B6", "row 5"),
+        (shots, "row 5"), ("B9", "row 5"),
+    }  # fmt: skip
+
+
+def test_commands_that_a_report_suggests_have_seeds_where_they_draw_and_a_folder_for_a_model_of_others() -> None:
+    family = Family("Questions", 0.02)
+    suggest = Suggestions().baseline
+    assert suggest("B5", family).endswith("--rows B5")
+    assert suggest(Variant("B5", {"weights": "random"}), family).endswith("--weights random --seeds 123-132")
+    assert suggest(Variant("B6", {"shots": 4, "shots_by": "nearest"}), family).endswith("--shots_by nearest")
+    assert suggest(Variant("B7", {"hf_model": "some"}), family).endswith("--hf_model FOLDER/some --seeds 123-132")
+
+
+def test_a_baseline_on_a_language_model_says_how_that_was_trained(
+    tmp_path: Path, few_messages: None, language_model_results: Path
+) -> None:
+    """Of two bases with the same flags a report can say which is which."""
+    (folder,) = language_model_results.glob("runs/*")
+    command = ["--demo", "--rows", "B4,B5", "--weights", "language_model", "--weights_path", str(folder)]
+    assert baselines.main([*command, "--results_dir", str(tmp_path)]) == 0
+    bases = [json.loads(row["base"]) for row in rows_of(tmp_path)]
+    assert len(bases) == 2 and bases[0] == bases[1] and bases[0]["n_train"] == 8

@@ -50,6 +50,7 @@ def test_examples_print_what_is_shown() -> None:
 
 
 def test_the_page_names_what_there_is() -> None:
+    assert dict(re.findall(r"^\| (B\d) \| (.*?) \|", PAGE, flags=re.MULTILINE)) == SPAM.baselines
     flags = set(re.findall(r"^\| `--(?!rows)(\w+)", PAGE, flags=re.MULTILINE))
     assert flags == {field.name for field in dataclasses.fields(PromptSettings)} <= set(BASELINES["B6"].takes)
     settings = BASELINES["B6"].settings

@@ -725,7 +725,8 @@ def test_the_report_never_imports_torch(tmp_path: Path, data: Path) -> None:
 
 @pytest.mark.slow
 def test_nineteen_rows_and_ten_seeds_take_seconds(tmp_path: Path, data: Path) -> None:
+    """Of the processor's time: other work on the machine makes the wall's longer."""
     make_results(tmp_path, data, dict.fromkeys(ROWS, 0.95), range(123, 133))
-    started = time.perf_counter()
+    started = time.process_time()
     assert report.main(["--results_dir", str(tmp_path), "--data_dir", str(data)]) == 0
-    assert time.perf_counter() - started < 30
+    assert time.process_time() - started < 30

@@ -178,8 +178,12 @@ def test_a_baseline_on_fewer_is_another_one(tmp_path: Path) -> None:
 
 def test_baselines_that_learn_nothing_from_messages_take_no_number_of_them() -> None:
     config = baselines.read_config(baselines.make_parser().parse_args(["--demo", "--n_train", "50"]))
-    counts = {one.name: one.config.n_train for one in baselines.plan(["B3", "B4", "B5", "B6", "B8"], config, [1])}
-    assert counts == {"B3": 50, "B4": None, "B5": 50, "B6": 50, "B8": 50}
+    planned = baselines.plan(["B3", "B4", "B5", "B6", "B8"], config, [1])
+    counts = {one.name: one.config.n_train for one in planned}
+    assert counts == {"B3": 50, "B4": None, "B5": 50, "B6": None, "B8": 50}
+    assert baselines.remarks(["B4", "B6"], planned, ["n_train"]) == [
+        "--n_train has no effect on B6 without --shots: no training message stands before a question"
+    ]
 
 
 # ---- a sweep ---------------------------------------------------------------------------------------------------------
