@@ -174,7 +174,7 @@ def run_all(planned: Sequence[Planned], *, again: bool) -> None:
         ConfigError, and what :func:`ablation.baselines.rows.answer` raises.
     """
     from ablation.baselines.baseline import Asked
-    from ablation.baselines.rows import answer
+    from ablation.baselines.rows import answer, check
     from ablation.data.demo import disclaimer
     from ablation.results.read import read_results
     from ablation.results.runs import check_writable, complete
@@ -196,7 +196,7 @@ def run_all(planned: Sequence[Planned], *, again: bool) -> None:
             splits, digest, _ = messages_of(one.config)
             all_asked.append((one, Asked(SPAM, one.config, BASELINES[one.name].settings, splits, console), digest))
         for one, asked, _ in all_asked:
-            BASELINES[one.name].check(asked)
+            check(asked, one.name)
         for one, asked, digest in all_asked:
             row, kept = answer(asked, one.name, digest, known)
             tell(f"{one.title}\n   {figures(row)}; {time_of(row, kept)}")

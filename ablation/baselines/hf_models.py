@@ -8,6 +8,7 @@ to be fetched it fetches by its own means, so that its own settings hold: ``HF_E
 from __future__ import annotations
 
 import hashlib
+import importlib
 import inspect
 import json
 import tempfile
@@ -20,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ablation.config.baseline import is_local
+from ablation.config.baseline import GGUF, is_local
 from ablation.run.inputs import RunError
 
 REQUIREMENTS = "requirements-transformers.txt"
@@ -145,7 +146,7 @@ def _load(name_or_folder: str, kind: str, *, offline: bool, **settings: Any) -> 
             _pad(model, tokenizer)
             digest = _digest(_weight_files(transformers, name_or_folder))
         except Exception as error:
-            raise HubError(_what_failed(name_or_folder, error)) from error
+            raise HubError(_what_failed(name_or_folder, error, offline=offline)) from error
     return HubModel(model.eval(), tokenizer, digest)
 
 
@@ -166,6 +167,9 @@ def import_transformers(model: str) -> Any:
     """
     try:
         import transformers
+
+        if model.endswith(GGUF):
+            importlib.import_module("gguf")  # by which transformers reads such a file
     except ImportError as error:
         raise HubError(
             f"--hf_model {model}: needs the package {error.name}; python -m pip install -r {REQUIREMENTS}"
@@ -176,7 +180,7 @@ def import_transformers(model: str) -> Any:
 def _source(name_or_folder: str) -> tuple[str, dict[str, str]]:
     """What ``from_pretrained`` is asked for, and with which GGUF file."""
     path = Path(name_or_folder)
-    if path.suffix != ".gguf":
+    if path.suffix != GGUF:
         return name_or_folder, {}
     return str(path.parent), {"gguf_file": path.name}
 
@@ -209,26 +213,36 @@ def _digest(files: Sequence[Path]) -> str:
     return digest.hexdigest() if files else ""
 
 
-def _what_failed(model: str, error: Exception) -> str:
+def _what_failed(model: str, error: Exception, *, offline: bool) -> str:
     first = str(error).strip().partition("\n")[0].rstrip(".:") or type(error).__name__
     if is_local(model):
         return f"--hf_model {model}: cannot be loaded: {first}"
+    if offline:
+        return (
+            f"--hf_model {model}: is not among what was fetched before, and --offline fetches nothing; leave that out,"
+            " or give a folder"
+        )
     return (
-        f"--hf_model {model}: cannot be had: {first}; give the name of a model on the hub or a folder"
-        " (HF_ENDPOINT says which hub, --offline takes what was fetched before)"
+        f"--hf_model {model}: cannot be had: {first}; give the name of a model on the hub or a folder (HF_ENDPOINT says"
+        " which hub)"
     )
 
 
 @contextmanager
 def _silent(transformers: Any) -> Iterator[None]:
-    """Within, the library neither draws bars nor tells which weights are new: those of the head, as they should be."""
+    """Within, the library neither draws bars nor tells which weights are new (those of the head, as they should be),
+    nor does that of the hub tell each of its attempts."""
+    from huggingface_hub.utils import logging as of_hub
+
     logging = transformers.utils.logging
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    level, bars, level_of_hub = logging.get_verbosity(), logging.is_progress_bar_enabled(), of_hub.get_verbosity()
     logging.set_verbosity_error()
+    of_hub.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(level)
+        of_hub.set_verbosity(level_of_hub)
         if bars:
             logging.enable_progress_bar()

@@ -23,7 +23,7 @@ from ablation.listener import Listener
 from ablation.model.layouts import HEAD
 from ablation.model.weights import WithoutDraws, combined_digest, load_into, tensor_digest
 from ablation.run.frame import running
-from ablation.run.inputs import RunError, open_pretrained, open_tokenizer
+from ablation.run.inputs import RunError, open_pretrained, open_tokenizer, settings_of_base
 from ablation.run.stopwatch import Stopwatch
 from previous_chapters import GPTModel
 
@@ -66,6 +66,7 @@ def open_asked(asked: Asked) -> Iterator[OpenedAsked]:
             "total_parameters": sum(parameter.numel() for parameter in set(module.parameters())),
             "trainable_parameters": 0,
             "weights_digest": digest,
+            "base": settings_of_base(config),
         }
         decides = json.dumps([digest, others, device.type])
         yield OpenedAsked(opened, name, hashlib.sha256(decides.encode()).hexdigest(), columns, watch)

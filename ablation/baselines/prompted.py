@@ -42,12 +42,10 @@ def prompted(asked: Asked) -> Fitted:
     """The larger of the two answers' next-token scores, as the difference of their log-probabilities.
 
     Raises:
-        ConfigError: the settings do not go with these messages.
         RunError: there is no room for a message, the two answers cannot be told apart, or have scores that are not
             finite.
         HubError, WeightsError, DownloadError: the model cannot be had or used.
     """
-    check_messages(asked)
     messages = messages_of(asked)
     with open_asked(asked) as opened:
         model = opened.model

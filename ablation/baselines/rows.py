@@ -16,6 +16,20 @@ from ablation.results.read import FinishedRun
 from ablation.results.run_folder import write_run
 
 
+def check(asked: Asked, name: str) -> None:
+    """What can be known of a baseline before anything is fitted.
+
+    Raises:
+        ConfigError, DataError: its settings do not go with these messages.
+        HubError: a package is missing.
+    """
+    if asked.config.hf_model is not None:
+        from ablation.baselines.hf_models import import_transformers
+
+        import_transformers(asked.config.hf_model)
+    BASELINES[name].check(asked)
+
+
 def answer(asked: Asked, name: str, digest: str, known: Iterable[FinishedRun]) -> tuple[Mapping[str, Any], bool]:
     """The row of one baseline on messages of this digest, and whether the results had it already; else it is fitted and
     kept like any run.

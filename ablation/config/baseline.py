@@ -15,7 +15,7 @@ from ablation.config.prompting import DRAWN, PromptSettings
 from ablation.config.settings import RANDOM, fields_of
 
 ALL, HEAD = "all", "last_layer"
-GGUF = ".gguf"
+GGUF, CONFIG = ".gguf", "config.json"
 # What is said of GPT-2 and its tokens alone, and means nothing to another model.
 OF_GPT2 = (
     "model_size", "weights", "n_layers", "emb_dim", "n_heads", "weights_path", "context_length", *PADDING,
@@ -43,6 +43,8 @@ class BaselineConfig(PromptSettings, ExperimentConfig):
                 problems.append(f"--hf_model {self.hf_model}: there is no such file")
             elif _is_path(self.hf_model) and not Path(self.hf_model).is_dir():
                 problems.append(f"--hf_model {self.hf_model}: there is no such folder")
+            elif Path(self.hf_model).is_dir() and not (Path(self.hf_model) / CONFIG).is_file():
+                problems.append(f"--hf_model {self.hf_model}: the folder has no {CONFIG}; give one of a saved model")
             usual = {field.name: field.default for field in fields(self)}
             problems += [
                 f"{typed({name: getattr(self, name)})} with --hf_model {self.hf_model}: is about GPT-2; leave one of"

@@ -8,6 +8,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pandas as pd
@@ -207,6 +208,7 @@ def test_rows_are_known_by_model_weights_and_seed(
         (["--rows", "B8", "--seeds", "9-1"], "9-1 runs backwards"),
         (["--rows", "B5", "--hf_model", "no.gguf"], "--hf_model no.gguf: there is no such file"),
         (["--rows", "B1,B7", "--hf_model", "./nofolder"], "--hf_model ./nofolder: there is no such folder"),
+        (["--rows", "B1,B7", "--hf_model", "/"], "--hf_model /: the folder has no config.json"),
         (["--rows", "B4", "--seed", "7", "--seeds", "1-2"], "--seed with --seeds: both say which"),
     ],
 )
@@ -239,6 +241,7 @@ def test_a_model_that_cannot_be_had_is_one_line_and_no_row(
     published, error = capsys.readouterr().err.splitlines()
     assert "is not the published file" in published and f"--hf_model {model}" in error
     assert ("requirements-transformers.txt" in error) == (what == "no package")
+    assert ("is not among what was fetched before" in error) == (what == "no model")
     assert not (results / "results.csv").exists()
 
 
@@ -309,6 +312,10 @@ def test_a_gguf_file_is_asked_for_in_its_folder(tmp_path: Path, causal: Path, mo
 
     for kind in (transformers.AutoTokenizer, transformers.AutoModelForSequenceClassification):
         monkeypatch.setattr(kind, "from_pretrained", redirected(kind.from_pretrained))
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    with pytest.raises(hf_models.HubError, match=r"needs the package gguf; .* requirements-transformers.txt"):
+        hf_models.load_classifier(str(tmp_path / "tiny.gguf"), 3, seed=1)
+    monkeypatch.setitem(sys.modules, "gguf", ModuleType("gguf"))
     loaded = hf_models.load_classifier(str(tmp_path / "tiny.gguf"), 3, seed=1)
     assert asked == [(str(tmp_path), "tiny.gguf", True)] * 2
     assert loaded.model.num_labels == 3 and loaded.digest == hf_models.local_digest(str(tmp_path / "tiny.gguf"))

@@ -137,3 +137,37 @@ def test_what_an_update_draws_by_fits_for_every_seed() -> None:
 def test_a_large_seed_is_trained_with(bert: Path) -> None:
     fitted, _ = ask("B7", bert, TEXTS, seed=5_000_000_000, max_steps=1)
     assert fitted.counts["train"].total == 4
+
+
+# ---- causal models ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["B4", "B7"])
+def test_a_causal_model_answers_each_message_as_if_it_were_alone(name: str, causal: Path) -> None:
+    """Untrained, and after steps; it has no pad of its own, and its classifier would refuse a batch."""
+    settings = {"max_steps": 2} if name == "B7" else {}
+    many, _ = ask(name, causal, TEXTS, **settings)
+    assert many.logits["test"].shape == (4, 2) and len({tuple(row) for row in many.logits["test"].tolist()}) == 4
+    if name == "B4":
+        one_by_one = [ask(name, causal, [text, text])[0].logits["test"][0] for text in TEXTS]
+        torch.testing.assert_close(torch.tensor(many.logits["test"]), torch.tensor(one_by_one), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("offline", [True, False])
+@pytest.mark.parametrize("load", ["load_causal", "load_classifier"])
+def test_a_name_is_looked_for_on_the_hub_unless_that_is_forbidden(
+    load: str, offline: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+
+    asked: list[bool] = []
+
+    def from_pretrained(source: str, *, local_files_only: bool, **settings: Any) -> Any:
+        asked.append(local_files_only)
+        raise OSError("no such model")
+
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", from_pretrained)
+    further = () if load == "load_causal" else (2, 123)
+    with pytest.raises(hf_models.HubError, match="some/model"):
+        getattr(hf_models, load)("some/model", *further, offline=offline)
+    assert asked == [offline]

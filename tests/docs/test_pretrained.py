@@ -23,6 +23,7 @@ def test_a_command_of_the_page_means_rows(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "FOLDER").mkdir()
     (tmp_path / "FOLDER" / "model.gguf").touch()
+    (tmp_path / "FOLDER" / "config.json").touch()
     options = baselines.make_parser().parse_args(arguments)
     seeds = [1, 2] if options.seeds else [123]
     names = baselines.parse_rows(options.rows)
