@@ -14,6 +14,7 @@ from ablation.config.methods import DECLARATIONS, methods
 from ablation.config.rows import ROW_SETS
 from ablation.config.settings import fields_of
 from ablation.environment import PROJECT
+from ablation.report.shipped_baselines import shipped_baselines_table
 from ablation.results.published import published_figures, published_language_model, published_table, spoken_name
 from ablation.results.row_list import row_flags
 
@@ -181,6 +182,7 @@ def newest(benchmark: str) -> str:
 # Document -> its blocks, and what makes the content of each. (The README's results are the report's to write.)
 BLOCKS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "docs/rows.md": {"rows": rows_table, "method_rows": method_rows_table},
+    "docs/baselines.md": {"shipped_baselines": shipped_baselines_table},
     "docs/padding.md": {"padding_rows": padding_rows_table},
     "docs/flags.md": {"flags": flags_table, "generation_flags": generation_flags_table},
     "docs/language-model.md": {"generation_rows": generation_rows_table, "shipped": shipped_language_model_table},

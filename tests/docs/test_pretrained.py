@@ -24,6 +24,8 @@ def test_a_command_of_the_page_means_rows(
     (tmp_path / "FOLDER").mkdir()
     (tmp_path / "FOLDER" / "model.gguf").touch()
     (tmp_path / "FOLDER" / "config.json").touch()
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf").touch()
     options = baselines.make_parser().parse_args(arguments)
     seeds = [1, 2] if options.seeds else [123]
     names = baselines.parse_rows(options.rows)
