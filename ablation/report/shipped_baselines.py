@@ -28,7 +28,8 @@ def shipped_baselines_table() -> str:
     head = "| baseline | runs | validation, % | test, % | area under ROC: validation, test |"
     table = [head, "| --- | --- | --- | --- | --- |"]
     for (row, settings), runs in sorted(groups.items()):
-        accuracies = (_figure([100 * float(run[f"{split}_acc"]) for run in runs], 2) for split in ("validation", "test"))
+        columns = ("validation_acc", "test_acc")
+        accuracies = (_figure([100 * float(run[column]) for run in runs], 2) for column in columns)
         areas = ", ".join(_figure([float(run[area]) for run in runs if run[area]], 3) for area in AREAS)
         flags = typed(json.loads(settings or "{}"))
         table.append(f"| {' | '.join([_command(row, flags), str(len(runs)), *accuracies, areas])} |")
