@@ -113,10 +113,7 @@ def prefix_gflop(plan: ExecutionPlan, execution: PlannedExecution, width: int) -
 
 def first_messages(messages: dict[str, EncodedMessages], count: int) -> dict[str, EncodedMessages]:
     """The first messages of each split."""
-    return {
-        name: replace(split, tokens=split.tokens[:count], lengths=split.lengths[:count], labels=split.labels[:count])
-        for name, split in messages.items()
-    }
+    return {name: split.part(slice(count)) for name, split in messages.items()}
 
 
 def planned_execution(setup: Setup, cache: FeatureCache) -> PlannedExecution:
