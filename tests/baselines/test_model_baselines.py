@@ -251,14 +251,3 @@ def test_commands_that_a_report_suggests_have_seeds_where_they_draw_and_a_folder
     assert suggest(Variant("B5", {"weights": "random"}), family).endswith("--weights random --seeds 123-132")
     assert suggest(Variant("B6", {"shots": 4, "shots_by": "nearest"}), family).endswith("--shots_by nearest")
     assert suggest(Variant("B7", {"hf_model": "some"}), family).endswith("--hf_model FOLDER/some --seeds 123-132")
-
-
-def test_a_baseline_on_a_language_model_says_how_that_was_trained(
-    tmp_path: Path, few_messages: None, language_model_results: Path
-) -> None:
-    """Of two bases with the same flags a report can say which is which."""
-    (folder,) = language_model_results.glob("runs/*")
-    command = ["--demo", "--rows", "B4,B5", "--weights", "language_model", "--weights_path", str(folder)]
-    assert baselines.main([*command, "--results_dir", str(tmp_path)]) == 0
-    bases = [json.loads(row["base"]) for row in rows_of(tmp_path)]
-    assert len(bases) == 2 and bases[0] == bases[1] and bases[0]["n_train"] == 8

@@ -196,7 +196,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("trained, though the results are damaged")
 
     monkeypatch.setattr("ablation.run.experiment.run_experiment", train)
-    monkeypatch.setattr(baselines, "answer", train)
+    monkeypatch.setattr("ablation.baselines.rows.answer", train)
 
 
 @pytest.mark.parametrize("name", DAMAGE)
