@@ -32,7 +32,7 @@ from ablation.report.training_size_picture import accuracy_against_examples
 Drawing = Callable[[Contents], tuple[Figure, str] | None]  # with the caption: what the figure shows
 
 
-def short_name(name: str, width: int = 26) -> str:
+def short_name(name: str, width: int = 32) -> str:
     """A configuration's name in lines that fit beside an axis: ``row 2 random, num_epochs 1``."""
     if name[0].isdecimal():
         name = f"row {name}"
@@ -40,17 +40,24 @@ def short_name(name: str, width: int = 26) -> str:
     return textwrap.fill(name.replace(" --", ", "), width)
 
 
-def _name_rows(axes: Axes, rows: Sequence[TableRow]) -> None:
-    """One row of the table per position of the vertical axis, the first on top."""
-    axes.set_yticks(range(len(rows)), [short_name(row.name) for row in rows])
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+def _places(rows: Sequence[TableRow]) -> tuple[list[float], float]:
+    """Where on the vertical axis each row of the table stands, and where the axis ends: in inches from its top, each
+    with room for the lines of its name."""
+    room = np.array([max(0.28, 0.17 * (short_name(row.name).count("\n") + 1)) for row in rows])
+    room *= max(1.0, 3 * 0.28 / room.sum())
+    ends = room.cumsum()
+    return list(ends - room / 2), float(ends[-1])
+
+
+def _rows_of_names(rows: Sequence[TableRow]) -> tuple[Figure, Axes, list[float]]:
+    """A figure whose vertical axis has the names of rows, the first on top, and where each stands."""
+    places, end = _places(rows)
+    figure, grid = new_figure(1.1 + end)
+    axes = grid[0, 0]
+    axes.set_yticks(places, [short_name(row.name) for row in rows], fontsize=8.5)
+    axes.set_ylim(end, 0)
     axes.grid(axis="x", alpha=0.25)
-
-
-def _height(rows: Sequence[TableRow]) -> float:
-    """Inches that so many rows of the table take, at the most lines of text that a name has."""
-    text_lines = max(short_name(row.name).count("\n") + 1 for row in rows)
-    return 1.1 + max(0.28, 0.17 * text_lines) * max(len(rows), 3)
+    return figure, axes, places
 
 
 def accuracies(contents: Contents) -> tuple[Figure, str] | None:
@@ -58,10 +65,9 @@ def accuracies(contents: Contents) -> tuple[Figure, str] | None:
     rows, metric = contents.rows, contents.task.headline
     if not rows:
         return None
-    figure, grid = new_figure(_height(rows))
-    axes = grid[0, 0]
+    figure, axes, places = _rows_of_names(rows)
     all_figures = [row.figures[metric.name] for row in rows]
-    for position, figures in enumerate(all_figures):
+    for position, figures in zip(places, all_figures, strict=True):
         if figures.interval is not None:
             bounds = [metric.scale * bound for bound in figures.interval]
             axes.plot(bounds, [position] * 2, color=OURS, lw=2.5, alpha=0.55)
@@ -76,7 +82,6 @@ def accuracies(contents: Contents) -> tuple[Figure, str] | None:
     if has_published:
         axes.plot([], [], "D", mfc="none", mec=PUBLISHED, mew=1.5, label="published (one run)")
         caption += "; diamonds: as published"
-    _name_rows(axes, rows)
     metric_scale(axes, "x", metric, metric.title)
     figure.legend(loc="outside upper left", ncols=2)
     return figure, f"{caption}."
@@ -138,15 +143,13 @@ def spread_over_seeds(contents: Contents) -> tuple[Figure, str] | None:
     rows, metrics = [row for row in contents.rows if len(row.seeds) > 1], predicted_metrics(contents.task)[-2:]
     if not rows or not metrics:
         return None
-    figure, grid = new_figure(_height(rows))
-    axes = grid[0, 0]
-    for metric, colour, shift in zip(metrics, (VALIDATION, OURS), (-0.15, 0.15), strict=False):
-        for position, row in enumerate(rows):
+    figure, axes, places = _rows_of_names(rows)
+    for metric, colour, shift in zip(metrics, (VALIDATION, OURS), (-0.05, 0.05), strict=False):
+        for position, row in zip(places, rows, strict=True):
             values = metric.scale * np.array(row.figures[metric.name].values)
             axes.plot(values, np.full(len(values), position + shift), "o", color=colour, ms=4, alpha=0.45, mew=0)
             axes.plot(values.mean(), position + shift, "|", color=colour, ms=11, mew=2)
         axes.plot([], [], "o", color=colour, ms=4, label=metric.label)
-    _name_rows(axes, rows)
     metric_scale(axes, "x", metrics[-1], "accuracy")
     figure.legend(loc="outside upper left", ncols=2)
     return figure, "Spread over seeds: a dot for each run, a stroke for their mean; rows of two seeds or more."
