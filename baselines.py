@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Any
 
 from ablation.baselines.registry import BASELINES, IN_SECONDS
 from ablation.commands import FINISHED, INTERRUPTED, WRONG_COMMAND, fail, say, tell, warn
-from ablation.config.baseline import COMMAND_LINE, DRAWS, BaselineConfig
+from ablation.config.baseline import COMMAND_LINE, DRAWS, BaselineConfig, own_settings
 from ablation.config.experiment import ConfigError
-from ablation.config.flags import Parser, report_command
+from ablation.config.flags import Parser, report_command, typed
 from ablation.config.flags import remarks as without_effect
 from ablation.config.own_data import OWN_DATA_FIELDS
 from ablation.config.settings import fields_of
@@ -57,9 +57,6 @@ class Planned:
     @property
     def title(self) -> str:
         """``B5 …, --hf_model x, seed 123``"""
-        from ablation.config.baseline import own_settings
-        from ablation.config.flags import typed
-
         baseline = BASELINES[self.name]
         own = own_settings(self.config, baseline.taken(self.config))
         seed = f"seed {own.pop('seed')}" if "seed" in own else ""

@@ -86,6 +86,21 @@ def _without_examples(config: BaselineConfig) -> str:
 
 READ_BY_ITS_HEAD = dict.fromkeys(("trainable_token_pos", "average_embeddings"), _where_its_own_head_reads)
 NOT_KEPT = dict.fromkeys(KEPT, _where_nothing_is_kept)
+def _fine_tuned_as(name: str, what: str, hf_model: str | None = None) -> Baseline:
+    """A pretrained model, fine-tuned: the one that is named, or that of the command."""
+    own = ("hf_model",) if hf_model is None else ()
+    return Baseline(
+        f"{what}, fine-tuned",
+        {"model": "fine-tuned"},
+        _fine_tuned,
+        takes=(*own, *TRAINED),
+        fixed={} if hf_model is None else {"hf_model": hf_model},
+        needs=own,
+        check=_in_batches,
+        draws=DRAWS[name],
+    )
+
+
 IN_SECONDS = ("B1", "B2", "B3")  # which need no model
 BASELINES = {
     "B1": Baseline("majority class", {"model": "majority"}, _of_words(majority_class), takes=FITTED),
@@ -127,31 +142,7 @@ BASELINES = {
         check=_answered_in_words,
         draws=DRAWS["B6"],
     ),
-    "B7": Baseline(
-        "another pretrained model, fine-tuned",
-        {"model": "fine-tuned"},
-        _fine_tuned,
-        takes=("hf_model", *TRAINED),
-        needs=("hf_model",),
-        check=_in_batches,
-        draws=DRAWS["B7"],
-    ),
-    "B8": Baseline(
-        "BERT base (bert-base-uncased), fine-tuned",
-        {"model": "fine-tuned"},
-        _fine_tuned,
-        takes=TRAINED,
-        fixed={"hf_model": "bert-base-uncased"},
-        check=_in_batches,
-        draws=DRAWS["B8"],
-    ),
-    "B9": Baseline(
-        "BERT large (bert-large-uncased), fine-tuned",
-        {"model": "fine-tuned"},
-        _fine_tuned,
-        takes=TRAINED,
-        fixed={"hf_model": "bert-large-uncased"},
-        check=_in_batches,
-        draws=DRAWS["B9"],
-    ),
+    "B7": _fine_tuned_as("B7", "another pretrained model"),
+    "B8": _fine_tuned_as("B8", "BERT base (bert-base-uncased)", "bert-base-uncased"),
+    "B9": _fine_tuned_as("B9", "BERT large (bert-large-uncased)", "bert-large-uncased"),
 }  # fmt: skip

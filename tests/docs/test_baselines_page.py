@@ -4,9 +4,7 @@ are."""
 from __future__ import annotations
 
 import dataclasses
-import doctest
 import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -18,9 +16,9 @@ from ablation.baselines.registry import BASELINES
 from ablation.config.prompting import PromptSettings
 from ablation.config.shapes import ALL_SHAPES, NANO
 from ablation.tasks.spam import SPAM
+from tests.support.pages import baseline_commands, examples_that_hold, page, planned_baselines
 
-PAGE = (Path(baselines.__file__).parent / "docs" / "baselines.md").read_text(encoding="utf-8")
-COMMANDS = [shlex.split(line, comments=True)[1:] for line in re.findall(r"^python (baselines.*)$", PAGE, re.MULTILINE)]
+PAGE, COMMANDS = page("baselines"), baseline_commands("baselines")
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
@@ -30,11 +28,8 @@ def test_a_command_of_the_page_means_a_row(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "FOLDER").mkdir()
     (tmp_path / "FOLDER" / "model.gguf").touch()
-    options = baselines.make_parser().parse_args(arguments)
-    planned = baselines.plan(["B6"], baselines.read_config(options), [123, 124, 125] if options.seeds else [123])
-    assert baselines.parse_rows(options.rows) == ["B6"] and len(planned) == (3 if options.seeds else 1)
-    given = [name for name, value in vars(options).items() if value is not None]
-    assert baselines.remarks(["B6"], planned, given) == []
+    options, names, runs = planned_baselines(arguments, [123, 124, 125])
+    assert names == ["B6"] and runs == (3 if options.seeds else 1)
 
 
 def test_the_pages_demo_runs(tmp_path: Path, few_messages: None, capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,10 +38,7 @@ def test_the_pages_demo_runs(tmp_path: Path, few_messages: None, capsys: pytest.
 
 
 def test_examples_print_what_is_shown() -> None:
-    examples = "\n".join(re.findall(r"```pycon\n(.*?)```", PAGE, re.DOTALL))
-    test = doctest.DocTestParser().get_doctest(examples, {}, "baselines.md", "docs/baselines.md", 0)
-    assert len(test.examples) == 3
-    assert doctest.DocTestRunner(verbose=False).run(test).failed == 0
+    assert examples_that_hold("baselines") == 3
 
 
 def test_the_page_names_what_there_is() -> None:

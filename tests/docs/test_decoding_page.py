@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import doctest
 import re
 
 from ablation.config.decoding import WAYS
 from ablation.environment import PROJECT
+from tests.support.pages import examples_that_hold, page
 
-TEXT = (PROJECT / "docs" / "decoding.md").read_text(encoding="utf-8")
+TEXT = page("decoding")
 
 
 def test_examples_print_what_is_shown() -> None:
-    examples = "\n".join(re.findall(r"```pycon\n(.*?)```", TEXT, re.DOTALL))
-    test = doctest.DocTestParser().get_doctest(examples, {}, "decoding.md", "docs/decoding.md", 0)
-    assert len(test.examples) > 20
-    assert doctest.DocTestRunner(verbose=False).run(test).failed == 0
+    assert examples_that_hold("decoding") > 20
 
 
 def test_the_page_has_every_way() -> None:

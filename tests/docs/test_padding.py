@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import doctest
 import re
 
 from ablation.config.padding import PADDING, TOKEN_POSITIONS
-from ablation.environment import PROJECT
+from tests.support.pages import examples_that_hold, page
 
-TEXT = (PROJECT / "docs" / "padding.md").read_text(encoding="utf-8")
+TEXT = page("padding")
 
 
 def test_examples_print_what_is_shown() -> None:
-    examples = "\n".join(re.findall(r"```pycon\n(.*?)```", TEXT, re.DOTALL))
-    test = doctest.DocTestParser().get_doctest(examples, {}, "padding.md", "docs/padding.md", 0)
-    assert len(test.examples) > 12
-    assert doctest.DocTestRunner(verbose=False).run(test).failed == 0
+    assert examples_that_hold("padding") > 12
 
 
 def test_the_page_has_every_setting_and_readout() -> None:

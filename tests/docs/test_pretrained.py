@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,9 @@ import pytest
 import baselines
 from ablation.baselines.hf_models import REQUIREMENTS
 from ablation.baselines.registry import BASELINES
+from tests.support.pages import baseline_commands, page, planned_baselines
 
-PAGE = (Path(baselines.__file__).parent / "docs" / "pretrained.md").read_text(encoding="utf-8")
-COMMANDS = [shlex.split(line, comments=True)[1:] for line in re.findall(r"^python (baselines.*)$", PAGE, re.MULTILINE)]
+PAGE, COMMANDS = page("pretrained"), baseline_commands("pretrained")
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
@@ -26,13 +25,8 @@ def test_a_command_of_the_page_means_rows(
     (tmp_path / "FOLDER" / "config.json").touch()
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf").touch()
-    options = baselines.make_parser().parse_args(arguments)
-    seeds = [1, 2] if options.seeds else [123]
-    names = baselines.parse_rows(options.rows)
-    planned = baselines.plan(names, baselines.read_config(options), seeds)
-    assert len(planned) == (2 if options.seeds else len(names))
-    given = [name for name, value in vars(options).items() if value is not None]
-    assert baselines.remarks(names, planned, given) == []
+    options, names, runs = planned_baselines(arguments, [1, 2])
+    assert runs == (2 if options.seeds else len(names))
 
 
 def test_the_page_names_the_rows_that_have_a_model() -> None:
